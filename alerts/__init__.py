@@ -1,0 +1,1 @@
+"""Told in time: the room of spike rules and delivery (built with its issue)."""

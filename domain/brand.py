@@ -1,0 +1,36 @@
+"""A brand: something to listen for."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brand:
+    """One brand to listen for.
+
+    `brand_id` is a slug that never changes; everything else may. `query` is in the query language (see
+    `domain.query`) and may use text, source, author, hashtag, domain and declared language. Each change of
+    `query` must raise `query_revision`. `handles` are the brand's own, without `@`.
+    """
+
+    brand_id: str
+    name: str
+    query: str
+    query_revision: int = 1
+    handles: tuple[str, ...] = ()
+    competitors: tuple[str, ...] = ()
+
+
+def is_slug(text: str) -> bool:
+    """Tell whether `text` can be a brand id: 1 to 64 of a-z, 0-9 and inner hyphens."""
+    return SLUG.fullmatch(text) is not None
+
+
+def slug(name: str) -> str:
+    """Propose a brand id for a name; "brand" when nothing of the name can be kept."""
+    cleaned = re.sub(r"[^a-z0-9]+", "-", name.casefold())[:64].strip("-")
+    return cleaned or "brand"

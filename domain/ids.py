@@ -1,0 +1,65 @@
+"""Ids, versions and the routing month: pure functions, the same on every machine and in every replay."""
+
+from __future__ import annotations
+
+from base64 import b32encode
+from datetime import datetime, timedelta
+from hashlib import blake2b
+
+# The model's epoch sits in the low 16 bits of a version (decision: `version = revision_ms << 16 | model_epoch`).
+MODEL_EPOCH_BITS = 16
+MAX_MODEL_EPOCH = (1 << MODEL_EPOCH_BITS) - 1
+# SQLite, tantivy and Elasticsearch all hold a version in a signed 64-bit integer.
+MAX_REVISION_MS = (1 << (63 - MODEL_EPOCH_BITS)) - 1
+
+# An author's clock may run ahead of ours by this much before we stop believing the date.
+MAX_AHEAD = timedelta(minutes=5)
+
+
+def _digest(*parts: str) -> str:
+    """Hash parts to 26 lower-case base32 characters (128 bits); parts cannot run into each other."""
+    digest = blake2b(digest_size=16)
+    for part in parts:
+        raw = part.encode("utf-8", "surrogatepass")
+        digest.update(len(raw).to_bytes(8, "big"))
+        digest.update(raw)
+    return b32encode(digest.digest()).decode("ascii").rstrip("=").lower()
+
+
+def post_id(source: str, native_id: str) -> str:
+    """Give the id of a post: readable, `source:native_id`; a native id over 400 characters is hashed."""
+    return f"{source}:{native_id}" if len(native_id) <= 400 else f"{source}:#{_digest(native_id)}"
+
+
+def row_id(source: str, row: str) -> str:
+    """Give the id of a row that has none: a hash of its content, so the same row is the same post."""
+    return f"{source}:#{_digest(row)}"
+
+
+def mention_id(post_id: str, brand_id: str) -> str:
+    """Give the id of the mention of one brand in one post: 26 lower-case base32 characters."""
+    return _digest(post_id, brand_id)
+
+
+def version(revision_ms: int, model_epoch: int) -> int:
+    """Order writes of one mention: by the post's revision, then by the model that scored it.
+
+    Raises:
+        ValueError: the revision is not in [0, 2**47), or the epoch not in [0, 2**16).
+    """
+    if not 0 <= revision_ms <= MAX_REVISION_MS:
+        raise ValueError(f"revision_ms must be in [0, {MAX_REVISION_MS}], found {revision_ms}")
+    if not 0 <= model_epoch <= MAX_MODEL_EPOCH:
+        raise ValueError(f"model_epoch must be in [0, {MAX_MODEL_EPOCH}], found {model_epoch}")
+    return revision_ms << MODEL_EPOCH_BITS | model_epoch
+
+
+def routing_month(published_at: datetime | None, collected_at: datetime, retention: timedelta) -> str:
+    """Give the month `YYYY.MM` whose index keeps the post. Set once, at first sight, and carried on every edit.
+
+    Taken from `published_at`, or from `collected_at` where that is missing, more than `MAX_AHEAD` ahead,
+    or older than `retention`.
+    """
+    if published_at is None or published_at > collected_at + MAX_AHEAD or published_at < collected_at - retention:
+        published_at = collected_at
+    return published_at.strftime("%Y.%m")

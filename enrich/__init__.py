@@ -1,0 +1,1 @@
+"""From text to labels: language, sentiment, mentions."""

@@ -1,0 +1,95 @@
+"""The text the model sees: handles, links and emoji rewritten, with a map back to the stored text.
+
+Training and inference share this module, so the shipped model never meets a text prepared differently
+from the ones it learnt from.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import lru_cache
+
+# One alternation, each branch anchored on a literal or a class that the others cannot start with:
+# no nested quantifier, so the scan is linear in the length of the text.
+_REWRITE = re.compile(
+    r"(?P<link>https?://\S+|www\.\S+)"
+    r"|(?<!\w)@(?P<handle>\w+)"
+    r"|(?P<emoji>[\u2190-\u21ff\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff][\ufe0f\u200d\U0001f3fb-\U0001f3ff]*)",
+    re.IGNORECASE,
+)
+
+# An emoji repeated fifty times says no more than three in a row, but costs fifty times the tokens.
+MAX_EMOJI_RUN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ModelText:
+    """A text as the model reads it.
+
+    `offsets[i]` is the code point offset in the stored text from which code point `i` of `text` came;
+    `offsets` has `len(text) + 1` entries, never decreases, and its last entry is the length of the stored text.
+    """
+
+    text: str
+    offsets: tuple[int, ...]
+
+
+@lru_cache(maxsize=4096)
+def _emoji_words(emoji: str) -> str:
+    """Name one emoji in lower-case words, as Unicode does: ` pouting face `."""
+    name = unicodedata.name(emoji[0], "")
+    return f" {name.lower()} " if name else " "
+
+
+def _pieces(text: str) -> list[tuple[int, int, str]]:
+    """Find every stretch to rewrite: (start, end, replacement), in order and without overlap."""
+    pieces: list[tuple[int, int, str]] = []
+    run, last_end, last_emoji = 0, -1, ""
+    for found in _REWRITE.finditer(text):
+        start, end = found.span()
+        kind = found.lastgroup
+        if kind == "link":
+            replacement = "http"
+        elif kind == "handle":
+            replacement = "@user"
+        else:
+            emoji = found.group()[0]
+            run = run + 1 if (start == last_end and emoji == last_emoji) else 1
+            last_end, last_emoji = end, emoji
+            replacement = _emoji_words(emoji) if run <= MAX_EMOJI_RUN else ""
+        pieces.append((start, end, replacement))
+    return pieces
+
+
+def model_text(text: str) -> str:
+    """Give the text as the model reads it: `@handle` -> `@user`, links -> `http`, emoji -> their Unicode names.
+
+    Args:
+        text: stored text; may be empty.
+    Returns:
+        The rewritten text. Linear in the length of `text`.
+    """
+    parts: list[str] = []
+    done = 0
+    for start, end, replacement in _pieces(text):
+        parts += (text[done:start], replacement)
+        done = end
+    parts.append(text[done:])
+    return "".join(parts)
+
+
+def model_text_with_offsets(text: str) -> ModelText:
+    """Like `model_text`, with the offset map (see `ModelText`)."""
+    parts: list[str] = []
+    offsets: list[int] = []
+    done = 0
+    for start, end, replacement in _pieces(text):
+        parts += (text[done:start], replacement)
+        offsets.extend(range(done, start))
+        offsets.extend([start] * len(replacement))
+        done = end
+    parts.append(text[done:])
+    offsets.extend(range(done, len(text) + 1))
+    return ModelText("".join(parts), tuple(offsets))

@@ -1,0 +1,1 @@
+"""Store and ask: the Store protocol and its adapters."""

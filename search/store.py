@@ -1,0 +1,89 @@
+"""The Store: where mentions are kept and asked for. Both stores keep this contract (tests/contract)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from domain.aggregation import Aggregation, Result
+from domain.errors import BadRecord
+from domain.query.ast import Everything, Node
+from domain.records import Mention, Retraction, Withdrawal
+
+MAX_PAGE = 500
+
+
+class Written(StrEnum):
+    """What a write did."""
+
+    STORED = "stored"
+    # The store already has this version or a higher one, or a tombstone forbids it: done all the same.
+    SUPERSEDED = "superseded"
+
+
+class Sort(StrEnum):
+    """Order of a search: by `published_at` (else `collected_at`), then mention id."""
+
+    NEWEST = "newest"
+    OLDEST = "oldest"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRequest:
+    """What to look for. Filters are nodes too: `And((parsed, Keyword("brand_id", "acme")))`.
+
+    `cursor` is a page's `next_cursor`; None starts at the beginning. `limit` in [1, MAX_PAGE].
+    """
+
+    node: Node = field(default_factory=Everything)
+    sort: Sort = Sort.NEWEST
+    cursor: str | None = None
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPage:
+    """One page. `total` counts all matches; `next_cursor` is None on the last page."""
+
+    mentions: tuple[Mention, ...]
+    total: int
+    next_cursor: str | None
+
+
+class Store(Protocol):
+    """Mentions by id and version; searchable within a second or so of `write`. Thread-safe."""
+
+    def write(self, records: Sequence[Mention | Withdrawal | Retraction]) -> Sequence[Written | BadRecord]:
+        """Apply records in order, one outcome each; durable when it returns.
+
+        A mention is stored if its version is higher than the stored one. A withdrawal of version v removes a mention of
+        version <= v and forbids versions <= v later. A retraction removes every mention of the post and forbids all later
+        writes of that post.
+
+        Raises:
+            RetryLater, BackendDown: nothing may be taken as written.
+        """
+
+    def search(self, request: SearchRequest) -> SearchPage:
+        """Give one page of matching mentions.
+
+        Raises:
+            ConfigError: the cursor is not one of ours.
+        """
+
+    def aggregate(self, node: Node, aggregations: Mapping[str, Aggregation]) -> Mapping[str, Result]:
+        """Count over all mentions that `node` matches; answers under the same names."""
+
+    def get(self, mention_id: str) -> Mention | None:
+        """Give one mention as last written (no waiting for the index), or None."""
+
+    def count(self) -> int:
+        """Give how many mentions are stored, from the truth and not the index."""
+
+    def refresh(self) -> None:
+        """Make everything written so far searchable before returning."""
+
+    def close(self) -> None:
+        """Flush and release the files."""

@@ -1,0 +1,1 @@
+"""Moving records: the Log protocol, its adapters and the worker loop."""

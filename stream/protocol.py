@@ -1,0 +1,153 @@
+"""The Log: a durable record of what flowed between stages, and the one way a stage settles a batch.
+
+A stage polls records, works on them, and hands back a `Settlement`: all that the batch leaves behind.
+The log makes it durable in this order: outputs and state, dead letters, books, offsets. The embedded log does it
+in one transaction; others do it in that order, so that a crash repeats work and never loses any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from domain.records import DeadLetter, Outcome
+
+LIVE_RUN = "live"
+
+
+@dataclass(frozen=True, slots=True)
+class OutRecord:
+    """A record to append. `key` is the post id: records of one key stay in order.
+
+    `run` names the replay that it belongs to, so that the books of a replay are its own.
+    """
+
+    topic: str
+    key: str
+    value: bytes
+    run: str = LIVE_RUN
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """A record read back. `offset` counts up within (topic, partition) and never restarts in one log."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: str
+    value: bytes
+    run: str
+    appended_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StateWrite:
+    """A small durable fact of a stage, written with its batch: a cursor, a row of the seen ledger.
+
+    `value` None deletes the key.
+    """
+
+    space: str
+    key: str
+    value: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """`number` records of a run met `outcome` in a stage; `reason` is the dead letter's, else ""."""
+
+    stage: str
+    run: str
+    outcome: Outcome
+    number: int
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class Settlement:
+    """What one handled batch leaves behind.
+
+    `offsets` maps (topic, partition) to the next offset to read: the end of the contiguous done prefix.
+    """
+
+    group: str = ""
+    outputs: list[OutRecord] = field(default_factory=list)
+    state: list[StateWrite] = field(default_factory=list)
+    dead: list[DeadLetter] = field(default_factory=list)
+    counts: list[Count] = field(default_factory=list)
+    offsets: dict[tuple[str, int], int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterRow:
+    """A dead letter with its number in the log. `resolved_at` is set once it was retried or discarded."""
+
+    number: int
+    letter: DeadLetter
+    resolved_at: datetime | None = None
+    resolution: str | None = None
+
+
+class Consumer(Protocol):
+    """One member of a consumer group reading some topics. Not thread-safe."""
+
+    def poll(self, max_records: int, timeout_seconds: float) -> Sequence[LogRecord]:
+        """Give the next records after what this consumer already got, in order per partition.
+
+        Waits at most `timeout_seconds` when there is none. Polling again goes on after the last record given,
+        whether or not it was settled; a new consumer of the group starts at the settled offset.
+
+        Raises:
+            RetryLater, BackendDown.
+        """
+
+    def rewind(self) -> None:
+        """Go back to the settled offsets: what was polled and not settled is given again."""
+
+    def close(self) -> None:
+        """Leave the group; nothing is settled by it."""
+
+
+class Log(Protocol):
+    """Durable topics, consumer groups, dead letters, books and small state. Thread-safe; consumers are not."""
+
+    def consumer(self, group: str, topics: Sequence[str]) -> Consumer:
+        """Join a group at its settled offsets, or at the beginning when there are none."""
+
+    def settle(self, settlement: Settlement) -> None:
+        """Make all of a settlement durable, or none of it that a repeat would not mend.
+
+        Settled offsets never go back. Returns only when the data would survive a power cut.
+
+        Raises:
+            BackendDown: disk full or broken; nothing of the settlement counts as done.
+        """
+
+    def state(self, space: str, keys: Sequence[str]) -> Mapping[str, bytes]:
+        """Give what was last settled for these keys of a space; absent keys are left out."""
+
+    def counts(self) -> Sequence[Count]:
+        """Give the books: one total per (stage, run, outcome, reason)."""
+
+    def lag(self, group: str, topics: Sequence[str]) -> int:
+        """Give how many records of the topics the group has not settled yet."""
+
+    def dead_letters(
+        self, *, after: int = 0, limit: int = 50, run: str | None = None, unresolved_only: bool = True
+    ) -> Sequence[DeadLetterRow]:
+        """Give dead letters with a number above `after`, oldest first."""
+
+    def dead_letter(self, number: int) -> DeadLetterRow | None:
+        """Give one dead letter, or None."""
+
+    def resolve_dead_letters(self, numbers: Iterable[int], resolution: str, at: datetime) -> int:
+        """Mark dead letters as dealt with ("retried", "discarded"); gives how many were open."""
+
+    def prune(self, retention: timedelta, now: datetime) -> int:
+        """Drop records older than `retention` that every group has settled; gives how many went."""
+
+    def close(self) -> None:
+        """Release the files or connections. Settled data stays."""
