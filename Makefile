@@ -1,0 +1,50 @@
+# One environment in .venv, made with pinned versions. Nothing here asks a question.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+DATA   ?= soundings-data
+
+.PHONY: help run test lint type format bench soak docs clean
+
+help: ## Show what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(VENV)/base: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --progress-bar on --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/dev: $(VENV)/base
+	$(PIP) install --progress-bar on --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+run: $(VENV)/base ## Replay the sample through every stage and serve at http://127.0.0.1:8000
+	$(BIN)/soundings up --config examples/sample.toml --replay service/samples/sample.jsonl --data-dir $(DATA)
+
+test: $(VENV)/dev ## Install what the tests need and run them all
+	sh tests/install-browser.sh
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/dev ## Check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+type: $(VENV)/dev ## Check types, strictly
+	$(BIN)/mypy
+
+format: $(VENV)/dev ## Rewrite the formatting
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/dev ## Print every figure that the documents quote (the Hugging Face peer needs the torch extra)
+	$(BIN)/python -m bench
+
+soak: $(VENV)/dev ## Replay, kill and resume for twenty minutes; ends with exact books
+	$(BIN)/python -m bench.soak --minutes 20
+
+docs: $(VENV)/base ## Write the generated pages again
+	$(BIN)/python -m service.reference
+
+clean: ## Remove the environment and caches (data stays)
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info build

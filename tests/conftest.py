@@ -1,0 +1,26 @@
+"""What all tests share: where the real data lies, and a fixed profile for property tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Property tests draw the same examples every time: a red run can be repeated, a green one is no luck of the draw.
+# No deadline: time is measured in bench/, never asserted here.
+settings.register_profile(
+    "soundings", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("soundings")
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED_DATA = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data beside the checkout (see its README for what each file may be used for)."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("the real data (../shared/data) is not beside this checkout")
+    return SHARED_DATA
