@@ -3,13 +3,17 @@
 Each record type gets a plan, worked out once from its annotations, so a field that is added to a record cannot
 be forgotten here. Absent fields (None, an empty tuple, an empty mapping) are left out. Times are RFC 3339 in UTC
 with all their digits. A span is `[start, end]`, or `[start, end, "title"]`.
+
+This stands on the path of every post, hence two shapes that plain code would not have: fields are fetched and
+written in groups of one kind, and a document whose field names and types were seen before is not checked again
+name by name (posts of one source nearly all have the same few shapes).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from datetime import UTC, datetime
 from operator import attrgetter
 from types import NoneType, UnionType
@@ -33,21 +37,26 @@ _TAGS: dict[type, str] = {
     Event: "event",
 }
 
-_Read: TypeAlias = Callable[[Any, str], Any]
+# A plan forgets the shapes it knows beyond this many: fields can be present in many combinations, memory is bounded.
+MAX_SHAPES = 4_096
+
+_Read: TypeAlias = Callable[[Any], Any]
 _Write: TypeAlias = Callable[[Any], Any]
 
 
-def _wrong(where: str, found: object, expected: str) -> BadRecord:
-    """Say what was wrong by type only: a value may be personal text, and details end up in logs."""
-    return BadRecord(BadReason.BAD_SCHEMA, f"{where}: found {type(found).__name__}, expected {expected}")
+class _Mismatch(Exception):
+    """A value is not of its kind. Says so by type only: a value may be personal text, and details reach the logs."""
+
+    def __init__(self, found: object, expected: str) -> None:
+        super().__init__(f"found {type(found).__name__}, expected {expected}")
 
 
-def _read_float(value: Any, where: str) -> float:
+def _read_float(value: Any) -> float:
     if type(value) is float:
         return value
     if type(value) is int:
         return float(value)
-    raise _wrong(where, value, "a number")
+    raise _Mismatch(value, "a number")
 
 
 def _write_float(value: float) -> float:
@@ -57,46 +66,42 @@ def _write_float(value: float) -> float:
     raise BadRecord(BadReason.BAD_SCHEMA, f"found the number {value}, expected a finite one")
 
 
-def _read_time(value: Any, where: str) -> datetime:
-    if type(value) is not str:
-        raise _wrong(where, value, "an RFC 3339 time")
+def _read_time(value: Any) -> datetime:
     try:
         moment = datetime.fromisoformat(value)
         if moment.tzinfo is UTC:
             return moment
         if moment.tzinfo is not None:
             return moment.astimezone(UTC)
-    except (ValueError, OverflowError) as exc:
-        raise BadRecord(BadReason.BAD_SCHEMA, f"{where}: found another string, expected an RFC 3339 time") from exc
-    raise BadRecord(BadReason.BAD_SCHEMA, f"{where}: found a time without a zone, expected one in UTC")
+    except (TypeError, ValueError, OverflowError) as exc:
+        raise _Mismatch(value, "an RFC 3339 time in the years 1 to 9999") from exc
+    raise _Mismatch(value, "an RFC 3339 time with its zone")
 
 
-def _write_time(value: datetime) -> datetime:
-    if value.tzinfo is UTC:
-        return value
+def _in_utc(value: datetime) -> datetime:
     if value.tzinfo is None:
         raise ValueError(f"expected an aware datetime, found the naive {value!r}")
     return value.astimezone(UTC)
 
 
-def _read_strings(value: Any, where: str) -> tuple[str, ...]:
+def _read_strings(value: Any) -> tuple[str, ...]:
     if type(value) is not list:
-        raise _wrong(where, value, "a list of strings")
+        raise _Mismatch(value, "a list of strings")
     for item in value:
         if type(item) is not str:
-            raise _wrong(where, item, "a string in the list")
+            raise _Mismatch(item, "a string in the list")
     return tuple(value)
 
 
-def _read_spans(value: Any, where: str) -> tuple[Span, ...]:
+def _read_spans(value: Any) -> tuple[Span, ...]:
     if type(value) is not list:
-        raise _wrong(where, value, "a list of spans")
+        raise _Mismatch(value, "a list of spans")
     spans = []
     for item in value:
         if type(item) is not list or not 2 <= len(item) <= 3 or type(item[0]) is not int or type(item[1]) is not int:
-            raise _wrong(where, item, "a span [start, end] or [start, end, field]")
+            raise _Mismatch(item, "a span [start, end] or [start, end, field]")
         if len(item) == 3 and item[2] not in ("text", "title"):
-            raise _wrong(where, item[2], "the span's field, text or title")
+            raise _Mismatch(item[2], "the span's field, text or title")
         spans.append(Span(*item))
     return tuple(spans)
 
@@ -105,30 +110,31 @@ def _write_spans(value: tuple[Span, ...]) -> list[list[int | str]]:
     return [[s.start, s.end] if s.field == "text" else [s.start, s.end, s.field] for s in value]
 
 
-def _read_version(value: Any, where: str) -> int:
+def _read_version(value: Any) -> int:
     if type(value) is int and value in READABLE_VERSIONS:
         return value
-    found = value if type(value) is int else type(value).__name__
     expected = ", ".join(map(str, sorted(READABLE_VERSIONS)))
-    raise BadRecord(BadReason.BAD_SCHEMA, f"{where}: found {found}, expected one of {expected}")
+    raise _Mismatch(value, f"one of the versions {expected}")
 
 
 def _choice_reader(choices: tuple[str, ...]) -> _Read:
-    def read(value: Any, where: str) -> Any:
+    def read(value: Any) -> Any:
         if type(value) is str and value in choices:
             return value
-        raise _wrong(where, value, f"one of {', '.join(choices)}")
+        raise _Mismatch(value, f"one of {', '.join(choices)}")
 
     return read
 
 
-def _mapping_reader(values: tuple[type, ...]) -> _Read:
-    def read(value: Any, where: str) -> Any:
+def _mapping_reader(kinds: tuple[type, ...]) -> _Read:
+    names = ", ".join(kind.__name__ for kind in kinds)
+
+    def read(value: Any) -> Any:
         if type(value) is not dict:
-            raise _wrong(where, value, "an object")
+            raise _Mismatch(value, "an object")
         for item in value.values():
-            if type(item) not in values:
-                raise _wrong(where, item, f"values of {', '.join(kind.__name__ for kind in values)}")
+            if type(item) not in kinds:
+                raise _Mismatch(item, f"values of {names}")
         return value
 
     return read
@@ -139,28 +145,54 @@ def _write_mapping(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
+class _Group:
+    """Fields of one kind, and the one call that fetches all their values from a record."""
+
+    names: tuple[str, ...]
+    values: Callable[[Any], tuple[Any, ...]]
+
+
+def _group(names: list[str]) -> _Group | None:
+    # attrgetter gives a bare value for a single name and a tuple for more; naming one twice makes it a tuple always.
+    return _Group(tuple(names), attrgetter(*names, names[0])) if names else None
+
+
+@dataclass(frozen=True, slots=True)
 class _Plan:
     """How one record type is written and read, worked out from its annotations."""
 
     record: type
     label: str
-    # Written as they are and read by a check of their exact type: the bulk of every record.
-    scalars: dict[str, type]
-    scalar_names: tuple[str, ...]
-    scalar_values: Callable[[Any], tuple[Any, ...]]
-    readers: dict[str, _Read]
+    plain: _Group
+    times: _Group | None
+    strings: _Group | None
+    # Fields that need a function to be written: None is left out, and so is what is empty.
     writers: tuple[tuple[str, _Write], ...]
+    # Fields whose exact type is all there is to check, and those that a function reads.
+    scalars: dict[str, type]
+    readers: dict[str, _Read]
+    shapes: dict[tuple[Any, ...], tuple[tuple[str, _Read], ...]] = field(default_factory=dict)
 
     def document(self, record: Any) -> dict[str, Any]:
-        """Give the record as values that JSON knows, apart from times, which stay datetimes."""
+        """Give the record as values that orjson knows: times stay datetimes."""
+        plain, times, strings = self.plain, self.times, self.strings
         document = {
             name: value
-            for name, value in zip(self.scalar_names, self.scalar_values(record), strict=False)
+            for name, value in zip(plain.names, plain.values(record), strict=False)
             if value is not None
         }
+        if times is not None:
+            for name, value in zip(times.names, times.values(record), strict=False):
+                if value is not None:
+                    document[name] = value if value.tzinfo is UTC else _in_utc(value)
+        if strings is not None:
+            for name, value in zip(strings.names, strings.values(record), strict=False):
+                if value:
+                    document[name] = value
         for name, write in self.writers:
             value = getattr(record, name)
-            if value is not None and value != () and value != {}:
+            # A float of 0.0 is a value and is kept; only what is empty is absent.
+            if value or value == 0:
                 document[name] = write(value)
         return document
 
@@ -170,27 +202,51 @@ class _Plan:
         Raises:
             BadRecord: a field is unknown, missing or of the wrong type.
         """
-        scalars, readers = self.scalars, self.readers
+        shape = (*document, *map(type, document.values()))
+        to_read = self.shapes.get(shape)
+        if to_read is None:
+            to_read = self._check(document)
+            if len(self.shapes) >= MAX_SHAPES:
+                self.shapes.clear()
+            self.shapes[shape] = to_read
+        for name, reader in to_read:
+            try:
+                document[name] = reader(document[name])
+            except _Mismatch as exc:
+                raise BadRecord(BadReason.BAD_SCHEMA, f"{self.label}.{name}: {exc}") from exc
+        return self.record(**document)
+
+    def _check(self, document: dict[str, Any]) -> tuple[tuple[str, _Read], ...]:
+        """Check names and scalar types, and give the fields that still need their reader."""
+        to_read: list[tuple[str, _Read]] = []
         for name, value in document.items():
-            expected = scalars.get(name)
+            expected = self.scalars.get(name)
             if expected is not None:
                 if type(value) is not expected:
-                    raise _wrong(f"{self.label}.{name}", value, expected.__name__)
-            elif (reader := readers.get(name)) is not None:
-                document[name] = reader(value, f"{self.label}.{name}")
+                    raise BadRecord(
+                        BadReason.BAD_SCHEMA,
+                        f"{self.label}.{name}: found {type(value).__name__}, expected {expected.__name__}",
+                    )
+            elif (reader := self.readers.get(name)) is not None:
+                to_read.append((name, reader))
             else:
                 raise BadRecord(BadReason.BAD_SCHEMA, f"{self.label}: found an unknown field {name[:64]!r}")
-        try:
-            return self.record(**document)
-        except TypeError as exc:
-            # Names and types are checked above: what is left is a missing field, and the message names it.
-            raise BadRecord(BadReason.BAD_SCHEMA, f"{self.label}: {exc}") from exc
+        missing = [name for name in _required(self.record) if name not in document]
+        if missing:
+            raise BadRecord(BadReason.BAD_SCHEMA, f"{self.label}: found no {', '.join(missing)}, expected one")
+        return tuple(to_read)
+
+
+def _required(record: type) -> list[str]:
+    """Name the fields without a default, and the version: what has none is not ours."""
+    required = [f.name for f in fields(record) if f.default is MISSING and f.default_factory is MISSING]
+    return [*required, "schema_version"] if record in _TAGS else required
 
 
 def _nested(plan: _Plan) -> tuple[_Read, _Write]:
-    def read(value: Any, where: str) -> Any:
+    def read(value: Any) -> Any:
         if type(value) is not dict:
-            raise _wrong(where, value, "an object")
+            raise _Mismatch(value, "an object")
         return plan.read(value)
 
     return read, plan.document
@@ -199,10 +255,10 @@ def _nested(plan: _Plan) -> tuple[_Read, _Write]:
 def _nested_many(plan: _Plan) -> tuple[_Read, _Write]:
     read_one, write_one = _nested(plan)
 
-    def read(value: Any, where: str) -> Any:
+    def read(value: Any) -> Any:
         if type(value) is not list:
-            raise _wrong(where, value, "a list")
-        return tuple([read_one(item, where) for item in value])
+            raise _Mismatch(value, "a list")
+        return tuple([read_one(item) for item in value])
 
     def write(value: tuple[Any, ...]) -> list[Any]:
         return [write_one(item) for item in value]
@@ -210,58 +266,62 @@ def _nested_many(plan: _Plan) -> tuple[_Read, _Write]:
     return read, write
 
 
-def _as_is(value: Any) -> Any:
-    return value
+def _rule(hint: Any) -> tuple[_Read, _Write]:
+    """Give how a value of a kind that needs more than its exact type is read and written.
+
+    Raises:
+        TypeError: there is no rule: the records gained a kind of field, and it must be given one here.
+    """
+    origin, arguments = get_origin(hint), get_args(hint)
+    if hint is float:
+        return _read_float, _write_float
+    if origin is Mapping:
+        return _mapping_reader(get_args(arguments[1]) or (arguments[1],)), _write_mapping
+    if origin is tuple and arguments[0] is Span:
+        return _read_spans, _write_spans
+    if origin is tuple and is_dataclass(arguments[0]):
+        return _nested_many(_plan(cast(type, arguments[0])))
+    if is_dataclass(hint):
+        return _nested(_plan(cast(type, hint)))
+    raise TypeError(f"no rule to write a {hint!r}")
 
 
 def _plan(record: type) -> _Plan:
-    """Work out the plan of a record type; a field of a kind that has no rule here is a TypeError at import."""
-    label = _TAGS.get(record, record.__name__.lower())
+    """Work out the plan of a record type."""
     hints = get_type_hints(record)
+    plain: list[str] = []
+    times: list[str] = []
+    strings: list[str] = []
+    writers: list[tuple[str, _Write]] = []
     scalars: dict[str, type] = {}
     readers: dict[str, _Read] = {}
-    writers: list[tuple[str, _Write]] = []
-    plain: list[str] = []
-    for name in (field.name for field in fields(record)):
+    for name in (f.name for f in fields(record)):
         hint = hints[name]
         if get_origin(hint) in (Union, UnionType):
             (hint,) = (part for part in get_args(hint) if part is not NoneType)
-        origin, arguments = get_origin(hint), get_args(hint)
         if name == "schema_version":
             plain.append(name)
             readers[name] = _read_version
         elif hint in (str, int, bool):
             plain.append(name)
             scalars[name] = hint
-        elif origin is Literal:
+        elif get_origin(hint) is Literal:
             plain.append(name)
-            readers[name] = _choice_reader(arguments)
-        elif hint is float:
-            readers[name] = _read_float
-            writers.append((name, _write_float))
+            readers[name] = _choice_reader(get_args(hint))
         elif hint is datetime:
+            times.append(name)
             readers[name] = _read_time
-            writers.append((name, _write_time))
-        elif origin is tuple and arguments[0] is str:
+        elif get_origin(hint) is tuple and get_args(hint)[0] is str:
+            strings.append(name)
             readers[name] = _read_strings
-            writers.append((name, _as_is))
-        elif origin is tuple and arguments[0] is Span:
-            readers[name] = _read_spans
-            writers.append((name, _write_spans))
-        elif origin is Mapping:
-            readers[name] = _mapping_reader(get_args(arguments[1]) or (arguments[1],))
-            writers.append((name, _write_mapping))
-        elif origin is tuple and is_dataclass(arguments[0]):
-            readers[name], write = _nested_many(_plan(cast(type, arguments[0])))
-            writers.append((name, write))
-        elif is_dataclass(hint):
-            readers[name], write = _nested(_plan(cast(type, hint)))
-            writers.append((name, write))
         else:
-            raise TypeError(f"{record.__name__}.{name}: no rule to write a {hint!r}")
-    # attrgetter gives a bare value for a single name and a tuple for more; naming one twice makes it a tuple always.
-    values = attrgetter(*plain, plain[0])
-    return _Plan(record, label, scalars, tuple(plain), values, readers, tuple(writers))
+            readers[name], write = _rule(hint)
+            writers.append((name, write))
+    plain_group = _group(plain)
+    if plain_group is None:
+        raise TypeError(f"{record.__name__} has no plain field to write")
+    label = _TAGS.get(record, record.__name__.lower())
+    return _Plan(record, label, plain_group, _group(times), _group(strings), tuple(writers), scalars, readers)
 
 
 _PLANS = {record: _plan(record) for record in _TAGS}
@@ -280,7 +340,7 @@ def _load(raw: bytes) -> dict[str, Any]:
     try:
         document = orjson.loads(raw)
     except orjson.JSONDecodeError as exc:
-        raise BadRecord(BadReason.NOT_JSON, f"{exc.msg} at byte {exc.pos}, expected one JSON object") from exc
+        raise BadRecord(BadReason.NOT_JSON, f"{exc.msg} at character {exc.pos}, expected one JSON object") from exc
     if type(document) is not dict:
         raise BadRecord(BadReason.NOT_AN_OBJECT, f"found {type(document).__name__}, expected one JSON object")
     return document
@@ -295,7 +355,9 @@ def encode(record: Record) -> bytes:
         ValueError: a time without a zone.
     """
     kind = type(record)
-    return _dump({"type": _TAGS[kind], **_PLANS[kind].document(record)})
+    document = _PLANS[kind].document(record)
+    document["type"] = _TAGS[kind]
+    return _dump(document)
 
 
 def decode(raw: bytes) -> Record:
@@ -311,8 +373,6 @@ def decode(raw: bytes) -> Record:
     if plan is None:
         found = repr(tag[:64]) if type(tag) is str else type(tag).__name__
         raise BadRecord(BadReason.BAD_SCHEMA, f"type: found {found}, expected one of {', '.join(_PLANS_BY_TAG)}")
-    if "schema_version" not in document:
-        raise BadRecord(BadReason.BAD_SCHEMA, f"{plan.label}: found no schema_version, expected one")
     return cast(Record, plan.read(document))
 
 
