@@ -1,0 +1,111 @@
+"""A child of the supervisor: `python -m service.child pipeline` or `web`, its task on standard input."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import socket
+import sys
+import threading
+from dataclasses import dataclass
+
+from domain.errors import Busy, ConfigError, ServiceError
+from service.lifeline import announce_ready, hold, receive_task
+from service.settings import Settings, from_json, to_json
+
+log = logging.getLogger(__name__)
+
+EXIT_FAILED = 1
+EXIT_OPERATOR = 2
+# Requests under way get this long when the page stops; the pages ask again by themselves.
+WEB_GRACE_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a child is to do. `descriptor` is the listening socket of the page."""
+
+    settings: Settings
+    descriptor: int | None = None
+
+    def encode(self) -> bytes:
+        """Write it down for `lifeline.send_task`."""
+        return json.dumps({"settings": to_json(self.settings), "descriptor": self.descriptor}).encode()
+
+    @classmethod
+    def decode(cls, raw: bytes) -> Task:
+        """Read what `encode` wrote."""
+        document = json.loads(raw)
+        return cls(from_json(document["settings"]), document["descriptor"])
+
+
+def run_pipeline(task: Task) -> int:
+    """Run all stages and the control socket until told to stop."""
+    from service.control import ControlServer
+    from service.pipeline import Pipeline
+    from service.requests import handlers
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with Pipeline.open(task.settings) as pipeline:
+        for line in pipeline.notices:
+            log.warning(line)
+        control = ControlServer(task.settings.data.dir, handlers(pipeline))
+        try:
+            pipeline.start()
+            announce_ready()
+            pipeline.wait(stop)
+        finally:
+            control.close()
+    return 0
+
+
+def run_web(task: Task) -> int:
+    """Serve the dashboard on the inherited socket until told to stop."""
+    import uvicorn
+
+    from service.components import open_reader
+
+    assert task.descriptor is not None
+    listening = socket.socket(fileno=task.descriptor)
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            announce_ready()
+
+    with open_reader(task.settings) as reader:
+        app = reader.app()
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=WEB_GRACE_SECONDS,
+            # Behind nothing: what a client says about its address or scheme is not believed.
+            proxy_headers=False,
+        )
+        Server(config).run(sockets=[listening])
+    return 0
+
+
+def main() -> int:
+    """Run the role named on the command line; gives the exit code."""
+    role = sys.argv[1]
+    logging.basicConfig(level=logging.INFO, format=f"{role}: %(levelname)s %(message)s", stream=sys.stderr)
+    task = Task.decode(receive_task())
+    hold()
+    try:
+        return run_pipeline(task) if role == "pipeline" else run_web(task)
+    except (ConfigError, Busy) as exc:
+        print(f"soundings: {exc}", file=sys.stderr)
+        return EXIT_OPERATOR
+    except ServiceError as exc:
+        print(f"soundings: {role}: {exc}", file=sys.stderr)
+        return EXIT_FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

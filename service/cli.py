@@ -1,0 +1,96 @@
+"""The command line: finds the command, runs it, and turns errors into one clear line and an exit code.
+
+Exit codes: 0 done; 1 a dependency failed or the disk is full, the same command may work later; 2 the operator must
+mend something (arguments, configuration, a busy port, a locked folder, an unreadable file); 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+
+from domain.errors import Busy, ConfigError, QueryError, ServiceError
+from service.command import Command
+from service.commands import books, check, dead_letters, init, reindex, replay, search, try_file, up
+
+COMMANDS: tuple[Command, ...] = (
+    up.COMMAND,
+    replay.COMMAND,
+    try_file.COMMAND,
+    search.COMMAND,
+    books.COMMAND,
+    init.COMMAND,
+    check.COMMAND,
+    dead_letters.COMMAND,
+    reindex.COMMAND,
+)
+
+EXIT_FAILED = 1
+EXIT_OPERATOR = 2
+EXIT_INTERRUPTED = 130
+
+
+def build_parser() -> ArgumentParser:
+    """Build the parser of all commands."""
+    parser = ArgumentParser(
+        prog="soundings",
+        description="Listen to what people say about brands: posts in, tagged mentions out, found again, nothing lost.",
+    )
+    parser.add_argument("--version", action="version", version=f"soundings {_version()}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        added = commands.add_parser(
+            command.name,
+            help=command.summary,
+            description=f"{command.summary}\n\n{command.description}",
+            formatter_class=RawDescriptionHelpFormatter,
+        )
+        command.arguments(added)
+        added.set_defaults(run=command.run)
+    return parser
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("soundings")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; gives the exit code."""
+    options = build_parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+        sys.stdout.flush()
+        return code
+    except QueryError as exc:
+        from service.terminal import caret
+
+        return _fail(caret(exc), EXIT_OPERATOR)
+    except ConfigError as exc:
+        return _fail(exc.problems, EXIT_OPERATOR)
+    except Busy as exc:
+        return _fail([str(exc)], EXIT_OPERATOR)
+    except ServiceError as exc:
+        return _fail([str(exc)], EXIT_FAILED)
+    except KeyboardInterrupt:
+        return _fail(["interrupted; nothing is lost: run the same command again to go on"], EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough (`| head`); Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _fail(lines: Sequence[str], code: int) -> int:
+    for number, line in enumerate(lines):
+        print(f"soundings: {line}" if number == 0 or not line.startswith(" ") else line, file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""What a command is, and the options that several of them share."""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.settings import Settings, load
+from service.settings_table import SETTINGS
+
+ENGINE_CHOICES = next(setting.choices for setting in SETTINGS if setting.key == "engine.kind")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command of the command line.
+
+    `summary` is one line; `description` says what it reads, writes and gives back. `run` gives the exit code.
+    """
+
+    name: str
+    summary: str
+    description: str
+    arguments: Callable[[ArgumentParser], None]
+    run: Callable[[Namespace], int]
+
+
+def add_config(parser: ArgumentParser) -> None:
+    """Add --config."""
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="configuration file (else SOUNDINGS_CONFIG, else ./soundings.toml if it is there)",
+    )
+
+
+def add_data_dir(parser: ArgumentParser) -> None:
+    """Add --data-dir."""
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        metavar="DIR",
+        help="folder that holds all state (else SOUNDINGS_DATA_DIR, else data.dir, else ./soundings-data)",
+    )
+
+
+def add_engine(parser: ArgumentParser) -> None:
+    """Add --engine."""
+    parser.add_argument("--engine", choices=ENGINE_CHOICES, help="sentiment engine (else engine.kind, else int8)")
+
+
+def positive(text: str) -> int:
+    """Read a whole number above 0 from the command line."""
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 1_000_000):
+        raise ArgumentTypeError(f"found {text!r}, expected a whole number from 1 to 1,000,000")
+    return int(text)
+
+
+def load_settings(options: Namespace) -> Settings:
+    """Read the configuration as the options of a command say.
+
+    Raises:
+        ConfigError: every problem found.
+    """
+    from ingest.source import RAW_FIELDS
+
+    given = vars(options)
+    data_dir = given.get("data_dir")
+    overrides = {
+        "data.dir": str(data_dir) if data_dir is not None else None,
+        "engine.kind": given.get("engine"),
+        "web.host": given.get("host"),
+        "web.port": given.get("port"),
+    }
+    return load(given.get("config"), environ=os.environ, overrides=overrides, columns=RAW_FIELDS)

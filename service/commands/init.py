@@ -1,0 +1,109 @@
+"""`soundings init`: write a commented configuration for the brands named."""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+from domain.brand import slug
+from domain.errors import ConfigError
+from service.command import Command
+from service.settings import DEFAULT_CONFIG
+from service.settings_table import SETTINGS, Setting
+
+_HEAD = """\
+# Configuration of Soundings. `soundings check` finds every problem at once.
+# A line that begins with # shows a default; an environment variable overrides the file (its name stands beside it).
+"""
+
+_BRAND_HEAD = """
+# Brands to listen for. Give each a query: words, "phrases", @handles, #hashtags, AND OR NOT, brackets, prefix*.
+# An ambiguous name needs company: delta AND (flight* OR airline*). Raise query_revision with each change of the query.
+"""
+
+_COLUMNS = """
+# Which column of a file holds which field of a post, where the names do not say so themselves.
+# [source.file.columns]
+# id = "tweet_id"
+# text = "body"
+# published_at = "created_at"
+"""
+
+
+def toml_text(value: str) -> str:
+    """Write a text as a TOML basic string."""
+    escapes = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+    return '"' + "".join(escapes.get(c, c if c.isprintable() else f"\\U{ord(c):08X}") for c in value) + '"'
+
+
+def _default(setting: Setting) -> str:
+    return toml_text(setting.default) if isinstance(setting.default, str) else str(setting.default)
+
+
+def brand_ids(names: Sequence[str]) -> list[str]:
+    """Propose an id for each name, each its own."""
+    ids: list[str] = []
+    for name in names:
+        base, number = slug(name), 2
+        proposed = base
+        while proposed in ids:
+            tail = f"-{number}"
+            proposed, number = base[: 64 - len(tail)] + tail, number + 1
+        ids.append(proposed)
+    return ids
+
+
+def render(names: Sequence[str]) -> str:
+    """Give the text of a configuration for brands of these names."""
+    parts = [_HEAD]
+    section = ""
+    for setting in SETTINGS:
+        table, _, name = setting.key.rpartition(".")
+        if table != section:
+            parts.append(f"\n[{table}]\n")
+            section = table
+        parts.append(f"# {setting.meaning} ({setting.environment})\n# {name} = {_default(setting)}\n")
+    parts += [_COLUMNS, _BRAND_HEAD]
+    for name, brand_id in zip(names, brand_ids(names), strict=True):
+        query = '"' + name.replace("\\", " ").replace('"', " ").strip() + '"'
+        parts.append(
+            f"\n[[brands]]\nid = {toml_text(brand_id)}\nname = {toml_text(name)}\nquery = {toml_text(query)}\n"
+            "query_revision = 1\nhandles = []\ncompetitors = []\n"
+        )
+    return "".join(parts)
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("brands", nargs="*", metavar="BRAND", help="name of a brand, in quotes if it has a space")
+    parser.add_argument(
+        "--output", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="file to write (default: soundings.toml)"
+    )
+    parser.add_argument("--force", action="store_true", help="replace the file if it is there")
+
+
+def _run(options: Namespace) -> int:
+    names = [name.strip() for name in options.brands] or ["Your Brand"]
+    if not all(any(character.isalnum() for character in name) for name in names):
+        raise ConfigError("BRAND: found a name without a letter or digit; expected one such as 'Acme'")
+    output: Path = options.output
+    flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if options.force else os.O_EXCL)
+    try:
+        with open(os.open(output, flags, 0o644), "w", encoding="utf-8") as stream:
+            stream.write(render(names))
+    except FileExistsError:
+        raise ConfigError(f"{output}: is already there; --output names another file, --force replaces it") from None
+    except OSError as exc:
+        raise ConfigError(f"{output}: cannot be written: {exc.strerror}") from exc
+    print(f"Wrote {output} for {', '.join(names)}. Next: edit the queries, then `soundings check --config {output}`.")
+    return 0
+
+
+COMMAND = Command(
+    "init",
+    "Write a commented configuration for the brands named.",
+    "Writes soundings.toml (or --output) and never replaces a file without --force.",
+    _arguments,
+    _run,
+)

@@ -1,0 +1,140 @@
+"""`soundings up`: the pipeline and the page, kept running."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import signal
+import socket
+import sys
+import threading
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from domain.errors import Busy, ConfigError, ServiceError
+from service.command import Command, add_config, add_data_dir, add_engine, load_settings
+
+if TYPE_CHECKING:
+    from service.supervisor import Supervisor
+
+# Connections that wait while the page starts again.
+_BACKLOG = 128
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= 65535):
+        raise ArgumentTypeError(f"found {text!r}, expected a port from 0 to 65535")
+    return int(text)
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    add_config(parser)
+    add_data_dir(parser)
+    add_engine(parser)
+    parser.add_argument("--replay", type=Path, metavar="FILE", help="replay this file once it runs, then keep serving")
+    parser.add_argument("--host", help="loopback address to listen on (else web.host, else 127.0.0.1)")
+    parser.add_argument("--port", type=_port, help="port to listen on, 0 for a free one (else web.port, else 8000)")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take the port now, so that a busy one is told at once and a restarted page keeps it.
+
+    Raises:
+        Busy: somebody else listens there.
+        ConfigError: the address cannot be used.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(_BACKLOG)
+    except OSError as exc:
+        listening.close()
+        place = f"{host}:{port}"
+        if exc.errno == errno.EADDRINUSE:
+            raise Busy(f"{place}: another program listens there; try --port {port + 1 if port < 65535 else 0}") from exc
+        raise ConfigError(f"{place}: cannot listen there: {exc.strerror}; try --port 8000") from exc
+    return listening
+
+
+def _replay(path: Path, settings_dir: Path, supervisor: Supervisor) -> None:
+    """Have the pipeline replay a file; again after the pipeline was restarted, until it is done."""
+    from service.commands.replay import replay_through, summary
+    from service.control import ControlClient
+    from service.progress import progress_view
+
+    while not supervisor.stopping.is_set():
+        client = ControlClient.connect(settings_dir)
+        if client is None:
+            supervisor.stopping.wait(0.2)
+            continue
+        try:
+            with progress_view("replay") as view:
+                books = replay_through(client, path, view)
+        except ConfigError as exc:
+            print(f"soundings: {exc}", file=sys.stderr)
+            return
+        except ServiceError:
+            # The pipeline went away, and said why; the run goes on where it was when it is back.
+            supervisor.stopping.wait(1.0)
+            continue
+        finally:
+            client.close()
+        print("\n".join(summary(books)), flush=True)
+        return
+
+
+def _run(options: Namespace) -> int:
+    from service.child import Task
+    from service.data_folder import DataFolder, FolderLock
+    from service.settings import address_problem
+    from service.supervisor import ChildSpec, Supervisor
+
+    logging.basicConfig(level=logging.INFO, format="up: %(levelname)s %(message)s", stream=sys.stderr)
+    settings = load_settings(options)
+    settings.require_brands()
+    problem = address_problem(settings.web.host)
+    if problem:
+        raise ConfigError(problem)
+    replay: Path | None = options.replay
+    if replay is not None and not replay.is_file():
+        raise ConfigError(f"{replay}: there is no such file; --replay needs one that can be read again")
+    with listen(settings.web.host, settings.web.port) as listening, FolderLock.take(DataFolder(settings.data.dir)) as lock:
+        supervisor = Supervisor(
+            [
+                ChildSpec("pipeline", Task(settings).encode(), (lock.descriptor,)),
+                # The page reads what the pipeline makes, so it waits for it once.
+                ChildSpec("web", Task(settings, listening.fileno()).encode(), (listening.fileno(),), after="pipeline"),
+            ]
+        )
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda *_: supervisor.stop())
+        host, port = listening.getsockname()[:2]
+        address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        threading.Thread(target=_announce, args=(supervisor, address, settings.data.dir), daemon=True).start()
+        if replay is not None:
+            threading.Thread(target=_replay, args=(replay, settings.data.dir, supervisor), daemon=True).start()
+        code = supervisor.run()
+    if code == 0:
+        print("Soundings stopped; everything is kept in the data folder.", flush=True)
+    return code
+
+
+def _announce(supervisor: Supervisor, address: str, folder: Path) -> None:
+    ready = supervisor.ready("web")
+    while not supervisor.stopping.is_set():
+        if ready.wait(0.2):
+            print(f"Soundings serves {address} (data in {folder}; Ctrl-C stops it)", flush=True)
+            return
+
+
+COMMAND = Command(
+    "up",
+    "Run the pipeline and serve the page, until stopped.",
+    "Two processes over one data folder: the pipeline (all stages, the only writer) and the page (reader). Each is\n"
+    "started again when it fails. SIGTERM or Ctrl-C stops both.",
+    _arguments,
+    _run,
+)

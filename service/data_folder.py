@@ -1,0 +1,134 @@
+"""The data folder: what lies in it, who may write to it, and whether its disk has room."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from domain.errors import BackendDown, Busy, ConfigError
+
+_MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class DataFolder:
+    """Names of what lies in the folder.
+
+    `lock`: held by the one process that writes. `log.sqlite`: the log. `store/`: the mentions and their index.
+    `control.sock` (or `control.path`, which says where it is): how commands reach a running pipeline. `spool/`:
+    standard input while it is being replayed.
+    """
+
+    root: Path
+
+    @property
+    def lock(self) -> Path:
+        """File whose lock says that somebody writes."""
+        return self.root / "lock"
+
+    @property
+    def log(self) -> Path:
+        """The log's database."""
+        return self.root / "log.sqlite"
+
+    @property
+    def store(self) -> Path:
+        """Folder of the store."""
+        return self.root / "store"
+
+    @property
+    def spool(self) -> Path:
+        """Folder for standard input."""
+        return self.root / "spool"
+
+    def require(self) -> None:
+        """Make sure that there is something to read.
+
+        Raises:
+            ConfigError: nothing was ever stored here.
+        """
+        if not self.log.is_file():
+            raise ConfigError(
+                f"{self.root}: holds no Soundings data; `soundings replay FILE` or `soundings up` fills it, "
+                "--data-dir names another folder"
+            )
+
+    def create(self) -> None:
+        """Make the folder, readable by its owner only: it holds what people wrote.
+
+        Raises:
+            ConfigError: it cannot be made or written to.
+        """
+        try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except FileExistsError:
+            raise ConfigError(f"{self.root}: found a file, expected a folder; name another with --data-dir") from None
+        except OSError as exc:
+            raise ConfigError(f"{self.root}: cannot be made: {exc.strerror}; name another with --data-dir") from exc
+        if not os.access(self.root, os.W_OK | os.X_OK):
+            raise ConfigError(f"{self.root}: cannot be written to; name another with --data-dir")
+
+
+class FolderLock:
+    """The right to write to a data folder. Freed when the last process that holds it ends, however it ends."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+
+    @classmethod
+    def take(cls, folder: DataFolder) -> FolderLock:
+        """Lock the folder, which is made when it is missing.
+
+        Raises:
+            Busy: another process writes to it.
+            ConfigError: it cannot be made or written to.
+        """
+        folder.create()
+        try:
+            descriptor = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as exc:
+            raise ConfigError(f"{folder.lock}: cannot be opened: {exc.strerror}") from exc
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+            os.close(descriptor)
+            raise Busy(f"{folder.root}: in use by another Soundings process{f' (process {holder})' if holder else ''}; "
+                       "stop it, or name another folder with --data-dir") from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
+        return cls(descriptor)
+
+    def release(self) -> None:
+        """Let others write."""
+        os.close(self.descriptor)
+
+    def __enter__(self) -> FolderLock:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.release()
+
+
+def free_megabytes(root: Path) -> int:
+    """Give the free space of the folder's disk in MB (millions of bytes), as the user may use it."""
+    return shutil.disk_usage(root).free // _MEGABYTE
+
+
+def require_room(root: Path, floor_mb: int, free: Callable[[Path], int] = free_megabytes) -> None:
+    """Make sure that the disk has room before more is read.
+
+    Raises:
+        BackendDown: less than `floor_mb` is free.
+    """
+    found = free(root)
+    if found < floor_mb:
+        raise BackendDown(
+            f"{root}: {found} MB free on its disk, expected at least {floor_mb} MB (data.disk_floor_mb); nothing is "
+            "lost: make room and run the same command again to go on"
+        )

@@ -1,0 +1,72 @@
+"""Runs: one passage of a file through the pipeline, named so that a killed one goes on and a finished one starts anew."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+from domain.errors import ConfigError
+from stream.protocol import Log, Settlement, StateWrite
+
+_SPACE = "runs"
+_BLOCK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run. `run_id` is the same on every machine for the same file and attempt; `resumed`: it had begun before."""
+
+    run_id: str
+    fingerprint: str
+    attempt: int
+    resumed: bool
+
+
+def fingerprint(path: Path) -> str:
+    """Give a hash of the whole content of a file: 24 hexadecimal digits.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    digest = blake2b(digest_size=12)
+    try:
+        with path.open("rb") as stream:
+            while block := stream.read(_BLOCK_BYTES):
+                digest.update(block)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such file") from None
+    except OSError as exc:
+        raise ConfigError(f"{path}: cannot be read: {exc.strerror}") from exc
+    return digest.hexdigest()
+
+
+def begin(log: Log, path: Path) -> Run:
+    """Give the unfinished run of this content, or start the next one. Durable when it returns.
+
+    Raises:
+        ConfigError: the file cannot be read.
+        BackendDown: the log cannot be written.
+    """
+    content = fingerprint(path)
+    before = log.state(_SPACE, [content]).get(content)
+    last = json.loads(before) if before is not None else {"attempt": 0, "done": True}
+    if not last["done"]:
+        return Run(last["run"], content, last["attempt"], resumed=True)
+    attempt = last["attempt"] + 1
+    stem = re.sub(r"[^a-z0-9]+", "-", path.name.split(".")[0].lower())[:40].strip("-") or "file"
+    run = Run(f"{stem}-{content[:8]}-{attempt}", content, attempt, resumed=False)
+    _write(log, run, done=False)
+    return run
+
+
+def finish(log: Log, run: Run) -> None:
+    """Note that a run is done: the same content again is a new run."""
+    _write(log, run, done=True)
+
+
+def _write(log: Log, run: Run, *, done: bool) -> None:
+    value = json.dumps({"run": run.run_id, "attempt": run.attempt, "done": done}).encode()
+    log.settle(Settlement(state=[StateWrite(_SPACE, run.fingerprint, value)]))

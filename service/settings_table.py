@@ -1,0 +1,74 @@
+"""Every setting, once: parsing, `soundings init`, `soundings check` and docs/configuration.md read these tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+SettingKind = Literal["text", "path", "integer", "choice", "texts"]
+Value = str | int | tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One key of the configuration file.
+
+    `key` is its dotted path. `minimum` and `maximum` bound an integer, both included. A setting that can come
+    from the environment has the name that `environment` gives.
+    """
+
+    key: str
+    kind: SettingKind
+    default: Value
+    meaning: str
+    choices: tuple[str, ...] = ()
+    minimum: int | None = None
+    maximum: int | None = None
+
+    @property
+    def environment(self) -> str:
+        """Name of the environment variable that overrides the file."""
+        return "SOUNDINGS_" + self.key.upper().replace(".", "_")
+
+    def expected(self) -> str:
+        """Say in words what a value of this setting looks like."""
+        if self.kind == "choice":
+            return "one of " + ", ".join(self.choices)
+        if self.kind == "texts":
+            return "a list of texts"
+        if self.kind == "integer":
+            low = "" if self.minimum is None else f" from {self.minimum}"
+            high = "" if self.maximum is None else f" to {self.maximum}"
+            return f"a whole number{low}{high}"
+        return "a path" if self.kind == "path" else "a text"
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("data.dir", "path", "soundings-data", "folder that holds everything Soundings keeps"),
+    # Below this, SQLite and the index can no longer be sure to finish a write and a merge.
+    Setting("data.disk_floor_mb", "integer", 200, "reading stops, with an error, when less than this is free on the "
+            "disk (MB)", minimum=0),
+    Setting("data.log_retention_days", "integer", 7, "handled records stay in the log for this long (days)", minimum=1),
+    Setting("data.retention_days", "integer", 730, "posts published longer ago than this are filed under the month "
+            "they were collected in (days)", minimum=1),
+    Setting("web.host", "text", "127.0.0.1", "address that the dashboard listens on; only loopback for now"),
+    Setting("web.port", "integer", 8000, "port that the dashboard listens on; 0 takes a free one", minimum=0,
+            maximum=65535),
+    Setting("engine.kind", "choice", "int8", "sentiment engine: int8 is fast, exact gives the same scores in every "
+            "batch, tiny is a word list for tests", choices=("int8", "exact", "tiny")),
+    Setting("engine.threads", "integer", 0, "threads of one model run; 0 takes one for each core", minimum=0,
+            maximum=256),
+    Setting("source.file.name", "text", "file", "source of a row that names none"),
+)
+
+BRAND_SETTINGS: tuple[Setting, ...] = (
+    Setting("id", "text", None, "slug of the brand: a-z, 0-9 and inner hyphens; it never changes"),
+    Setting("name", "text", None, "name as people read it; the id when left out"),
+    Setting("query", "text", None, "what to listen for, in the query language"),
+    Setting("query_revision", "integer", 1, "raise it with each change of the query", minimum=1, maximum=1_000_000),
+    Setting("handles", "texts", (), "the brand's own handles, without @"),
+    Setting("competitors", "texts", (), "ids of brands to compare it with"),
+)
+
+# Which column of a file holds which field of a post: `[source.file.columns]`, field = "column".
+COLUMNS_KEY = "source.file.columns"

@@ -1,0 +1,64 @@
+"""The tally: how many mentions each run brought, by brand and sentiment, counted once and durably."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping, Sequence
+
+from domain.errors import BadRecord
+from domain.records import Mention, Topic
+from stream.codec import decode
+from stream.protocol import Log, LogRecord, Settlement, StateWrite
+
+GROUP = "tally"
+TOPICS = (Topic.MENTIONS.value,)
+BATCH_RECORDS = 512
+_POLL_SECONDS = 0.2
+_SPACE = "tally"
+# A mention that no engine tagged.
+UNTAGGED = "untagged"
+
+Tally = dict[str, dict[str, int]]
+
+
+def read_tally(log: Log, run: str) -> Mapping[str, Mapping[str, int]]:
+    """Give the mentions of a run: brand id -> sentiment (or "untagged") -> number."""
+    found = log.state(_SPACE, [run]).get(run)
+    tally: Tally = {} if found is None else json.loads(found)
+    return tally
+
+
+def keep_tally(log: Log, stop: threading.Event) -> None:
+    """Count mentions as they come, until `stop`. Counts and offset are settled together, so nothing counts twice.
+
+    Raises:
+        BackendDown: the log cannot be read or written.
+    """
+    consumer = log.consumer(GROUP, TOPICS)
+    try:
+        while not stop.is_set():
+            records = consumer.poll(BATCH_RECORDS, _POLL_SECONDS)
+            if records:
+                log.settle(_count(log, records))
+    finally:
+        consumer.close()
+
+
+def _count(log: Log, records: Sequence[LogRecord]) -> Settlement:
+    runs = sorted({record.run for record in records})
+    tallies: dict[str, Tally] = {run: json.loads(raw) for run, raw in log.state(_SPACE, runs).items()}
+    offsets: dict[tuple[str, int], int] = {}
+    for record in records:
+        offsets[record.topic, record.partition] = record.offset + 1
+        try:
+            mention = decode(record.value)
+        except BadRecord:
+            # The index stage reads the same record and parks it.
+            continue
+        if isinstance(mention, Mention):
+            brand = tallies.setdefault(record.run, {}).setdefault(mention.brand_id, {})
+            sentiment = mention.sentiment or UNTAGGED
+            brand[sentiment] = brand.get(sentiment, 0) + 1
+    writes = [StateWrite(_SPACE, run, json.dumps(tally).encode()) for run, tally in tallies.items()]
+    return Settlement(group=GROUP, state=writes, offsets=offsets)

@@ -1,0 +1,60 @@
+"""Showing other people's text on a terminal: nothing in it can move the cursor, recolour or reorder the screen."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+from domain.errors import QueryError
+from domain.records import Span
+
+# What turns the reading order around: a post could make a line of ours read as something else.
+_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_STAND_IN = "\ufffd"
+
+
+def _safe_character(character: str) -> str:
+    if " " <= character <= "~":
+        return character
+    if character in "\n\r\t\u2028\u2029\u0085":
+        return " "
+    if character in _BIDI or unicodedata.category(character) in ("Cc", "Cs"):
+        return _STAND_IN
+    return character
+
+
+def safe(text: str) -> str:
+    """Give `text` fit for a terminal: as many code points as before, so spans still hold.
+
+    Line breaks and tabs become spaces; control and bidi characters and lone surrogates become U+FFFD.
+    """
+    return text if text.isascii() and text.isprintable() else "".join(map(_safe_character, text))
+
+
+def shorten(text: str, width: int, spans: Iterable[Span] = ()) -> tuple[str, list[tuple[int, int]]]:
+    """Cut a long text to about `width` code points around its first span, with `…` where something was cut.
+
+    Returns:
+        The safe text and the spans of its `text` field that lie inside, as (start, end) offsets into what is given.
+    """
+    places = sorted((span.start, span.end) for span in spans if span.field == "text")
+    start = 0
+    if len(text) > width and places and places[0][1] > width:
+        start = max(0, min(places[0][0] - width // 3, len(text) - width))
+    end = min(len(text), start + width)
+    lead, tail = ("…" if start else ""), ("…" if end < len(text) else "")
+    shift = len(lead) - start
+    inside = [(first + shift, last + shift) for first, last in places if start <= first and last <= end]
+    return f"{lead}{safe(text[start:end])}{tail}", inside
+
+
+def caret(error: QueryError) -> list[str]:
+    """Give lines that show a bad query with a caret under the place where reading failed."""
+    width = sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in safe(error.query[: error.position]))
+    return [f"  {safe(error.query)}", f"  {' ' * width}^", safe(str(error))]
+
+
+def table(rows: Sequence[tuple[str, str]], indent: str = "  ") -> list[str]:
+    """Lay out (name, value) rows in two columns."""
+    width = max((len(name) for name, _ in rows), default=0)
+    return [f"{indent}{name:<{width}}  {value}" for name, value in rows]

@@ -1,0 +1,182 @@
+"""The configuration is read whole, every problem is told at once, and nothing is guessed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from domain.errors import ConfigError
+from service.settings import address_problem, find_config, from_json, load, to_json
+from service.settings_table import SETTINGS
+
+GOOD = """
+[web]
+port = 9000
+[data]
+dir = "somewhere"
+[source.file]
+name = "reviews"
+[source.file.columns]
+text = "body"
+likes = ""
+[[brands]]
+id = "acme"
+name = "Acme"
+query = "acme OR @acme"
+handles = ["@acme"]
+competitors = ["globex"]
+[[brands]]
+id = "globex"
+query = "globex"
+query_revision = 3
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "soundings.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def problems_of(path: Path, environ: dict[str, str] | None = None) -> tuple[str, ...]:
+    with pytest.raises(ConfigError) as caught:
+        load(path, environ=environ or {}, columns=("id", "text", "likes"))
+    return caught.value.problems
+
+
+def test_a_file_gives_every_value_and_the_rest_are_defaults(tmp_path: Path) -> None:
+    settings = load(written(tmp_path, GOOD), environ={}, columns=("id", "text", "likes"))
+    assert (settings.web.port, settings.web.host) == (9000, "127.0.0.1")
+    assert settings.data.dir == Path("somewhere")
+    assert settings.file.name == "reviews"
+    assert settings.file.columns == {"text": "body", "likes": ""}
+    acme, globex = settings.brands
+    assert (acme.name, acme.handles, acme.competitors) == ("Acme", ("acme",), ("globex",))
+    assert (globex.name, globex.query_revision) == ("globex", 3)
+
+
+def test_the_environment_wins_over_the_file_and_the_command_line_over_both(tmp_path: Path) -> None:
+    path = written(tmp_path, GOOD)
+    environ = {"SOUNDINGS_WEB_PORT": "9001", "SOUNDINGS_DATA_DIR": "from-environment", "HOME": "/x"}
+    settings = load(path, environ=environ)
+    assert (settings.web.port, settings.data.dir) == (9001, Path("from-environment"))
+    settings = load(path, environ=environ, overrides={"data.dir": "from-option", "web.port": None})
+    assert (settings.web.port, settings.data.dir) == (9001, Path("from-option"))
+
+
+def test_without_any_file_all_settings_have_their_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = load(environ={})
+    assert (settings.origin, settings.brands, settings.data.dir) == (None, (), Path("soundings-data"))
+    with pytest.raises(ConfigError, match="soundings init"):
+        settings.require_brands()
+
+
+def test_all_problems_are_told_at_once_with_the_nearest_name(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        """
+        colour = "red"
+        [web]
+        prot = 80
+        host = 5
+        [engine]
+        kind = "int4"
+        [data]
+        disk_floor_mb = -1
+        retention_days = true
+        [source.file.columns]
+        txt = "body"
+        [[brands]]
+        id = "Acme Corp"
+        query = "acme"
+        qeury = "x"
+        [[brands]]
+        id = "b"
+        [[brands]]
+        id = "b"
+        query = "b"
+        handles = "b"
+        """,
+    )
+    found = "\n".join(problems_of(path, {"SOUNDINGS_WEB_PROT": "1", "SOUNDINGS_WEB_PORT": "x"}))
+    for expected in (
+        "colour: unknown key",
+        "web.prot: unknown key; did you mean web.port?",
+        "web.host: found 5, expected a text",
+        "engine.kind: found 'int4', expected one of int8, exact, tiny",
+        "data.disk_floor_mb: found -1, expected a whole number from 0",
+        "data.retention_days: found true",
+        "source.file.columns.txt: unknown field of a post; did you mean text?",
+        "id: found 'Acme Corp', expected a slug such as 'acme-corp'",
+        "qeury: unknown key; did you mean query?",
+        "brand b: query: is missing",
+        "brand b: id: used by an earlier brand too",
+        "brand b: handles: found 'b', expected a list of texts",
+        "environment: SOUNDINGS_WEB_PROT: unknown setting; did you mean SOUNDINGS_WEB_PORT?",
+        "environment: SOUNDINGS_WEB_PORT: found 'x', expected a whole number",
+    ):
+        assert expected in found
+
+
+def test_a_competitor_must_be_another_brand(tmp_path: Path) -> None:
+    path = written(tmp_path, '[[brands]]\nid = "acme"\nquery = "acme"\ncompetitors = ["acne"]\n')
+    assert "competitors: found 'acne', expected the id of another brand" in problems_of(path)[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"[web\nport = 1", "not valid TOML"),
+        (b"\xff\xfe", "not UTF-8 at byte 0"),
+        (b"web = 3", "expected a table [web]"),
+        (b"brands = 3", "expected tables that begin with [[brands]]"),
+        (b"brands = [3]", "entry 1 is 3"),
+        (b"[source.file]\ncolumns = 1", "expected a table of field"),
+        (b"x = " + b"[" * 5000 + b"]" * 5000, "nested too deeply"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_one_clear_problem(tmp_path: Path, content: bytes, expected: str) -> None:
+    path = tmp_path / "broken.toml"
+    path.write_bytes(content)
+    (problem,) = problems_of(path)
+    assert problem.startswith(f"{path}: ")
+    assert expected in problem
+    assert len(problem) < 400
+
+
+def test_a_missing_file_is_told_and_a_folder_too(tmp_path: Path) -> None:
+    assert "no such configuration file" in problems_of(tmp_path / "nowhere.toml")[0]
+    assert "cannot be read" in problems_of(tmp_path)[0]
+
+
+def test_the_file_looked_for_is_the_given_one_then_the_environments_then_the_one_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert find_config(None, {}) is None
+    written(tmp_path, "")
+    assert find_config(None, {}) == Path("soundings.toml")
+    assert find_config(None, {"SOUNDINGS_CONFIG": "other.toml"}) == Path("other.toml")
+    assert find_config(Path("given.toml"), {"SOUNDINGS_CONFIG": "other.toml"}) == Path("given.toml")
+
+
+def test_settings_reach_a_child_unchanged(tmp_path: Path) -> None:
+    settings = load(written(tmp_path, GOOD), environ={})
+    assert from_json(to_json(settings)) == settings
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+def test_a_loopback_address_may_be_listened_on(host: str) -> None:
+    assert address_problem(host) == ""
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.2", "example.org", ""])
+def test_another_address_is_refused_with_the_reason(host: str) -> None:
+    assert "no access control" in address_problem(host)
+
+
+def test_every_setting_has_its_own_environment_variable_and_a_meaning() -> None:
+    assert len({setting.environment for setting in SETTINGS}) == len(SETTINGS)
+    assert all(setting.meaning for setting in SETTINGS)

@@ -1,0 +1,45 @@
+"""Other people's text cannot take over a terminal."""
+
+from __future__ import annotations
+
+import pytest
+
+from domain.errors import QueryError
+from domain.records import Span
+from service.terminal import caret, safe, shorten
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    ["\x1b[2Jgone", "\x9b31mred", "a\x00b", "line\x08\x08\x08", "\u202etxt.exe", "\u2066x\u2069", "\ud800", "\x1b]0;title\x07", "\x7f"],
+)
+def test_control_and_bidi_characters_are_replaced_one_for_one(hostile: str) -> None:
+    shown = safe(hostile)
+    assert len(shown) == len(hostile)
+    assert "\ufffd" in shown
+    assert not any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or c in "\u202e\u2066\u2069\ud800" for c in shown)
+
+
+def test_line_breaks_become_spaces_and_ordinary_text_stays() -> None:
+    assert safe("a\nb\r\tc\u2028d") == "a b  c d"
+    assert safe("Ünïcode 👍🏽 日本") == "Ünïcode 👍🏽 日本"
+
+
+def test_a_long_text_is_cut_around_the_first_match() -> None:
+    text = "x" * 500 + " acme " + "y" * 500
+    shown, spans = shorten(text, 60, [Span(501, 505), Span(0, 3, "title")])
+    assert len(shown) <= 62
+    assert [shown[start:end] for start, end in spans] == ["acme"]
+    assert shown.startswith("…")
+    assert shown.endswith("…")
+
+
+def test_a_short_text_stays_whole() -> None:
+    assert shorten("acme is fine", 60, [Span(0, 4)]) == ("acme is fine", [(0, 4)])
+
+
+def test_the_caret_stands_under_the_place_where_reading_failed() -> None:
+    query, mark, message = caret(QueryError("日本 (a", 5, "the end of the query", "`)`"))
+    assert query == "  日本 (a"
+    assert mark == "  " + " " * 7 + "^"
+    assert "expected `)`" in message
