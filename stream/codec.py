@@ -177,9 +177,7 @@ class _Plan:
         """Give the record as values that orjson knows: times stay datetimes."""
         plain, times, strings = self.plain, self.times, self.strings
         document = {
-            name: value
-            for name, value in zip(plain.names, plain.values(record), strict=False)
-            if value is not None
+            name: value for name, value in zip(plain.names, plain.values(record), strict=False) if value is not None
         }
         if times is not None:
             for name, value in zip(times.names, times.values(record), strict=False):
