@@ -32,9 +32,11 @@ _ZWJ: Final = "\u200d"
 # What is dropped: invisible inside words (soft hyphen, zero-width non-joiner, word joiner, BOM, direction marks),
 # looks only (variation selectors, skin tones, the keycap, the Arabic elongation).
 _DROPPED: Final = frozenset(
-    [0xAD, 0x34F, 0x61C, 0x640, 0x200C, 0x200E, 0x200F, 0x20E3, 0xFEFF]
-    + [*range(0x180B, 0x1810), *range(0x202A, 0x202F), *range(0x2060, 0x2070)]
-    + [*range(0xFE00, 0xFE10), *range(0x1F3FB, 0x1F400), *range(0xE0100, 0xE01F0)]
+    (
+        *(0xAD, 0x34F, 0x61C, 0x640, 0x200C, 0x200E, 0x200F, 0x20E3, 0xFEFF),
+        *(*range(0x180B, 0x1810), *range(0x202A, 0x202F), *range(0x2060, 0x2070)),
+        *(*range(0xFE00, 0xFE10), *range(0x1F3FB, 0x1F400), *range(0xE0100, 0xE01F0)),
+    )
 )
 # The accents of Latin, Greek and Cyrillic; other scripts have their marks elsewhere, and keep them.
 _ACCENTS: Final = re.compile("[\u0300-\u036f]+")
@@ -148,11 +150,9 @@ def fold_shaped(source: str) -> Folded:
     pieces = list(map(_FOLDS.__getitem__, source))
     text = "".join(pieces)
     shape = "".join(map(_SHAPES.__getitem__, text))
-    if len(text) == len(source) and "" not in pieces:
-        offsets = None
-    else:
-        offsets = [at for at, piece in enumerate(pieces) for _ in piece]
-        offsets.append(len(source))
+    offsets: Sequence[int] | None = None
+    if len(text) != len(source) or "" in pieces:
+        offsets = [at for at, piece in enumerate(pieces) for _ in piece] + [len(source)]
     if MARK in shape and (MARK * (MAX_MARKS + 1) in shape or not unicodedata.is_normalized("NFC", text)):
         text, shape, offsets = _compose(text, shape, offsets)
     if JOINER in shape:

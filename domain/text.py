@@ -130,9 +130,7 @@ def tokens(text: str) -> list[Token]:
     places = [match.span() for match in _TOKEN.finditer(_without_links(folded.shape))]
     if offsets is None:
         return [_token(Token, (source[start:end][:MAX_TOKEN], start, end)) for start, end in places]
-    return [
-        _token(Token, (source[start:end][:MAX_TOKEN], offsets[start], _end(offsets, end))) for start, end in places
-    ]
+    return [_token(Token, (source[start:end][:MAX_TOKEN], offsets[start], _end(offsets, end))) for start, end in places]
 
 
 def _end(offsets: Sequence[int], end: int) -> int:

@@ -6,7 +6,8 @@ field names of `domain.fields`, never aliases.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import dataclasses
+from dataclasses import dataclass
 from datetime import datetime
 
 # Proximity is limited to what both stores can answer exactly (decision: tokens and proximity).
@@ -30,7 +31,7 @@ class Words:
     """These tokens, one after the other: one token is a term, several are a phrase."""
 
     tokens: tuple[str, ...]
-    place: Place = field(default=_NOWHERE, compare=False)
+    place: Place = dataclasses.field(default=_NOWHERE, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Near:
 
     tokens: tuple[str, ...]
     slop: int
-    place: Place = field(default=_NOWHERE, compare=False)
+    place: Place = dataclasses.field(default=_NOWHERE, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Wildcard:
     """A token that fits: `*` stands for any characters, `?` for one; it starts with two literal characters."""
 
     pattern: str
-    place: Place = field(default=_NOWHERE, compare=False)
+    place: Place = dataclasses.field(default=_NOWHERE, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class Keyword:
 
     field: str
     value: str
-    place: Place = field(default=_NOWHERE, compare=False)
+    place: Place = dataclasses.field(default=_NOWHERE, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class KeywordWildcard:
 
     field: str
     pattern: str
-    place: Place = field(default=_NOWHERE, compare=False)
+    place: Place = dataclasses.field(default=_NOWHERE, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ class Range:
     high: int | float | datetime | None
     include_low: bool = True
     include_high: bool = True
-    place: Place = field(default=_NOWHERE, compare=False)
+    place: Place = dataclasses.field(default=_NOWHERE, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +90,14 @@ class Flag:
 
     field: str
     value: bool
-    place: Place = field(default=_NOWHERE, compare=False)
+    place: Place = dataclasses.field(default=_NOWHERE, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Everything:
     """Matches all: the empty search, `*` alone."""
 
-    place: Place = field(default=_NOWHERE, compare=False)
+    place: Place = dataclasses.field(default=_NOWHERE, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ class Not:
     """What `node` does not match."""
 
     node: Node
-    place: Place = field(default=_NOWHERE, compare=False)
+    place: Place = dataclasses.field(default=_NOWHERE, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ class And:
     """What all of `nodes` match (all, when there are none)."""
 
     nodes: tuple[Node, ...]
-    place: Place = field(default=_NOWHERE, compare=False)
+    place: Place = dataclasses.field(default=_NOWHERE, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ class Or:
     """What any of `nodes` matches (nothing, when there are none)."""
 
     nodes: tuple[Node, ...]
-    place: Place = field(default=_NOWHERE, compare=False)
+    place: Place = dataclasses.field(default=_NOWHERE, compare=False)
 
 
 Leaf = Words | Near | Wildcard | Keyword | KeywordWildcard | Range | Flag | Everything
