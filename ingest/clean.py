@@ -81,9 +81,7 @@ def plain_text(text: str, mode: HtmlMode = "auto", *, html: bool | None = None) 
     targets: list[str] = []
     if mode == "always" or (mode == "auto" and (html if html is not None else _looks_like_html(text))):
         text = _strip_tags(text, targets, all_tags=mode == "always" or html is True)
-    if "&" in text:
-        text = _ENTITY.sub(lambda match: unescape(match[0]), text)
-    return tidy(text), targets
+    return tidy(_unescape(text)), targets
 
 
 def one_line(text: str, limit: int) -> str:
@@ -105,6 +103,10 @@ def tidy(text: str) -> str:
     if "\n" in text:
         text = _BLANK_LINES.sub("\n\n", _LINE_EDGES.sub("\n", text))
     return text.strip()
+
+
+def _unescape(text: str) -> str:
+    return _ENTITY.sub(lambda match: unescape(match[0]), text) if "&" in text else text
 
 
 def _looks_like_html(text: str) -> bool:
@@ -157,7 +159,7 @@ def _add_target(attributes: str, targets: list[str]) -> None:
     values = {match[1].lower(): match[2] or match[3] or match[4] or "" for match in _ATTRIBUTE.finditer(attributes)}
     # Mastodon links its mentions and hashtags; they point at profiles, not at what the post is about.
     if "href" in values and not {"mention", "hashtag"} & set(values.get("class", "").split()):
-        targets.append(unescape(values["href"]))
+        targets.append(tidy(_unescape(values["href"])))
 
 
 def _replace_odd(match: re.Match[str]) -> str:

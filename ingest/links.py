@@ -58,7 +58,7 @@ def read_link(url: str) -> Link | None:
     if len(url) > MAX_URL_CHARS:
         return None
     try:
-        parts = urlsplit(url.strip())
+        parts = urlsplit(url.strip().replace(" ", "%20"))
         host, port = parts.hostname, parts.port
     except ValueError:
         return None

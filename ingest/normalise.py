@@ -14,7 +14,7 @@ from domain.clock import to_ms
 from domain.errors import BadReason, BadRecord, ConfigError
 from domain.records import Post
 from domain.text import fold_keyword, token_texts
-from ingest.clean import HtmlMode, one_line, plain_text
+from ingest.clean import HtmlMode, one_line, plain_text, tidy
 from ingest.columns import attributes
 from ingest.dates import ABSENT, EARLIEST, in_range, parse_date
 from ingest.json_rows import json_type
@@ -225,9 +225,9 @@ def _strings(name: str, value: object) -> list[str]:
     if value is None or value == "":
         return []
     if isinstance(value, str):
-        return value.replace(",", " ").split() if name == "hashtags" else value.split()
+        return tidy(value.replace(",", " ") if name == "hashtags" else value).split()
     if isinstance(value, Sequence) and all(isinstance(entry, str) for entry in value):
-        return list(value)
+        return [tidy(entry) for entry in value]
     raise BadRecord(BadReason.WRONG_TYPE, f"{name}: found {json_type(value)}, expected a list of strings")
 
 

@@ -1,0 +1,248 @@
+"""The ingest stage: a batch of items from a source becomes one settlement, with exactly one outcome each."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Protocol
+
+from domain import ids
+from domain.clock import Clock
+from domain.errors import BadRecord
+from domain.records import BrandMatch, DeadLetter, MatchedPost, Outcome, Post, Retraction, Topic
+from ingest.ledger import LedgerPage, Seen
+from ingest.normalise import Normaliser
+from ingest.source import Item, RawPost, Removed
+from stream.codec import encode
+from stream.dead_letters import make_dead_letter
+from stream.protocol import Count, Log, OutRecord, Settlement, StateWrite
+
+STAGE = "ingest"
+
+
+class Matcher(Protocol):
+    """What finds brands in posts: `ingest.matching.BrandMatcher`."""
+
+    @property
+    def queries(self) -> str:
+        """Identify all brands and their queries; changes when any of them does."""
+
+    def match(self, post: Post) -> tuple[BrandMatch, ...]:
+        """Give the brands that a post names, in the brands' order."""
+
+
+@dataclass(slots=True)
+class Handled:
+    """What became of the items of one batch, in order; `brands` counts the mentions that go on, by brand."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
+    brands: Counter[str] = field(default_factory=Counter)
+    errors: list[BadRecord] = field(default_factory=list)
+
+
+class IngestStage:
+    """Normalises, drops repeats, matches and settles. Thread-safe: sources share one ledger.
+
+    For each post: an unseen one that matches no brand is FILTERED and leaves no trace; one that matches is OK. Of a
+    post seen before, the same or an older revision is a DUPLICATE, a newer one is OK with the brands it no longer
+    matches in `withdrawn`. Where brands were added or changed since, a seen revision is OK once more with its new
+    brands alone. A removal of a known post is OK and sent on; nothing brings the post back after it. The removal of an
+    unknown post is FILTERED: a firehose deletes mostly what never was ours.
+    """
+
+    def __init__(self, log: Log, matcher: Matcher, clock: Clock) -> None:
+        self._log, self._matcher, self._clock = log, matcher, clock
+        # Reading the ledger and settling belong together, or two sources both take the same post for new.
+        self._lock = threading.Lock()
+
+    def handle(
+        self,
+        items: Sequence[Item],
+        normaliser: Normaliser,
+        *,
+        source: str,
+        run: str,
+        state: Sequence[StateWrite] = (),
+    ) -> Handled:
+        """Work on a batch and make it durable, all or nothing.
+
+        Args:
+            items: as a source gave them; may be empty.
+            normaliser: of that source.
+            source: its name, for dead letters and removals.
+            run: the replay that it all belongs to, or `live`.
+            state: what must be durable together with it: the cursor.
+
+        Raises:
+            BackendDown: nothing of it was settled.
+        """
+        now = self._clock.now()
+        read = [_read(item, normaliser, now) for item in items]
+        batch = _Batch(self._matcher, source=source, run=run, now=now)
+        with self._lock:
+            page = LedgerPage(self._log, (_post_id(content, source) for content in read if not _is_bad(content)))
+            for item, content in zip(items, read, strict=True):
+                batch.take(item, content, page)
+            settlement = batch.settlement
+            settlement.state = [*page.writes(), *state]
+            self._log.settle(settlement)
+        return batch.handled
+
+    def handle_again(
+        self, item: Item, normaliser: Normaliser, letter: DeadLetter, *, source: str, state: Sequence[StateWrite]
+    ) -> Handled:
+        """Work on an item that was parked before: its outcome takes the place of PARKED in the books of its run.
+
+        An item that is still bad settles nothing.
+
+        Raises:
+            BackendDown: nothing of it was settled.
+        """
+        now = self._clock.now()
+        content = _read(item, normaliser, now)
+        batch = _Batch(self._matcher, source=source, run=letter.run, now=now)
+        with self._lock:
+            page = LedgerPage(self._log, [] if isinstance(content, BadRecord) else [_post_id(content, source)])
+            batch.take(item, content, page)
+            if batch.handled.outcomes != [Outcome.PARKED]:
+                settlement = batch.settlement
+                settlement.counts.append(Count(STAGE, letter.run, Outcome.PARKED, -1, letter.reason))
+                settlement.state = [*page.writes(), *state]
+                self._log.settle(settlement)
+        return batch.handled
+
+
+class _Batch:
+    """Collects what a batch leaves behind."""
+
+    def __init__(self, matcher: Matcher, *, source: str, run: str, now: datetime) -> None:
+        self._matcher, self._source, self._run, self._now = matcher, source, run, now
+        self._outputs: list[OutRecord] = []
+        self._dead: list[DeadLetter] = []
+        self.handled = Handled()
+
+    def take(self, item: Item, content: Post | Removed | BadRecord, page: LedgerPage) -> None:
+        """Decide on one item."""
+        if isinstance(content, BadRecord):
+            outcome = self._park(item, content)
+        elif isinstance(content, Removed):
+            outcome = self._remove(content, page)
+        else:
+            outcome = self._take_post(content, page)
+        self.handled.outcomes.append(outcome)
+
+    @property
+    def settlement(self) -> Settlement:
+        numbers = Counter(outcome for outcome in self.handled.outcomes if outcome is not Outcome.PARKED)
+        counts = [Count(STAGE, self._run, outcome, number) for outcome, number in numbers.items()]
+        counts += [
+            Count(STAGE, self._run, Outcome.PARKED, number, reason) for reason, number in self.handled.reasons.items()
+        ]
+        return Settlement(group=STAGE, outputs=self._outputs, dead=self._dead, counts=counts)
+
+    def _park(self, item: Item, error: BadRecord) -> Outcome:
+        letter = make_dead_letter(
+            item.raw, error, stage=STAGE, position=item.position, at=self._now, source=self._source, run=self._run
+        )
+        if item.raw_bytes is not None and item.raw_sha256 is not None:
+            letter = replace(letter, payload_bytes=item.raw_bytes, payload_sha256=item.raw_sha256)
+        self._dead.append(letter)
+        self.handled.reasons[letter.reason] += 1
+        self.handled.errors.append(error)
+        return Outcome.PARKED
+
+    def _remove(self, removed: Removed, page: LedgerPage) -> Outcome:
+        post_id = _post_id(removed, self._source)
+        seen = page.get(post_id)
+        if seen is None:
+            return Outcome.FILTERED
+        if seen.gone:
+            return Outcome.DUPLICATE
+        page.put(post_id, replace(seen, gone=True))
+        source = removed.source or self._source
+        retraction = Retraction(post_id=post_id, source=source, retracted_at=removed.removed_at, reason=removed.reason)
+        self._emit(post_id, encode(retraction))
+        return Outcome.OK
+
+    def _take_post(self, post: Post, page: LedgerPage) -> Outcome:
+        seen = page.get(post.post_id)
+        queries = self._matcher.queries
+        if seen is None:
+            matches = self._matcher.match(post)
+            if not matches:
+                return Outcome.FILTERED
+            self._pass_on(post, matches, (), page, brand_ids=_brand_ids(matches))
+            return Outcome.OK
+        if seen.gone or post.revision_ms < seen.revision_ms:
+            return Outcome.DUPLICATE
+        if post.revision_ms == seen.revision_ms:
+            if seen.queries == queries:
+                return Outcome.DUPLICATE
+            new = tuple(match for match in self._matcher.match(post) if match.brand_id not in seen.brand_ids)
+            brand_ids = (*seen.brand_ids, *_brand_ids(new))
+            post = replace(post, routing_month=seen.routing_month)
+            if not new:
+                page.put(post.post_id, replace(seen, queries=queries))
+                return Outcome.DUPLICATE
+            self._pass_on(post, new, (), page, brand_ids=brand_ids)
+            return Outcome.OK
+        matches = self._matcher.match(post)
+        brand_ids = _brand_ids(matches)
+        withdrawn = tuple(brand_id for brand_id in seen.brand_ids if brand_id not in brand_ids)
+        post = replace(post, routing_month=seen.routing_month)
+        if not matches and not withdrawn:
+            page.put(post.post_id, replace(seen, revision_ms=post.revision_ms, queries=queries))
+            return Outcome.FILTERED
+        self._pass_on(post, matches, withdrawn, page, brand_ids=brand_ids)
+        return Outcome.OK
+
+    def _pass_on(
+        self,
+        post: Post,
+        matches: tuple[BrandMatch, ...],
+        withdrawn: tuple[str, ...],
+        page: LedgerPage,
+        *,
+        brand_ids: tuple[str, ...],
+    ) -> None:
+        seen = Seen(
+            revision_ms=post.revision_ms,
+            brand_ids=brand_ids,
+            routing_month=post.routing_month,
+            queries=self._matcher.queries,
+        )
+        page.put(post.post_id, seen)
+        self._emit(post.post_id, encode(MatchedPost(post=post, matches=matches, withdrawn=withdrawn)))
+        self.handled.brands.update(match.brand_id for match in matches)
+
+    def _emit(self, post_id: str, value: bytes) -> None:
+        self._outputs.append(OutRecord(topic=Topic.POSTS, key=post_id, value=value, run=self._run))
+
+
+def _read(item: Item, normaliser: Normaliser, now: datetime) -> Post | Removed | BadRecord:
+    content = item.content
+    if not isinstance(content, RawPost):
+        return content
+    try:
+        return normaliser.normalise(content, now)
+    except BadRecord as exc:
+        return exc
+
+
+def _is_bad(content: Post | Removed | BadRecord) -> bool:
+    return isinstance(content, BadRecord)
+
+
+def _post_id(content: Post | Removed | BadRecord, source: str) -> str:
+    if isinstance(content, Post):
+        return content.post_id
+    assert isinstance(content, Removed)
+    return ids.post_id(content.source or source, content.native_id)
+
+
+def _brand_ids(matches: Sequence[BrandMatch]) -> tuple[str, ...]:
+    return tuple(match.brand_id for match in matches)
