@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +13,7 @@ class Terms:
 
     field: str
     size: int = 10
-    sub: Mapping[str, Aggregation] = field(default_factory=dict)
+    sub: Mapping[str, Aggregation] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Histogram:
 
     field: str
     interval: float
-    sub: Mapping[str, Aggregation] = field(default_factory=dict)
+    sub: Mapping[str, Aggregation] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Ranges:
 
     field: str
     edges: tuple[float, ...]
-    sub: Mapping[str, Aggregation] = field(default_factory=dict)
+    sub: Mapping[str, Aggregation] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class Bucket:
 
     key: str | int | float | bool
     count: int
-    sub: Mapping[str, Result] = field(default_factory=dict)
+    sub: Mapping[str, Result] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

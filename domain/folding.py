@@ -153,10 +153,10 @@ def fold_shaped(source: str) -> Folded:
     offsets: Sequence[int] | None = None
     if len(text) != len(source) or "" in pieces:
         offsets = [at for at, piece in enumerate(pieces) for _ in piece] + [len(source)]
-    if MARK in shape and (MARK * (MAX_MARKS + 1) in shape or not unicodedata.is_normalized("NFC", text)):
-        text, shape, offsets = _compose(text, shape, offsets)
     if JOINER in shape:
         text, shape, offsets = _drop_loose_joiners(text, shape, offsets)
+    if MARK in shape and (MARK * (MAX_MARKS + 1) in shape or not unicodedata.is_normalized("NFC", text)):
+        text, shape, offsets = _compose(text, shape, offsets)
     return Folded(text, shape, offsets)
 
 

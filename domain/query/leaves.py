@@ -25,6 +25,7 @@ from domain.query.ast import (
     Words,
 )
 from domain.query.values import DATE_FORMS, read_integer, read_number, read_period
+from domain.records import SENTIMENTS
 from domain.text import MAX_TOKEN, fold_keyword, pattern_tokens, tokens
 
 # A pasted paragraph is no phrase; each token of a phrase costs both stores work.
@@ -41,6 +42,7 @@ _FUZZY: Final = re.compile(r"~[0-9]*(?:\.[0-9]+)?$")
 _LINK_PATH: Final = re.compile(r"https?://[^/?#]*[/?#].", re.IGNORECASE)
 _TRUE: Final = frozenset({"true", "yes"})
 _FALSE: Final = frozenset({"false", "no"})
+_SENTIMENT_FIELDS: Final = frozenset({"sentiment", "post_sentiment"})
 # Signs that people write before a value and the index does not keep.
 _SIGNS: Final = {"author_handle": "@", "hashtags": "#"}
 
@@ -221,6 +223,8 @@ def _keyword_leaf(source: Source, target: Field, raw: str, value: str, place: Pl
         folded = fold_keyword(value.lstrip(sign) if sign else value)
         if not folded:
             source.fail(place.start, "an empty value", f"a value of `{target.name}`")
+        if target.name in _SENTIMENT_FIELDS and folded not in SENTIMENTS:
+            source.warn(place.start, f"no mention is {shown(value)}; the values are {', '.join(SENTIMENTS)}")
         return Keyword(target.name, folded, place)
     if re.search(r"\\[*?]", raw):
         source.fail(

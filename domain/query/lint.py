@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from domain.query.ast import And, Everything, Node, Not, Or
+from domain.fields import find_field
+from domain.query.ast import And, Everything, Keyword, Node, Not, Or
 from domain.query.leaves import QueryWarning
 from domain.query.parser import read
 
@@ -25,6 +26,7 @@ def lint(query: str) -> tuple[QueryWarning, ...]:
             )
             for broad in _broad(node)
         ]
+    warnings += _never(node)
     return tuple(sorted(warnings, key=lambda warning: (warning.position, warning.message)))
 
 
@@ -42,3 +44,29 @@ def _broad(node: Node) -> list[Node]:
             return [broad for part in node.nodes for broad in _broad(part)]
         case _:
             return []
+
+
+def _never(node: Node) -> list[QueryWarning]:
+    """Warn of different values asked at once of a field that has only one."""
+    match node:
+        case And():
+            asked: dict[str, Keyword] = {}
+            warnings = [warning for part in node.nodes for warning in _never(part)]
+            for part in node.nodes:
+                if isinstance(part, Keyword) and not _is_multiple(part.field):
+                    first = asked.setdefault(part.field, part)
+                    if first.value != part.value:
+                        message = (
+                            f"`{part.field}` has one value, so it cannot be {first.value} and {part.value}; write OR"
+                        )
+                        warnings.append(QueryWarning(part.place.start, message))
+            return warnings
+        case Or():
+            return [warning for part in node.nodes for warning in _never(part)]
+        case _:
+            return []
+
+
+def _is_multiple(name: str) -> bool:
+    found = find_field(name)
+    return found is not None and found.multiple

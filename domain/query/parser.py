@@ -39,6 +39,11 @@ _RANGE: Final = re.compile(
 )
 _OPERATORS: Final = {"AND": "AND", "&&": "AND", "OR": "OR", "||": "OR", "NOT": "NOT"}
 _PREFIXES: Final = "+-!"
+_UNARY: Final = frozenset({"NOT", *_PREFIXES})
+# What can follow `field:` and cannot follow a word.
+_NO_TEXT: Final = '("“”„[{<>'
+# Looking for the nearest name is slow, and nobody reads more.
+MAX_WARNINGS: Final = 20
 _OPERAND: Final = "a word, a phrase, a field or `(`"
 
 
@@ -48,7 +53,6 @@ class _Group:
 
     start: int
     target: Field | None
-    negated_outside: bool = False
     alternatives: list[Node] = field(default_factory=list)
     together: list[Node] = field(default_factory=list)
     # The operator or prefix that still waits for its operand.
@@ -163,7 +167,7 @@ class _Parser:
         self.at += len(written)
         if meaning == "NOT":
             group.negate = not group.negate
-            group.waiting = group.waiting if group.waiting and group.waiting[1] == "NOT" else (at, written)
+            self._await_operand(at, written)
             return
         if group.waiting or not group.together:
             self._fail_waiting(at, shown(written))
@@ -185,7 +189,13 @@ class _Parser:
         self.at += 1
         if char != "+":
             group.negate = not group.negate
-        group.waiting = group.waiting if group.waiting and group.waiting[1] in "NOT-!+" else (at, char)
+        self._await_operand(at, char)
+
+    def _await_operand(self, at: int, written: str) -> None:
+        """Remember the first of several prefixes: the negation that they make begins there."""
+        group = self.groups[-1]
+        if group.waiting is None or group.waiting[1] not in _UNARY:
+            group.waiting = (at, written)
 
     def _fail_waiting(self, at: int, found: str) -> None:
         group = self.groups[-1]
@@ -253,9 +263,11 @@ class _Parser:
         rest = self.query[value_at : value_at + 1]
         if not rest or rest.isspace() or rest == ")":
             return
+        if len(self.source.warnings) >= MAX_WARNINGS and rest not in _NO_TEXT:
+            return
         near = nearest_name(name)
         hint = f"Did you mean {near}?" if near else "To search for the text itself, put it in quotes."
-        if rest in '("“”„[{<>':
+        if rest in _NO_TEXT:
             self.source.fail(at, f"the unknown field `{name}`", "a field of the index", hint)
         self.source.warn(at, f"`{name}` is no field, so `{name}:` is searched as a word. {hint}")
 
@@ -314,7 +326,8 @@ class _Parser:
         if comparison:
             self._operand(comparison_leaf(self.source, target, comparison[0], raw, value_at, place))
         else:
-            if not quoted and raw in _OPERATORS:
+            # Inside `field:( … )` only: `field:AND` asks for the value AND.
+            if at == start and not quoted and raw in _OPERATORS:
                 self.at = value_at
                 self._operator(raw)
                 return
