@@ -166,6 +166,8 @@ class _Plan:
     plain: _Group
     times: _Group | None
     strings: _Group | None
+    # Fields without a default; and the version, as what has none is not ours.
+    required: tuple[str, ...]
     # Fields that need a function to be written: None is left out, and so is what is empty.
     writers: tuple[tuple[str, _Write], ...]
     # Fields whose exact type is all there is to check, and those that a function reads.
@@ -189,8 +191,8 @@ class _Plan:
                     document[name] = value
         for name, write in self.writers:
             value = getattr(record, name)
-            # A float of 0.0 is a value and is kept; only what is empty is absent.
-            if value or value == 0:
+            # A float of 0.0 is a value and is kept; only what is empty is absent, unless it must be there.
+            if value or value == 0 or name in self.required:
                 document[name] = write(value)
         return document
 
@@ -229,16 +231,10 @@ class _Plan:
                 to_read.append((name, reader))
             else:
                 raise BadRecord(BadReason.BAD_SCHEMA, f"{self.label}: found an unknown field {name[:64]!r}")
-        missing = [name for name in _required(self.record) if name not in document]
+        missing = [name for name in self.required if name not in document]
         if missing:
             raise BadRecord(BadReason.BAD_SCHEMA, f"{self.label}: found no {', '.join(missing)}, expected one")
         return tuple(to_read)
-
-
-def _required(record: type) -> list[str]:
-    """Name the fields without a default, and the version: what has none is not ours."""
-    required = [f.name for f in fields(record) if f.default is MISSING and f.default_factory is MISSING]
-    return [*required, "schema_version"] if record in _TAGS else required
 
 
 def _nested(plan: _Plan) -> tuple[_Read, _Write]:
@@ -287,6 +283,7 @@ def _rule(hint: Any) -> tuple[_Read, _Write]:
 def _plan(record: type) -> _Plan:
     """Work out the plan of a record type."""
     hints = get_type_hints(record)
+    required = [f.name for f in fields(record) if f.default is MISSING and f.default_factory is MISSING]
     plain: list[str] = []
     times: list[str] = []
     strings: list[str] = []
@@ -309,7 +306,7 @@ def _plan(record: type) -> _Plan:
         elif hint is datetime:
             times.append(name)
             readers[name] = _read_time
-        elif get_origin(hint) is tuple and get_args(hint)[0] is str:
+        elif get_origin(hint) is tuple and get_args(hint)[0] is str and name not in required:
             strings.append(name)
             readers[name] = _read_strings
         else:
@@ -319,7 +316,11 @@ def _plan(record: type) -> _Plan:
     if plain_group is None:
         raise TypeError(f"{record.__name__} has no plain field to write")
     label = _TAGS.get(record, record.__name__.lower())
-    return _Plan(record, label, plain_group, _group(times), _group(strings), tuple(writers), scalars, readers)
+    if record in _TAGS:
+        required.append("schema_version")
+    return _Plan(
+        record, label, plain_group, _group(times), _group(strings), tuple(required), tuple(writers), scalars, readers
+    )
 
 
 _PLANS = {record: _plan(record) for record in _TAGS}
