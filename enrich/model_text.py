@@ -68,6 +68,7 @@ def model_text(text: str) -> str:
 
     Args:
         text: stored text; may be empty.
+
     Returns:
         The rewritten text. Linear in the length of `text`.
     """

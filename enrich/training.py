@@ -1,14 +1,12 @@
-"""Train the sentiment model of a whole post and write it as an engine folder (extra `torch`).
+"""Train the sentiment model of a whole post and write it as a checkpoint (extra `torch`).
 
-Run `python -m enrich.training --help`. The recipe and what it gave stand in `docs/model-card.md`.
+Run `python -m enrich.training --help`, then `python -m enrich.export`. The recipe and what it gave stand in
+`docs/model-card.md`.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import gzip
-import html
 import json
 import math
 import random
@@ -20,13 +18,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from domain.records import SENTIMENTS
+from enrich.labelled import read_labelled
 from enrich.model_text import model_text
-
-LABELS = ("negative", "neutral", "positive")
+from enrich.quality import macro_recall
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,46 +44,6 @@ class TrainingSettings:
     bucket_batches: int = 50
     bf16: bool = False
     seed: int = 20261123
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledText:
-    """One row of a training file."""
-
-    id: str
-    label: int
-    text: str
-
-
-def _unquoted(text: str) -> str:
-    """Undo the export's quoting: outer quotes, escaped or doubled quotes, and HTML entities."""
-    if len(text) > 1 and text[0] == text[-1] == '"':
-        text = text[1:-1].replace('\\""', '"').replace('""', '"')
-    return html.unescape(text)
-
-
-def read_labelled(path: Path) -> list[LabelledText]:
-    """Read `id, label, text` rows from a gzipped TSV without header.
-
-    Raises:
-        ValueError: a row has not three columns or an unknown label; the line number is named.
-    """
-    rows = []
-    with gzip.open(path, "rt", encoding="utf-8", newline="") as lines:
-        for number, row in enumerate(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE), start=1):
-            if len(row) != 3 or row[1] not in LABELS:
-                raise ValueError(f"{path}, line {number}: expected id, label, text with a label of {LABELS}, found {row[:2]}")
-            rows.append(LabelledText(row[0], LABELS.index(row[1]), _unquoted(row[2])))
-    return rows
-
-
-def macro_recall(gold: Sequence[int], found: Sequence[int]) -> float:
-    """Give the mean of the three classes' recalls, in [0, 1] (SemEval task 4A's main measure)."""
-    recalls = []
-    for label in range(len(LABELS)):
-        members = [f for g, f in zip(gold, found, strict=True) if g == label]
-        recalls.append(sum(f == label for f in members) / len(members) if members else 0.0)
-    return sum(recalls) / len(recalls)
 
 
 def _batches(lengths: Sequence[int], settings: TrainingSettings, rng: random.Random) -> list[list[int]]:
@@ -113,7 +73,7 @@ def _predict(model: Any, encoded: Sequence[list[int]]) -> torch.Tensor:
     """Give logits for every text in input order. Shape: `(N, 3)`."""
     model.eval()
     order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))
-    logits = torch.empty((len(encoded), len(LABELS)))
+    logits = torch.empty((len(encoded), len(SENTIMENTS)))
     with torch.inference_mode():
         for start in range(0, len(order), 32):
             chosen = order[start : start + 32]
@@ -137,9 +97,12 @@ def train(train_file: Path, dev_file: Path, encoder: Path, out: Path, settings: 
     """Fine-tune `encoder` and keep the epoch with the best macro recall on `dev_file`.
 
     Args:
-        train_file, dev_file: see `read_labelled`.
+        train_file: see `read_labelled`.
+        dev_file: same shape.
         encoder: local folder of a BERT-like model in safetensors.
         out: folder to write; gets a Hugging Face checkpoint (safetensors) and `training.json`.
+        settings: see there.
+
     Returns:
         `out`.
     """
@@ -148,20 +111,22 @@ def train(train_file: Path, dev_file: Path, encoder: Path, out: Path, settings: 
     tokenizer = AutoTokenizer.from_pretrained(encoder, local_files_only=True)
     model = AutoModelForSequenceClassification.from_pretrained(
         encoder,
-        num_labels=len(LABELS),
-        id2label=dict(enumerate(LABELS)),
-        label2id={label: i for i, label in enumerate(LABELS)},
+        num_labels=len(SENTIMENTS),
+        id2label=dict(enumerate(SENTIMENTS)),
+        label2id={label: i for i, label in enumerate(SENTIMENTS)},
         local_files_only=True,
         use_safetensors=True,
     ).float()
     parts = {name: read_labelled(path) for name, path in (("train", train_file), ("dev", dev_file))}
     encoded = {
-        name: tokenizer([model_text(row.text) for row in rows], truncation=True, max_length=settings.max_tokens)["input_ids"]
+        name: tokenizer(
+            [model_text(row.text) for row in rows], truncation=True, max_length=settings.max_tokens
+        ).input_ids
         for name, rows in parts.items()
     }
     gold = torch.tensor([row.label for row in parts["train"]])
-    counts = torch.bincount(gold, minlength=len(LABELS)).float()
-    class_weights = counts.sum() / (len(LABELS) * counts)
+    counts = torch.bincount(gold, minlength=len(SENTIMENTS)).float()
+    class_weights = counts.sum() / (len(SENTIMENTS) * counts)
 
     lengths = [len(ids) for ids in encoded["train"]]
     steps = settings.epochs * math.ceil(len(lengths) / settings.batch_size)
@@ -175,7 +140,7 @@ def train(train_file: Path, dev_file: Path, encoder: Path, out: Path, settings: 
     warmup = max(1, int(steps * settings.warmup_share))
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _schedule(step, steps, warmup))
 
-    rng = random.Random(settings.seed)
+    rng = random.Random(settings.seed)  # noqa: S311 -- shuffles rows, guards nothing
     history: list[dict[str, float]] = []
     step, started = 0, time.monotonic()
     for epoch in range(1, settings.epochs + 1):
@@ -194,10 +159,11 @@ def train(train_file: Path, dev_file: Path, encoder: Path, out: Path, settings: 
             optimiser.zero_grad(set_to_none=True)
             step += 1
             if step % 50 == 0:
-                print(f"step {step}/{steps} loss {loss.item():.3f} {(time.monotonic() - started) / step:.3f} s/step", flush=True)
+                pace = (time.monotonic() - started) / step
+                print(f"step {step}/{steps} loss {loss.item():.3f} {pace:.3f} s/step", flush=True)
         logits = _predict(model, encoded["dev"])
-        dev_gold = [row.label for row in parts["dev"]]
-        score = macro_recall(dev_gold, logits.argmax(1).tolist())
+        dev_gold = np.array([row.label for row in parts["dev"]])
+        score = macro_recall(dev_gold, logits.argmax(1).numpy())
         history.append({"epoch": epoch, "dev_macro_recall": score, "minutes": (time.monotonic() - started) / 60})
         print(f"epoch {epoch}: dev macro recall {score:.4f}", flush=True)
         if score >= max(entry["dev_macro_recall"] for entry in history):
@@ -212,9 +178,9 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m enrich.training", description=__doc__)
     parser.add_argument("--train", type=Path, required=True, help="gzipped TSV: id, label, text")
     parser.add_argument("--dev", type=Path, required=True, help="same shape; picks the best epoch")
-    parser.add_argument("--encoder", type=Path, default=None, help="local encoder folder (default: the packaged MiniLM)")
+    parser.add_argument("--encoder", type=Path, default=None, help="local encoder folder (default: MiniLM)")
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint")
-    parser.add_argument("--epochs", type=int, default=TrainingSettings.epochs)
+    parser.add_argument("--epochs", type=int, default=TrainingSettings().epochs)
     parser.add_argument("--bf16", action="store_true", help="autocast to bfloat16 (only faster where the CPU has it)")
     return parser.parse_args(argv)
 

@@ -1,0 +1,280 @@
+"""From a trained checkpoint to the folder that the engine loads, and back (extra `torch`).
+
+Write a folder, with temperature and figures from a development set:
+
+    python -m enrich.export --checkpoint CHECKPOINT --dev DEV.tsv.gz --out FOLDER
+
+Check a folder against PyTorch on its own weights, or write these weights as a Hugging Face checkpoint:
+
+    python -m enrich.export --check FOLDER
+    python -m enrich.export --restore FOLDER --out CHECKPOINT
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.numpy import load_file, save_file
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from domain.records import SENTIMENTS
+from enrich.engine import SentimentEngine
+from enrich.graph import Arithmetic, Encoder, packed_weights, read_packed, unpacked_weights, write_graph, write_weights
+from enrich.labelled import LabelledText, read_labelled
+from enrich.model_text import model_text
+from enrich.onnx_engine import (
+    DESCRIPTION,
+    EXACT_GRAPH,
+    FILES,
+    INT8_GRAPH,
+    SHIPPED_MODEL,
+    TOKENIZER,
+    WEIGHTS,
+    OnnxEngine,
+    OnnxSettings,
+    read_description,
+)
+from enrich.quality import Quality, expected_calibration_error, fit_temperature, quality, tempered
+
+# Exact arithmetic differs from PyTorch's only in the order of additions.
+PARITY = 1e-4
+# Different lengths, handles, emoji, an empty mask's neighbours: written for this project.
+CHECK_TEXTS = (
+    "ok",
+    "The crew was lovely and we landed early, thank you @harbourair!",
+    "Third delay this week and nobody answers the phone. Never again \U0001f621\U0001f621",
+    "Does the lounge open at six?",
+    "I waited two hours at the desk, then the app told me my seat was gone; the agent shrugged, and that was that. "
+    * 8,
+    "@a @b @c https://example.org/x",
+)
+
+
+def _temperature_error(logits: npt.NDArray[np.float64], gold: npt.NDArray[np.int64]) -> float:
+    """Give the calibration error after scaling, each half measured with the temperature of the other."""
+    even = np.arange(len(gold)) % 2 == 0
+    errors = [
+        expected_calibration_error(tempered(logits[~half], fit_temperature(logits[half], gold[half])), gold[~half])
+        for half in (even, ~even)
+    ]
+    return float(np.mean(errors))
+
+
+def _measured(engine: SentimentEngine, rows: Sequence[LabelledText]) -> Quality:
+    probs = engine.predict([row.text for row in rows]).probs
+    return quality(np.array([row.label for row in rows]), probs.argmax(axis=1), probs)
+
+
+def _rounded(figures: Quality) -> dict[str, Any]:
+    content = asdict(figures)
+    content["macro_recall_95"] = [round(bound, 4) for bound in figures.macro_recall_95]
+    return {k: round(v, 4) if isinstance(v, float) else v for k, v in content.items()}
+
+
+def _describe(folder: Path, description: dict[str, Any]) -> None:
+    description["sha256"] = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in FILES}
+    (folder / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+
+
+def export(checkpoint: Path, dev_file: Path, out: Path, *, name: str, epoch: int, max_tokens: int = 128) -> None:
+    """Write the engine folder of a trained checkpoint.
+
+    Args:
+        checkpoint: Hugging Face folder of a BERT-like classifier in safetensors, as `enrich.training` writes it.
+        dev_file: labelled texts (see `read_labelled`) that fit the temperature and give the figures.
+        out: folder to write; files in it are replaced.
+        name: name of the model, kept in every mention.
+        epoch: its number, higher than that of the model it follows.
+        max_tokens: longest text in word pieces; must be what it was trained with.
+
+    Raises:
+        ValueError: the checkpoint's labels or shape are not what the engine needs.
+    """
+    config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+    labels = [config["id2label"][str(i)] for i in range(len(config["id2label"]))]
+    if labels != list(SENTIMENTS) or config["model_type"] != "bert" or config["hidden_act"] != "gelu":
+        found = f"{config['model_type']} with {config['hidden_act']} and labels {labels}"
+        raise ValueError(f"{checkpoint}: found {found}, expected bert with gelu and labels {list(SENTIMENTS)}")
+    encoder = Encoder(
+        layers=config["num_hidden_layers"],
+        hidden=config["hidden_size"],
+        heads=config["num_attention_heads"],
+        positions=max_tokens,
+        labels=len(labels),
+        layer_norm_eps=config["layer_norm_eps"],
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    packed = packed_weights(load_file(checkpoint / "model.safetensors"), encoder)
+    places = write_weights(packed, out / WEIGHTS)
+    graphs: tuple[tuple[str, Arithmetic], ...] = ((INT8_GRAPH, "int8"), (EXACT_GRAPH, "exact"))
+    for graph, arithmetic in graphs:
+        write_graph(out / graph, arithmetic, encoder, packed, places, WEIGHTS)
+    tokenizer = json.loads((checkpoint / TOKENIZER).read_text(encoding="utf-8"))
+    tokenizer["truncation"] = tokenizer["padding"] = None
+    (out / TOKENIZER).write_text(json.dumps(tokenizer, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
+
+    training = checkpoint / "training.json"
+    description: dict[str, Any] = {
+        "name": name,
+        "epoch": epoch,
+        "labels": labels,
+        "max_tokens": max_tokens,
+        "temperature": 1.0,
+        "encoder": asdict(encoder),
+        "training": json.loads(training.read_text(encoding="utf-8")) if training.is_file() else None,
+    }
+    _describe(out, description)
+    rows = read_labelled(dev_file)
+    gold = np.array([row.label for row in rows])
+    settings = OnnxSettings(folder=out, exact=True)
+    raw = OnnxEngine(settings).predict([row.text for row in rows]).probs
+    # log(softmax(x)) differs from x by a constant of the row, which no temperature sees.
+    logits = np.log(np.maximum(raw.astype(np.float64), 1e-30))
+    description["temperature"] = fit_temperature(logits, gold)
+    _describe(out, description)
+    description["dev"] = {
+        "rows": len(rows),
+        "ece_before_scaling": round(expected_calibration_error(raw, gold), 4),
+        "ece_after_scaling_cross_fitted": round(_temperature_error(logits, gold), 4),
+        "int8": _rounded(_measured(OnnxEngine(replace(settings, exact=False)), rows)),
+        "fp32": _rounded(_measured(OnnxEngine(settings), rows)),
+        "trained_fp32": _rounded(_trained(checkpoint, rows, description["temperature"], max_tokens)),
+    }
+    _describe(out, description)
+
+
+def torch_probs(checkpoint: Path, texts: Sequence[str], temperature: float, max_tokens: int) -> npt.NDArray[np.float64]:
+    """Give the probabilities of a checkpoint by PyTorch, in padded batches of 16. Shape: (N, 3)."""
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint, local_files_only=True)
+    model = AutoModelForSequenceClassification.from_pretrained(checkpoint, local_files_only=True, use_safetensors=True)
+    model = model.float().eval()
+    logits = []
+    with torch.inference_mode():
+        for start in range(0, len(texts), 16):
+            batch = [model_text(text) for text in texts[start : start + 16]]
+            rows = tokenizer(batch, truncation=True, max_length=max_tokens, padding=True, return_tensors="pt")
+            logits.append(model(**rows).logits.double().numpy())
+    return tempered(np.concatenate(logits), temperature)
+
+
+def _trained(checkpoint: Path, rows: Sequence[LabelledText], temperature: float, max_tokens: int) -> Quality:
+    probs = torch_probs(checkpoint, [row.text for row in rows], temperature, max_tokens)
+    return quality(np.array([row.label for row in rows]), probs.argmax(axis=1), probs)
+
+
+def checkpoint_from_engine(folder: Path, out: Path) -> None:
+    """Write the shipped (8-bit rounded) weights as a float32 Hugging Face checkpoint, for PyTorch.
+
+    Args:
+        folder: an engine folder.
+        out: folder to write: `config.json`, `model.safetensors`, `tokenizer.json`, `tokenizer_config.json`.
+
+    Raises:
+        ConfigError: the folder is not whole.
+    """
+    description = read_description(folder)
+    encoder = description["encoder"]
+    state = unpacked_weights(read_packed(folder / EXACT_GRAPH))
+    out.mkdir(parents=True, exist_ok=True)
+    save_file(state, out / "model.safetensors", metadata={"format": "pt"})
+    config = {
+        "architectures": ["BertForSequenceClassification"],
+        "model_type": "bert",
+        "hidden_act": "gelu",
+        "hidden_size": encoder["hidden"],
+        "intermediate_size": state["bert.encoder.layer.0.intermediate.dense.bias"].shape[0],
+        "layer_norm_eps": encoder["layer_norm_eps"],
+        "max_position_embeddings": encoder["positions"],
+        "num_attention_heads": encoder["heads"],
+        "num_hidden_layers": encoder["layers"],
+        "type_vocab_size": 2,
+        "vocab_size": state["bert.embeddings.word_embeddings.weight"].shape[0],
+        "pad_token_id": 0,
+        "id2label": dict(enumerate(SENTIMENTS)),
+        "label2id": {label: i for i, label in enumerate(SENTIMENTS)},
+    }
+    (out / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    shutil.copyfile(folder / TOKENIZER, out / TOKENIZER)
+    tokens = {"tokenizer_class": "BertTokenizer", "do_lower_case": True, "model_max_length": description["max_tokens"]}
+    (out / "tokenizer_config.json").write_text(json.dumps(tokens, indent=2) + "\n", encoding="utf-8")
+
+
+def check(folder: Path) -> dict[str, float]:
+    """Compare both graphs with PyTorch on the shipped weights, in padded batches and alone.
+
+    Returns:
+        Largest differences of a probability: `exact_torch` and `exact_alone` (must be at most 1e-4 and 1e-5), and
+        `int8_exact`, `int8_alone` (must be at most 1e-5).
+    """
+    description = read_description(folder)
+    with tempfile.TemporaryDirectory() as scratch:
+        checkpoint_from_engine(folder, Path(scratch))
+        reference = torch_probs(Path(scratch), CHECK_TEXTS, description["temperature"], description["max_tokens"])
+    found, alone = {}, {}
+    for kind in ("exact", "int8"):
+        # One batch for all, so that short texts are padded; no memory, so that alone means alone.
+        engine = OnnxEngine(OnnxSettings(folder=folder, exact=kind == "exact", batch_tokens=100_000, cache_size=0))
+        found[kind] = engine.predict(CHECK_TEXTS).probs
+        alone[kind] = np.concatenate([engine.predict([text]).probs for text in CHECK_TEXTS])
+    return {
+        "exact_torch": float(np.abs(found["exact"] - reference).max()),
+        "exact_alone": float(np.abs(found["exact"] - alone["exact"]).max()),
+        "int8_exact": float(np.abs(found["int8"] - found["exact"]).max()),
+        "int8_alone": float(np.abs(found["int8"] - alone["int8"]).max()),
+    }
+
+
+def _arguments(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m enrich.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    action = parser.add_mutually_exclusive_group(required=True)
+    action.add_argument("--checkpoint", type=Path, help="trained checkpoint to export")
+    action.add_argument(
+        "--check", type=Path, nargs="?", const=SHIPPED_MODEL, help="engine folder to compare with PyTorch"
+    )
+    action.add_argument(
+        "--restore", type=Path, nargs="?", const=SHIPPED_MODEL, help="engine folder to write as a checkpoint"
+    )
+    parser.add_argument("--dev", type=Path, help="with --checkpoint: labelled texts, gzipped TSV")
+    parser.add_argument("--out", type=Path, help="folder to write")
+    parser.add_argument("--name", default="post-sentiment-1", help="name of the model")
+    parser.add_argument("--epoch", type=int, default=1, help="its number, above that of the model before")
+    args = parser.parse_args(argv)
+    if args.check is None and args.out is None:
+        parser.error("expected --out FOLDER")
+    if args.checkpoint is not None and args.dev is None:
+        parser.error("expected --dev FILE with --checkpoint")
+    return args
+
+
+def main(argv: Sequence[str]) -> int:
+    """Do what was asked; 0 when it worked, 1 when a check failed."""
+    args = _arguments(argv)
+    if args.restore is not None:
+        checkpoint_from_engine(args.restore, args.out)
+        return 0
+    folder = args.check
+    if args.checkpoint is not None:
+        export(args.checkpoint, args.dev, args.out, name=args.name, epoch=args.epoch)
+        folder = args.out
+    differences = check(folder)
+    good = differences["exact_torch"] <= PARITY and max(differences["exact_alone"], differences["int8_alone"]) <= 1e-5
+    print(json.dumps({"folder": folder.name, "good": good, **differences}, indent=2))
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,106 @@
+"""How good a model is: the measures of SemEval task 4A, calibration, and the temperature that mends it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from domain.records import SENTIMENTS
+
+Labels: TypeAlias = npt.NDArray[np.int64]
+Floats: TypeAlias = npt.NDArray[np.floating[Any]]
+
+NEGATIVE, POSITIVE = SENTIMENTS.index("negative"), SENTIMENTS.index("positive")
+BINS = 15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quality:
+    """Measures of one model on one labelled set, each in [0, 1]. `ece` is None for a model without probabilities.
+
+    `macro_recall_95` is the central 95 % of `macro_recall` over resampled sets.
+    """
+
+    macro_recall: float
+    macro_recall_95: tuple[float, float]
+    f1_positive_negative: float
+    accuracy: float
+    ece: float | None
+
+
+def macro_recall(gold: Labels, found: Labels) -> float:
+    """Give the mean of the three classes' recalls, in [0, 1]; a class that is absent counts as 0."""
+    right = np.bincount(gold[gold == found], minlength=len(SENTIMENTS))
+    there = np.bincount(gold, minlength=len(SENTIMENTS))
+    return float(np.mean(right / np.maximum(there, 1)))
+
+
+def f1_positive_negative(gold: Labels, found: Labels) -> float:
+    """Give the mean of the F1 of positive and of negative, in [0, 1] (task 4A's second measure)."""
+    scores = []
+    for label in (NEGATIVE, POSITIVE):
+        right = np.sum((gold == label) & (found == label))
+        named = np.sum(gold == label) + np.sum(found == label)
+        scores.append(2 * right / named if named else 0.0)
+    return float(np.mean(scores))
+
+
+def expected_calibration_error(probs: Floats, gold: Labels) -> float:
+    """Give how far confidence lies from accuracy on average, in [0, 1], over 15 equal bins (Guo et al. 2017)."""
+    confidence, found = probs.max(axis=1), probs.argmax(axis=1)
+    places = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
+    error = 0.0
+    for place in range(BINS):
+        chosen = places == place
+        if chosen.any():
+            error += float(chosen.mean() * abs(np.mean(found[chosen] == gold[chosen]) - confidence[chosen].mean()))
+    return error
+
+
+def bootstrap_95(measure: Callable[[Labels, Labels], float], gold: Labels, found: Labels) -> tuple[float, float]:
+    """Give the central 95 % of a measure over 1,000 resampled sets; the same draws every time."""
+    rng = np.random.default_rng(20261123)
+    draws = [rng.integers(0, len(gold), len(gold)) for _ in range(1_000)]
+    low, high = np.percentile([measure(gold[draw], found[draw]) for draw in draws], [2.5, 97.5])
+    return float(low), float(high)
+
+
+def quality(gold: Labels, found: Labels, probs: Floats | None = None) -> Quality:
+    """Measure labels, and probabilities where a model gives them. Shapes: (N,), (N,), (N, 3); N > 0."""
+    return Quality(
+        macro_recall=macro_recall(gold, found),
+        macro_recall_95=bootstrap_95(macro_recall, gold, found),
+        f1_positive_negative=f1_positive_negative(gold, found),
+        accuracy=float(np.mean(gold == found)),
+        ece=None if probs is None else expected_calibration_error(probs, gold),
+    )
+
+
+def tempered(logits: Floats, temperature: float) -> npt.NDArray[np.float64]:
+    """Give softmax(logits / temperature) by row."""
+    scaled = np.asarray(logits, dtype=np.float64) / temperature
+    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def fit_temperature(logits: Floats, gold: Labels) -> float:
+    """Give the temperature with the least negative log likelihood (Guo et al. 2017, sec. 4.2), to three digits.
+
+    The likelihood has one optimum in the temperature, so narrowing an interval finds it.
+    """
+
+    def loss(temperature: float) -> float:
+        return float(-np.log(tempered(logits, temperature)[np.arange(len(gold)), gold] + 1e-12).mean())
+
+    low, high = 0.2, 5.0
+    while high - low > 1e-4:
+        third = (high - low) / 3
+        if loss(low + third) < loss(high - third):
+            high -= third
+        else:
+            low += third
+    return round((low + high) / 2, 3)
