@@ -44,7 +44,6 @@ _EXCEPTIONS: Final = {
     **dict.fromkeys("\u2018\u2019\u201b\u02bb\u02bc\uff07", "'"),
     # "Acme™" is the word Acme, not "acmetm" as compatibility would have it.
     **dict.fromkeys("\u2120\u2122", " "),
-    _ZWJ: _ZWJ,
 }
 # Code points that belong to no script's letters and yet are no separators.
 _EMOJI_RANGES: Final = (
@@ -64,7 +63,7 @@ _CLUSTER_RANGES: Final = (
 )  # fmt: skip
 # Vowels and finals of Hangul that follow a leading consonant: they compose with it, as marks do.
 _HANGUL_TAILS: Final = (0x1160, 0x11FF)
-# Both tables stop growing here, far above what any stream uses, so hostile text cannot fill the memory.
+# Both tables start anew at this size, far above what any stream uses, so that hostile text cannot fill the memory.
 _MAX_TABLE: Final = 50_000
 
 _LOOSE_JOINER: Final = re.compile(f"(?<![{EMOJI}{EMOJI_TAG}]){JOINER}|{JOINER}(?!{EMOJI})")
@@ -76,15 +75,16 @@ def _within(point: int, ranges: tuple[tuple[int, int], ...]) -> bool:
 
 
 def _fold_point(char: str) -> str:
-    if ord(char) in _DROPPED:
-        return ""
-    exception = _EXCEPTIONS.get(char)
-    if exception is not None:
-        return exception
+    folded = _replace(char)
     # Twice, because case folding makes new accents (U+0130) and decomposition new capitals (U+1D400).
     for _ in range(2):
-        char = _ACCENTS.sub("", unicodedata.normalize("NFKD", char)).casefold()
-    return unicodedata.normalize("NFC", char)
+        folded = _ACCENTS.sub("", unicodedata.normalize("NFKD", folded)).casefold()
+    # Once more, because decomposition also makes new apostrophes (U+0149) and elongations (U+FE77).
+    return unicodedata.normalize("NFC", "".join(map(_replace, folded)))
+
+
+def _replace(char: str) -> str:
+    return "" if ord(char) in _DROPPED else _EXCEPTIONS.get(char, char)
 
 
 def _shape_of(char: str) -> str:
@@ -111,16 +111,18 @@ def _shape_of(char: str) -> str:
 class _FoldTable(dict[str, str]):
     def __missing__(self, char: str) -> str:
         folded = _fold_point(char)
-        if len(self) < _MAX_TABLE:
-            self[char] = folded
+        if len(self) >= _MAX_TABLE:
+            self.clear()
+        self[char] = folded
         return folded
 
 
 class _ShapeTable(dict[str, str]):
     def __missing__(self, char: str) -> str:
         shape = _shape_of(char)
-        if len(self) < _MAX_TABLE:
-            self[char] = shape
+        if len(self) >= _MAX_TABLE:
+            self.clear()
+        self[char] = shape
         return shape
 
 

@@ -39,7 +39,7 @@ _ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 _WILDCARDS: Final = re.compile(r"[*?]+")
 _BOOST: Final = re.compile(r"\^[0-9]+(?:\.[0-9]+)?$")
 _FUZZY: Final = re.compile(r"~[0-9]*(?:\.[0-9]+)?$")
-_LINK_PATH: Final = re.compile(r"https?://[^/?#]*[/?#].", re.IGNORECASE)
+_LINK_PATH: Final = re.compile(r"(?:https?://|www\.)[^/?#*]*[/?#].", re.IGNORECASE)
 _TRUE: Final = frozenset({"true", "yes"})
 _FALSE: Final = frozenset({"false", "no"})
 _SENTIMENT_FIELDS: Final = frozenset({"sentiment", "post_sentiment"})
@@ -98,10 +98,11 @@ def word_leaf(source: Source, raw: str, place: Place) -> Leaf:
             source.fail(at + found.start(), shown(found[0]), expected, hint)
     if raw in ("*", "*:*"):
         return Everything(place)
-    if _has_wildcard(raw):
-        return _pattern_leaf(source, raw, place)
+    # A link may hold `?` and `*`; only its domain is searched.
     if _LINK_PATH.match(raw):
         source.warn(at, "only the domain of a link is searched, not what follows it")
+    elif _has_wildcard(raw):
+        return _pattern_leaf(source, raw, place)
     return _words(source, unescape(raw), raw, place)
 
 
