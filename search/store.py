@@ -24,7 +24,10 @@ class Written(StrEnum):
 
 
 class Sort(StrEnum):
-    """Order of a search: by `published_at` (else `collected_at`), then mention id."""
+    """Order of a search: by the milliseconds of `published_at` (else `collected_at`), then mention id.
+
+    OLDEST is NEWEST backwards, ids included.
+    """
 
     NEWEST = "newest"
     OLDEST = "oldest"
@@ -58,9 +61,9 @@ class Store(Protocol):
     def write(self, records: Sequence[Mention | Withdrawal | Retraction]) -> Sequence[Written | BadRecord]:
         """Apply records in order, one outcome each; durable when it returns.
 
-        A mention is stored if its version is higher than the stored one. A withdrawal of version v removes a mention of
-        version <= v and forbids versions <= v later. A retraction removes every mention of the post and forbids all later
-        writes of that post.
+        A mention is stored if its version is higher than the stored one. A withdrawal of version v removes a mention
+        of version <= v and forbids versions <= v later. A retraction removes every mention of the post and forbids
+        all later writes of that post.
 
         Raises:
             RetryLater, BackendDown: nothing may be taken as written.

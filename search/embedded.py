@@ -1,0 +1,219 @@
+"""The embedded store: truth in SQLite, a derived tantivy index beside it, one writing process, any readers."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from domain.aggregation import Aggregation, Result
+from domain.clock import Clock, SystemClock
+from domain.errors import BackendDown, BadReason, BadRecord, Busy
+from domain.fields import FIELDS
+from domain.query.ast import Node
+from domain.records import Mention, Retraction, Withdrawal
+from search.cursor import Position, decode_cursor, encode_cursor
+from search.indexer import Indexer, IndexReader, Progress
+from search.store import MAX_PAGE, SearchPage, SearchRequest, Sort, Written
+from search.tantivy_aggregations import aggregate
+from search.tantivy_index import Snapshot
+from search.tantivy_schema import ms_of_order_key, order_key
+from search.truth import Truth
+from stream.codec import decode, encode
+
+_TRUTH_FILE: Final = "mentions.sqlite3"
+_LOCK_FILE: Final = "writer.lock"
+_INTEGERS: Final = ("version", *(field.name for field in FIELDS if field.kind == "integer"))
+_MAX_INTEGER: Final = (1 << 63) - 1
+# Fetched beyond a page: mentions of one moment beside the cursor, and rows that went since the last commit.
+_SLACK: Final = 20
+
+
+class EmbeddedStore:
+    """`search.store.Store` in one folder. Thread-safe.
+
+    Writes are durable when `write` returns and found by searches within about a second. Between two commits of the
+    index a search may give a mention in its newer form by its older text, never one that is gone.
+    """
+
+    def __init__(self, truth: Truth, source: Indexer | IndexReader, lock: int | None) -> None:
+        """Use `open`."""
+        self._truth, self._source, self._lock = truth, source, lock
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        *,
+        read_only: bool = False,
+        clock: Clock | None = None,
+        progress: Progress | None = None,
+    ) -> EmbeddedStore:
+        """Open the store in `folder`, made when missing.
+
+        A writer first brings the index up to date, and builds it again where it is missing, broken or of another
+        schema: some two minutes for a million mentions, told to `progress` as (rows done, rows in all).
+
+        Args:
+            folder: belongs to the store alone.
+            read_only: for a second process beside the writer; it follows the writer's commits.
+            clock: for pauses and for how often a reader looks.
+            progress: called from this thread.
+
+        Raises:
+            Busy: another process writes to this folder.
+            ConfigError: the folder was written by a version that this one cannot read.
+            BackendDown: the disk is full or broken; for a reader also: nothing is there yet.
+        """
+        clock = clock or SystemClock()
+        if read_only:
+            truth = Truth(folder / _TRUTH_FILE, read_only=True)
+            return cls(truth, IndexReader(folder, truth, clock), None)
+        lock = _lock(folder)
+        try:
+            truth = Truth(folder / _TRUTH_FILE, read_only=False)
+            try:
+                return cls(truth, Indexer(folder, truth, clock, progress), lock)
+            except BaseException:
+                truth.close()
+                raise
+        except BaseException:
+            os.close(lock)
+            raise
+
+    def close(self) -> None:
+        self._source.close()
+        self._truth.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    # --- writing
+
+    def write(self, records: Sequence[Mention | Withdrawal | Retraction]) -> Sequence[Written | BadRecord]:
+        indexer = self._indexer()
+        outcomes: list[Written | BadRecord] = []
+        sound: list[tuple[Mention, bytes] | Withdrawal | Retraction] = []
+        places: list[int] = []
+        for place, record in enumerate(records):
+            outcomes.append(Written.STORED)
+            try:
+                sound.append((record, _content(record)) if isinstance(record, Mention) else record)
+                places.append(place)
+            except BadRecord as exc:
+                outcomes[place] = exc
+        indexer.wait_for_room()
+        for place, changed in zip(places, self._truth.apply(sound), strict=True):
+            outcomes[place] = Written.STORED if changed else Written.SUPERSEDED
+        indexer.wake()
+        return outcomes
+
+    def reindex(self, progress: Progress | None = None) -> None:
+        """Build the index again from the truth; searches and writes go on, news shows when it is done.
+
+        Raises:
+            BackendDown: the disk is full or broken; the old index stays.
+        """
+        self._indexer().rebuild(progress)
+
+    def refresh(self) -> None:
+        self._source.refresh()
+
+    def _indexer(self) -> Indexer:
+        if not isinstance(self._source, Indexer):
+            raise ValueError("this store was opened for reading only")
+        return self._source
+
+    # --- reading
+
+    def get(self, mention_id: str) -> Mention | None:
+        content = self._truth.get(mention_id)
+        return None if content is None else _mention(content)
+
+    def count(self) -> int:
+        return self._truth.count()
+
+    def aggregate(self, node: Node, aggregations: Mapping[str, Aggregation]) -> Mapping[str, Result]:
+        return aggregate(self._source.current().snapshot(), node, aggregations)
+
+    def search(self, request: SearchRequest) -> SearchPage:
+        if not 1 <= request.limit <= MAX_PAGE:
+            raise ValueError(f"limit must be in [1, {MAX_PAGE}], found {request.limit}")
+        after = None if request.cursor is None else decode_cursor(request.cursor, request.sort)
+        snapshot = self._source.current().snapshot()
+        total = snapshot.count(request.node)
+        found: list[tuple[Position, int]] = []
+        for ordered in self._in_order(snapshot, request, after):
+            found += ordered
+            if len(found) > request.limit:
+                break
+        page = found[: request.limit]
+        contents = self._truth.contents(row for _, row in page)
+        # Gone since a moment ago: left out, and the cursor still stands behind it.
+        mentions = tuple(_mention(contents[row]) for _, row in page if row in contents)
+        more = len(found) > request.limit
+        return SearchPage(mentions, total, encode_cursor(request.sort, page[-1][0]) if more else None)
+
+    def _in_order(
+        self, snapshot: Snapshot, request: SearchRequest, after: Position | None
+    ) -> Iterator[list[tuple[Position, int]]]:
+        """Give matches behind a position, in exact order, in runs; a run never ends inside one order key."""
+        newest = request.sort is Sort.NEWEST
+        bound = None if after is None else order_key(after)
+        asked = request.limit + _SLACK
+        while True:
+            within = (None, bound) if newest else (bound, None)
+            hits = snapshot.in_order(request.node, asked, newest=newest, within=within)
+            exhausted, last = len(hits) < asked, hits[-1][0] if hits else 0
+            if not exhausted:
+                # More may share the last key, and the index gives them in no order: fetch them all.
+                shared = snapshot.count(request.node, (last, last))
+                hits = [hit for hit in hits if hit[0] != last]
+                hits += snapshot.in_order(request.node, shared, newest=newest, within=(last, last))
+            ids = self._truth.live_ids(row for _, row in hits)
+            run = sorted(
+                ((Position(ms_of_order_key(key), ids[row]), row) for key, row in hits if row in ids), reverse=newest
+            )
+            if after is not None:
+                run = [(place, row) for place, row in run if (place < after if newest else place > after)]
+            yield run
+            if exhausted or (newest and last == 0):
+                return
+            bound = last - 1 if newest else last + 1
+
+
+def _lock(folder: Path) -> int:
+    """Take the writer's lock; it goes with the process, however that ends."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        raise BackendDown(f"the folder {folder} cannot be used: {exc}") from exc
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as exc:
+        os.close(lock)
+        raise Busy(f"another process writes to {folder}: stop it first, or open it for reading only") from exc
+    return lock
+
+
+def _content(mention: Mention) -> bytes:
+    """Give a mention as it is kept.
+
+    Raises:
+        BadRecord: a text that is not valid Unicode, or a number that the store cannot hold.
+    """
+    for name in _INTEGERS:
+        value = getattr(mention, name)
+        if value is not None and not -_MAX_INTEGER <= value <= _MAX_INTEGER:
+            raise BadRecord(BadReason.STORE_REFUSED, f"{name} is {value}, expected a number of at most 63 bits")
+    return encode(mention)
+
+
+def _mention(content: bytes) -> Mention:
+    mention = decode(content)
+    if not isinstance(mention, Mention):
+        raise BackendDown(f"the store holds a {type(mention).__name__} where a mention was expected")
+    return mention

@@ -1,0 +1,348 @@
+"""Keeping the derived index in step with the truth: one thread of the writing process follows and commits."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Protocol, TypeAlias
+
+from domain.clock import Clock
+from domain.errors import BackendDown, BadRecord, RetryLater, ServiceError
+from domain.records import Mention
+from search.tantivy_index import TantivyIndex, schema_number
+from search.truth import Change, IndexFacts, Truth
+from stream.codec import decode
+
+log = logging.getLogger(__name__)
+
+# Called with rows done and rows in all while an index is built.
+Progress: TypeAlias = Callable[[int, int], None]
+
+# Each commit leaves a small segment to merge; two a second show news within about a second.
+COMMIT_SECONDS: Final = 0.5
+# Rows read from the truth at a time.
+_BATCH: Final = 1_000
+# Writes wait while the index is this many changes behind, so that "within a second or so" holds under load.
+_MOST_BEHIND: Final = 20_000
+_RETRY_SECONDS: Final = 1.0
+# How often a reading process looks whether the writer committed: one small SELECT each time.
+_LOOK_SECONDS: Final = 0.5
+_PATIENCE_SECONDS: Final = 10.0
+_PAUSE_SECONDS: Final = 0.02
+_PREFIX: Final = "index-"
+
+
+class IndexSource(Protocol):
+    """Where the store finds the index to search."""
+
+    def current(self) -> TantivyIndex:
+        """Give the index as last committed.
+
+        Raises:
+            RetryLater: it is being built.
+            BackendDown: it cannot be read.
+        """
+
+    def refresh(self) -> None:
+        """Return once everything written so far can be found.
+
+        Raises:
+            RetryLater, BackendDown.
+        """
+
+    def close(self) -> None:
+        """Release threads and files."""
+
+
+def _folder(root: Path, number: int) -> Path:
+    return root / f"{_PREFIX}{number}"
+
+
+class _Follower:
+    """One index folder and how far it has come: every change up to `applied` is in it, committed or not."""
+
+    def __init__(self, index: TantivyIndex, truth: Truth, *, applied: int, highest_row: int) -> None:
+        self.index = index
+        self.applied = applied
+        self._truth = truth
+        self._highest_row = highest_row
+
+    def step(self) -> int:
+        """Apply the next changes; gives how many there were."""
+        changes = self._truth.changes_after(self.applied, _BATCH)
+        for change in changes:
+            # Rows are numbered upwards: one above all seen was never in the index.
+            self.index.replace(change.row, _mention_of(change), seen_before=change.row <= self._highest_row)
+            self._highest_row = max(self._highest_row, change.row)
+            self.applied = change.seq
+        return len(changes)
+
+    def commit(self) -> None:
+        """Make the index durable, then record in the truth how far it is."""
+        self.index.commit()
+        self._truth.set_indexed(self.applied)
+
+
+def _mention_of(change: Change) -> Mention | None:
+    if change.json is None:
+        return None
+    try:
+        mention = decode(change.json)
+    except BadRecord as exc:
+        raise BackendDown(f"row {change.row} of the store cannot be read: {exc}. Restore it from a backup") from exc
+    if not isinstance(mention, Mention):
+        raise BackendDown(f"row {change.row} of the store is a {type(mention).__name__}, expected a mention")
+    return mention
+
+
+class Indexer:
+    """The writing process's side.
+
+    What is durable in the index is recorded in the truth afterwards, so after a crash the last changes are applied
+    once more: each change first removes the row's document, which makes that harmless.
+    """
+
+    def __init__(self, root: Path, truth: Truth, clock: Clock, progress: Progress | None) -> None:
+        self._root, self._truth, self._clock = root, truth, clock
+        # Held while the index is written: by the thread per step, by `rebuild` throughout.
+        self._work = threading.Lock()
+        # Wakes the thread and those who wait for it; guards the fields below.
+        self._changed = threading.Condition()
+        self._refresh_to = 0
+        self._rebuilding = self._closing = False
+        self._failure: ServiceError | None = None
+        self._follower = self._open(progress)
+        self._committed = self._follower.applied
+        self._committed_at = clock.monotonic() - COMMIT_SECONDS
+        self._thread = threading.Thread(target=self._run, name="search-indexer", daemon=True)
+        self._thread.start()
+
+    def current(self) -> TantivyIndex:
+        return self._follower.index
+
+    def wait_for_room(self) -> None:
+        """Return when the index is near enough to the truth for more to be written.
+
+        Raises:
+            BackendDown: the index cannot be written. The truth is whole; a restart catches up.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._failure is not None or self._rebuilding or not self._is_far_behind())
+            self._raise_failure()
+
+    def _is_far_behind(self) -> bool:
+        return self._truth.last_seq - self._follower.applied > _MOST_BEHIND
+
+    def wake(self) -> None:
+        """Tell the thread that there are changes."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def refresh(self) -> None:
+        target = self._truth.last_seq
+        with self._changed:
+            self._refresh_to = max(self._refresh_to, target)
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._failure is not None or self._committed >= target)
+            self._raise_failure()
+
+    def rebuild(self, progress: Progress | None = None) -> None:
+        """Build a new index from the truth, then switch every process to it; until then searches use the old one."""
+        with self._changed:
+            self._rebuilding = True
+            self._changed.notify_all()
+        try:
+            with self._work:
+                old, self._follower = self._follower, self._build(progress)
+                old.index.close()
+                self._committed = self._follower.applied
+                self._remove_other_folders()
+        finally:
+            with self._changed:
+                self._rebuilding = False
+                self._changed.notify_all()
+
+    def close(self) -> None:
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join()
+        self._follower.index.close()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise BackendDown(f"the search index stopped: {self._failure}") from self._failure
+
+    # --- opening and building
+
+    def _open(self, progress: Progress | None) -> _Follower:
+        facts = self._truth.index_facts()
+        follower = None
+        if facts.folder and facts.schema != schema_number():
+            log.warning("the search index was written with another schema: building it again")
+        elif facts.folder:
+            follower = self._reopen(facts)
+        if follower is None:
+            follower = self._build(progress)
+        self._remove_other_folders()
+        return follower
+
+    def _reopen(self, facts: IndexFacts) -> _Follower | None:
+        """Open the index and bring it up to date; None when it is missing, broken or not what the truth says."""
+        try:
+            index = TantivyIndex(_folder(self._root, facts.folder))
+            highest_row = self._truth.max_row()
+            follower = _Follower(index, self._truth, applied=facts.indexed_seq, highest_row=highest_row)
+            while follower.step():
+                pass
+            if follower.applied > facts.indexed_seq:
+                follower.commit()
+            expected, found = self._truth.count(), index.snapshot().documents
+        except BackendDown as exc:
+            log.warning("the search index cannot be used: %s", exc)
+            return None
+        if found != expected:
+            log.warning("the search index holds %d mentions, the truth %d: building it again", found, expected)
+            index.close()
+            return None
+        return follower
+
+    def _build(self, progress: Progress | None) -> _Follower:
+        number = self._truth.index_facts().folder + 1
+        while _folder(self._root, number).exists():
+            # Left by a build that was cut off; removed once this one stands.
+            number += 1
+        index = TantivyIndex(_folder(self._root, number), create=True)
+        follower = _Follower(index, self._truth, applied=0, highest_row=0)
+        done, total = 0, self._truth.count_rows()
+        while applied := follower.step():
+            done += applied
+            if progress is not None:
+                progress(min(done, total), total)
+        index.commit()
+        self._truth.set_index(IndexFacts(number, schema_number(), follower.applied))
+        return follower
+
+    def _remove_other_folders(self) -> None:
+        keep = _folder(self._root, self._truth.index_facts().folder)
+        for path in self._root.glob(f"{_PREFIX}*"):
+            if path != keep:
+                shutil.rmtree(path, ignore_errors=True)
+
+    # --- the thread
+
+    def _run(self) -> None:
+        try:
+            while self._wait_for_work():
+                try:
+                    self._advance()
+                except RetryLater as exc:
+                    log.warning("the indexer waits: %s", exc)
+                    self._pause()
+            with self._work:
+                while self._follower.step():
+                    pass
+                if self._follower.applied > self._committed:
+                    self._follower.commit()
+        except ServiceError as exc:
+            log.error("the indexer stopped: %s", exc)
+            self._fail(exc)
+        except Exception as exc:
+            # A thread that died in silence would leave searches stale for ever: whoever writes next hears of it.
+            log.exception("the indexer stopped")
+            self._fail(BackendDown(f"{type(exc).__name__}, which is a bug: see the log"))
+
+    def _wait_for_work(self) -> bool:
+        with self._changed:
+            while not self._closing:
+                if not self._rebuilding and (self._truth.last_seq > self._follower.applied or self._commit_is_due()):
+                    return True
+                waits_for_commit = not self._rebuilding and self._follower.applied > self._committed
+                self._changed.wait(COMMIT_SECONDS - self._since_commit() if waits_for_commit else None)
+            return False
+
+    def _advance(self) -> None:
+        with self._work:
+            self._follower.step()
+            due = self._commit_is_due()
+            if due:
+                self._follower.commit()
+            applied = self._follower.applied
+            with self._changed:
+                if due:
+                    self._committed, self._committed_at = applied, self._clock.monotonic()
+                self._changed.notify_all()
+
+    def _since_commit(self) -> float:
+        return self._clock.monotonic() - self._committed_at
+
+    def _commit_is_due(self) -> bool:
+        applied = self._follower.applied
+        refreshing = self._committed < self._refresh_to <= applied
+        return applied > self._committed and (refreshing or self._since_commit() >= COMMIT_SECONDS)
+
+    def _pause(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing, timeout=_RETRY_SECONDS)
+
+    def _fail(self, failure: ServiceError) -> None:
+        with self._changed:
+            self._failure = failure
+            self._changed.notify_all()
+
+
+class IndexReader:
+    """The reading process's side: looks twice a second, when searched, whether the writer has committed."""
+
+    def __init__(self, root: Path, truth: Truth, clock: Clock) -> None:
+        self._root, self._truth, self._clock = root, truth, clock
+        self._lock = threading.Lock()
+        self._index: TantivyIndex | None = None
+        self._facts = IndexFacts(0, 0, -1)
+        self._looked_at = clock.monotonic() - _LOOK_SECONDS
+
+    def current(self) -> TantivyIndex:
+        with self._lock:
+            if self._index is None or self._clock.monotonic() - self._looked_at >= _LOOK_SECONDS:
+                self._look()
+            if self._index is None:
+                raise RetryLater("the search index is being built", _RETRY_SECONDS)
+            return self._index
+
+    def refresh(self) -> None:
+        target = self._truth.max_seq()
+        deadline = self._clock.monotonic() + _PATIENCE_SECONDS
+        while True:
+            with self._lock:
+                self._look()
+                if self._index is not None and self._facts.indexed_seq >= target:
+                    return
+            if self._clock.monotonic() >= deadline:
+                raise RetryLater("the search index is behind: is the pipeline running?", _RETRY_SECONDS)
+            self._clock.sleep(_PAUSE_SECONDS)
+
+    def close(self) -> None:
+        self._index = None
+
+    def _look(self) -> None:
+        facts = self._truth.index_facts()
+        if facts.folder == 0 or facts.schema != schema_number():
+            # The writer is about to build one that this program can read, or is another version's.
+            self._index = None
+        elif self._index is None or facts.folder != self._facts.folder:
+            self._index = self._open(facts)
+        elif facts.indexed_seq != self._facts.indexed_seq:
+            self._index.reload()
+        self._facts, self._looked_at = facts, self._clock.monotonic()
+
+    def _open(self, facts: IndexFacts) -> TantivyIndex | None:
+        try:
+            return TantivyIndex(_folder(self._root, facts.folder))
+        except BackendDown:
+            if self._truth.index_facts().folder != facts.folder:
+                # The writer switched folders between the look and the opening: the next look finds the new one.
+                return None
+            raise

@@ -1,0 +1,58 @@
+"""The index stage: mentions, withdrawals and retractions from the log into a store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from domain.clock import Clock, SystemClock
+from domain.errors import BadReason, BadRecord
+from domain.records import Mention, Outcome, Retraction, Topic, Withdrawal
+from search.store import Store
+from stream.codec import decode
+from stream.dead_letters import letter_of_record
+from stream.protocol import LogRecord
+from stream.stage import Handled
+
+_OK: Final = Handled(Outcome.OK)
+
+
+class IndexStage:
+    """`stream.stage.Stage` that writes the topic of mentions to a store.
+
+    What the store already had counts as OK: a record that comes again after a crash must not change the books.
+    """
+
+    name = "index"
+    group = "index"
+    topics: tuple[str, ...] = (Topic.MENTIONS.value,)
+
+    def __init__(self, store: Store, clock: Clock | None = None) -> None:
+        self._store, self._clock = store, clock or SystemClock()
+
+    def handle(self, records: Sequence[LogRecord]) -> Sequence[Handled]:
+        handled = [_OK] * len(records)
+        places: list[int] = []
+        writes: list[Mention | Withdrawal | Retraction] = []
+        for place, record in enumerate(records):
+            try:
+                writes.append(_decoded(record))
+                places.append(place)
+            except BadRecord as exc:
+                handled[place] = self._parked(record, exc)
+        for place, written in zip(places, self._store.write(writes) if writes else (), strict=True):
+            if isinstance(written, BadRecord):
+                handled[place] = self._parked(records[place], written)
+        return handled
+
+    def _parked(self, record: LogRecord, error: BadRecord) -> Handled:
+        letter = letter_of_record(record, error, stage=self.name, at=self._clock.now())
+        return Handled(Outcome.PARKED, letter=letter)
+
+
+def _decoded(record: LogRecord) -> Mention | Withdrawal | Retraction:
+    decoded = decode(record.value)
+    if isinstance(decoded, Mention | Withdrawal | Retraction):
+        return decoded
+    found = type(decoded).__name__
+    raise BadRecord(BadReason.BAD_SCHEMA, f"found a {found}, expected a mention, withdrawal or retraction")

@@ -1,0 +1,149 @@
+"""The derived full-text index: tantivy's files behind a small surface of rows and order keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import tantivy
+
+from domain.errors import BackendDown
+from domain.fields import FIELDS
+from domain.query.ast import Node
+from domain.records import Mention
+from search.tantivy_query import compile as compile_node
+from search.tantivy_schema import LAYOUT, ORDER, ROW, SCHEMA, document_of
+
+# Bounds the memory of writing; tantivy starts a new segment when it is full.
+WRITER_HEAP_BYTES: Final = 64_000_000
+# Lowest and highest order key, inclusive; None is open.
+Bounds: TypeAlias = tuple[int | None, int | None]
+# tantivy's answer to a broken, missing or full disk, whatever the call: it has no error classes of its own.
+_ERRORS: Final = (ValueError, OSError, RuntimeError)
+
+
+def schema_number() -> int:
+    """Give the number of the schema that this program writes: equal if and only if an index can be opened."""
+    described = repr((LAYOUT, [(field.name, field.kind, field.multiple) for field in FIELDS]))
+    return int.from_bytes(blake2b(described.encode(), digest_size=6).digest(), "big")
+
+
+@contextmanager
+def _translated(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as exc:
+        # A damaged file can make tantivy panic; PyO3 raises that beside Exception and exports no name for it.
+        if not isinstance(exc, _ERRORS) and type(exc).__name__ != "PanicException":
+            raise
+        raise BackendDown(
+            f"the search index failed while {doing}: {exc}. Check the disk; `soundings reindex` builds it again"
+        ) from exc
+
+
+class TantivyIndex:
+    """One index folder. Reading is thread-safe; writing is for one thread of one process.
+
+    Every method that touches the files may raise BackendDown.
+    """
+
+    def __init__(self, folder: Path, *, create: bool = False) -> None:
+        with _translated("opening it"):
+            if create:
+                folder.mkdir(parents=True)
+                self._index = tantivy.Index(SCHEMA, path=str(folder))
+            else:
+                self._index = tantivy.Index.open(str(folder))
+            # Reloading is ours to time: after a commit here, or when the truth says that another process made one.
+            self._index.config_reader("manual")
+            self._index.reload()
+        self._writer: tantivy.IndexWriter | None = None
+
+    def reload(self) -> None:
+        """Show what was last committed, by this process or another."""
+        with _translated("reading it again"):
+            self._index.reload()
+
+    def snapshot(self) -> Snapshot:
+        """Give the index as it is shown now; several questions to one snapshot get answers that fit together."""
+        with _translated("reading it"):
+            return Snapshot(self._index.searcher())
+
+    # --- writing
+
+    def replace(self, row: int, mention: Mention | None, *, seen_before: bool) -> None:
+        """Put a row's mention in place of what stood there; None only removes.
+
+        `seen_before` False promises that the index never held this row: a deletion costs a look into every segment.
+        """
+        with _translated("writing to it"):
+            if self._writer is None:
+                self._writer = self._index.writer(WRITER_HEAP_BYTES, num_threads=1)
+            if seen_before:
+                self._writer.delete_documents_by_term(ROW, row)
+            if mention is not None:
+                self._writer.add_document(document_of(row, mention))
+
+    def commit(self) -> None:
+        """Make what was written durable and visible."""
+        if self._writer is not None:
+            with _translated("committing"):
+                self._writer.commit()
+                self._index.reload()
+
+    def close(self) -> None:
+        """Let go of the writer; what was not committed is lost, merges under way are given up."""
+        self._writer = None
+
+
+class Snapshot:
+    """The index at one moment. Every method may raise BackendDown."""
+
+    def __init__(self, searcher: tantivy.Searcher) -> None:
+        self._searcher = searcher
+
+    @property
+    def documents(self) -> int:
+        """How many mentions there are."""
+        return self._searcher.num_docs
+
+    def in_order(self, node: Node, limit: int, *, newest: bool, within: Bounds = (None, None)) -> list[tuple[int, int]]:
+        """Give the first `limit` matches as (order key, row), in order of their keys; none for a limit of 0.
+
+        `within` bounds the order keys on both sides, inclusive.
+        """
+        if limit == 0:
+            return []
+        query = _bounded(node, within)
+        order = tantivy.Order.Desc if newest else tantivy.Order.Asc
+        with _translated("searching"):
+            hits = self._searcher.search(query, limit=limit, count=False, order_by_field=ORDER, order=order).hits
+            rows = self._searcher.fast_field_values(ROW, [address for _, address in hits])
+        return [(int(key), int(row or 0)) for (key, _), row in zip(hits, rows, strict=True)]
+
+    def count(self, node: Node, within: Bounds = (None, None)) -> int:
+        """Count matches whose order key lies within the inclusive bounds."""
+        query = _bounded(node, within)
+        with _translated("counting"):
+            # The binding forgot `count` in its types.
+            total: int = self._searcher.search(query, limit=1).count  # type: ignore[attr-defined]
+        return total
+
+    def aggregate(self, node: Node, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Answer an aggregation request in tantivy's JSON."""
+        query = compile_node(node, SCHEMA)
+        with _translated("counting by value"):
+            answer: Mapping[str, Any] = self._searcher.aggregate(query, dict(request))
+        return answer
+
+
+def _bounded(node: Node, within: Bounds) -> tantivy.Query:
+    query = compile_node(node, SCHEMA)
+    low, high = within
+    if low is None and high is None:
+        return query
+    bounds = tantivy.Query.range_query(SCHEMA, ORDER, tantivy.FieldType.Unsigned, low, high)
+    return tantivy.Query.boolean_query([(tantivy.Occur.Must, query), (tantivy.Occur.Must, bounds)])

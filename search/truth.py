@@ -1,0 +1,306 @@
+"""The embedded store's truth: mentions by id and version in SQLite, and how far the index has followed it."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from domain.clock import to_ms
+from domain.errors import BackendDown, ConfigError, RetryLater
+from domain.records import Mention, Retraction, Withdrawal
+
+# Raise when the tables change in a way that older programs cannot read.
+TRUTH_SCHEMA: Final = 1
+_BUSY_SECONDS: Final = 10.0
+# A page cache of 64 MB keeps the inner pages of the index on random mention ids in memory for a million rows.
+_CACHE_KIB: Final = 64_000
+
+_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS mention (
+    row INTEGER PRIMARY KEY AUTOINCREMENT,
+    mention_id TEXT NOT NULL UNIQUE,
+    post_id TEXT NOT NULL,
+    brand_id TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    json BLOB
+) STRICT;
+CREATE INDEX IF NOT EXISTS mention_post ON mention (post_id);
+CREATE UNIQUE INDEX IF NOT EXISTS mention_seq ON mention (seq);
+CREATE TABLE IF NOT EXISTS tombstone (post_id TEXT PRIMARY KEY, retracted_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+INSERT OR IGNORE INTO fact VALUES ('live', 0), ('indexed_seq', 0), ('index_folder', 0), ('index_schema', 0);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexFacts:
+    """Which index belongs to the truth, and the last change that it holds. Folder 0: there is none yet."""
+
+    folder: int
+    schema: int
+    indexed_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A row as it is now, and the number of its last change. `json` None: nothing is there any more."""
+
+    row: int
+    seq: int
+    json: bytes | None
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into ours."""
+    try:
+        yield
+    except sqlite3.OperationalError as exc:
+        if exc.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise RetryLater(f"{path} is locked by another process: {exc}", 1.0) from exc
+        if exc.sqlite_errorcode == sqlite3.SQLITE_FULL:
+            raise BackendDown(f"the disk of {path} is full: free some space, nothing written so far is lost") from exc
+        raise BackendDown(f"{path} cannot be read or written: {exc}. Check the disk and the permissions") from exc
+    except sqlite3.DatabaseError as exc:
+        raise BackendDown(f"{path} is damaged: {exc}. Restore it from a backup, or replay the log") from exc
+
+
+class Truth:
+    """The tables of one data folder. Thread-safe; one process may write (the store holds the lock).
+
+    A row is never removed: what was withdrawn or retracted keeps its ids and version without its content, so that
+    the index learns of it and a late lower version finds it. Every method may raise RetryLater and BackendDown.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool) -> None:
+        self._path = path
+        self._reading, self._writing = threading.Lock(), threading.Lock()
+        if read_only and not path.exists():
+            raise BackendDown(f"there is no store at {path}: start the pipeline, or check the data folder")
+        with translated(path):
+            self._writer = None if read_only else self._connect(read_only=False)
+            try:
+                if self._writer is not None:
+                    _create_tables(self._writer)
+                self._reader = self._connect(read_only=True)
+            except BaseException:
+                if self._writer is not None:
+                    self._writer.close()
+                raise
+        try:
+            self._check_schema()
+            self._last_seq = self.max_seq()
+        except BaseException:
+            self.close()
+            raise
+
+    def _connect(self, *, read_only: bool) -> sqlite3.Connection:
+        # "rw" and not "ro": a reader must be able to make the shared-memory file of a database that nobody has open.
+        mode = "rw" if read_only else "rwc"
+        connection = sqlite3.connect(
+            f"{self._path.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            timeout=_BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        try:
+            connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+            if read_only:
+                connection.execute("PRAGMA query_only = ON")
+            else:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+                # A retraction must take every trace: freed space is overwritten with zeros.
+                connection.execute("PRAGMA secure_delete = ON")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _check_schema(self) -> None:
+        found = self._number("PRAGMA user_version")
+        if found == 0:
+            raise BackendDown(f"the store at {self._path} is not made yet: wait for the pipeline to start")
+        if found != TRUTH_SCHEMA:
+            raise ConfigError(
+                f"{self._path} has schema {found}, this program reads {TRUTH_SCHEMA}: use the version that wrote it"
+            )
+
+    def close(self) -> None:
+        """Release the file."""
+        with self._writing, self._reading:
+            self._reader.close()
+            if self._writer is not None:
+                self._writer.close()
+
+    # --- reading
+
+    def _rows(self, sql: str, *parameters: object) -> list[Any]:
+        with self._reading, translated(self._path):
+            return self._reader.execute(sql, parameters).fetchall()
+
+    def _number(self, sql: str, *parameters: object) -> int:
+        ((value,),) = self._rows(sql, *parameters)
+        return int(value or 0)
+
+    @property
+    def last_seq(self) -> int:
+        """The number of the last change that this process wrote, or found when it opened."""
+        return self._last_seq
+
+    def max_seq(self) -> int:
+        """Give the number of the last change that any process wrote."""
+        return self._number("SELECT max(seq) FROM mention")
+
+    def max_row(self) -> int:
+        """Give the highest row; 0 when there is none."""
+        return self._number("SELECT max(row) FROM mention")
+
+    def count(self) -> int:
+        """Give how many mentions are stored."""
+        return self._number("SELECT value FROM fact WHERE name = 'live'")
+
+    def count_rows(self) -> int:
+        """Give how many rows there are, those without content included."""
+        return self._number("SELECT count(seq) FROM mention")
+
+    def get(self, mention_id: str) -> bytes | None:
+        """Give the content of a mention, or None."""
+        rows = self._rows("SELECT json FROM mention WHERE mention_id = ?", mention_id)
+        return rows[0][0] if rows else None
+
+    def live_ids(self, rows: Iterable[int]) -> Mapping[int, str]:
+        """Give the mention ids of these rows; rows without content are left out."""
+        sql = "SELECT row, mention_id FROM mention WHERE row IN (SELECT value FROM json_each(?)) AND json IS NOT NULL"
+        return dict(self._rows(sql, _json_list(rows)))
+
+    def contents(self, rows: Iterable[int]) -> Mapping[int, bytes]:
+        """Give the contents of these rows; rows without content are left out."""
+        sql = "SELECT row, json FROM mention WHERE row IN (SELECT value FROM json_each(?)) AND json IS NOT NULL"
+        return dict(self._rows(sql, _json_list(rows)))
+
+    def changes_after(self, seq: int, limit: int) -> list[Change]:
+        """Give rows whose last change is above `seq`, in order of the changes, each as it is now."""
+        sql = "SELECT row, seq, json FROM mention WHERE seq > ? ORDER BY seq LIMIT ?"
+        return [Change(*row) for row in self._rows(sql, seq, limit)]
+
+    def index_facts(self) -> IndexFacts:
+        """Give which index belongs to this truth."""
+        facts = dict(self._rows("SELECT name, value FROM fact"))
+        return IndexFacts(facts["index_folder"], facts["index_schema"], facts["indexed_seq"])
+
+    # --- writing
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        if self._writer is None:
+            raise ValueError("this store was opened for reading only")
+        with self._writing, translated(self._path):
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer
+                self._writer.execute("COMMIT")
+            except BaseException:
+                # A full disk has rolled back already.
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                raise
+
+    def apply(self, records: Sequence[tuple[Mention, bytes] | Withdrawal | Retraction]) -> list[bool]:
+        """Write records in order, all or none; tells for each whether it changed anything that counts.
+
+        A mention comes with its content. See `search.store.Store.write` for what overrides what.
+        """
+        with self._transaction() as connection:
+            batch = _Batch(connection, self._last_seq)
+            stored = [batch.apply(record) for record in records]
+            if batch.live_change:
+                connection.execute("UPDATE fact SET value = value + ? WHERE name = 'live'", (batch.live_change,))
+        self._last_seq = batch.seq
+        return stored
+
+    def set_indexed(self, seq: int) -> None:
+        """Record that the index durably holds every change up to `seq`."""
+        with self._transaction() as connection:
+            connection.execute("UPDATE fact SET value = ? WHERE name = 'indexed_seq'", (seq,))
+
+    def set_index(self, facts: IndexFacts) -> None:
+        """Point to another index folder, for every process at once."""
+        with self._transaction() as connection:
+            connection.executemany(
+                "UPDATE fact SET value = ? WHERE name = ?",
+                [
+                    (facts.folder, "index_folder"),
+                    (facts.schema, "index_schema"),
+                    (facts.indexed_seq, "indexed_seq"),
+                ],
+            )
+
+
+class _Batch:
+    """One transaction's worth of writes: numbers the changes and counts what came and went."""
+
+    def __init__(self, connection: sqlite3.Connection, seq: int) -> None:
+        self._execute = connection.execute
+        self.seq = seq
+        self.live_change = 0
+
+    def apply(self, record: tuple[Mention, bytes] | Withdrawal | Retraction) -> bool:
+        if isinstance(record, Retraction):
+            return self._retract(record)
+        subject, content = record if isinstance(record, tuple) else (record, None)
+        return not self._is_retracted(subject.post_id) and self._put(subject, content)
+
+    def _is_retracted(self, post_id: str) -> bool:
+        return self._execute("SELECT 1 FROM tombstone WHERE post_id = ?", (post_id,)).fetchone() is not None
+
+    def _put(self, subject: Mention | Withdrawal, content: bytes | None) -> bool:
+        sql = "SELECT row, version, json IS NOT NULL FROM mention WHERE mention_id = ?"
+        found = self._execute(sql, (subject.mention_id,)).fetchone()
+        if found is None:
+            self.seq += 1
+            self._execute(
+                "INSERT INTO mention (mention_id, post_id, brand_id, version, seq, json) VALUES (?, ?, ?, ?, ?, ?)",
+                (subject.mention_id, subject.post_id, subject.brand_id, subject.version, self.seq, content),
+            )
+            self.live_change += content is not None
+            return True
+        row, version, live = found
+        # At equal versions a withdrawal takes the mention away, and nothing else changes anything.
+        if subject.version < version or (subject.version == version and (content is not None or not live)):
+            return False
+        self.seq += 1
+        self._execute(
+            "UPDATE mention SET version = ?, seq = ?, json = ? WHERE row = ?", (subject.version, self.seq, content, row)
+        )
+        self.live_change += (content is not None) - live
+        return True
+
+    def _retract(self, retraction: Retraction) -> bool:
+        made = self._execute(
+            "INSERT OR IGNORE INTO tombstone VALUES (?, ?)", (retraction.post_id, to_ms(retraction.retracted_at))
+        )
+        if made.rowcount == 0:
+            return False
+        sql = "SELECT row FROM mention WHERE post_id = ? AND json IS NOT NULL"
+        for (row,) in self._execute(sql, (retraction.post_id,)).fetchall():
+            self.seq += 1
+            self._execute("UPDATE mention SET seq = ?, json = NULL WHERE row = ?", (self.seq, row))
+            self.live_change -= 1
+        return True
+
+
+def _create_tables(connection: sqlite3.Connection) -> None:
+    if connection.execute("PRAGMA user_version").fetchone() == (0,):
+        connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {TRUTH_SCHEMA}; COMMIT")
+
+
+def _json_list(numbers: Iterable[int]) -> str:
+    return f"[{','.join(map(str, numbers))}]"
