@@ -111,12 +111,9 @@ def token_texts(text: str) -> list[str]:
         # A text no longer than a token cannot hold one to cut.
         return found if len(text) <= MAX_TOKEN else [token[:MAX_TOKEN] for token in found]
     folded = fold_shaped(text)
-    return _cut(folded.text, folded.shape)
-
-
-def _cut(folded: str, shape: str) -> list[str]:
-    places = [match.span() for match in _TOKEN.finditer(_without_links(shape))]
-    return [folded[start:end][:MAX_TOKEN] for start, end in places]
+    source = folded.text
+    places = [match.span() for match in _TOKEN.finditer(_without_links(folded.shape))]
+    return [source[start:end][:MAX_TOKEN] for start, end in places]
 
 
 def tokens(text: str) -> list[Token]:
@@ -142,9 +139,10 @@ def _end(offsets: Sequence[int], end: int) -> int:
 
 
 def pattern_tokens(text: str) -> list[str]:
-    """Cut a query's word that holds `*` or `?` into tokens, both counted as letters."""
+    """Cut a query's word that holds `*` or `?` into tokens of any length, both counted as letters."""
     folded = fold_shaped(text)
-    return _cut(folded.text, re.sub(r"[*?]", LETTER, folded.shape))
+    shape = _without_links(re.sub(r"[*?]", "a", folded.shape))
+    return [folded.text[match.start() : match.end()] for match in _TOKEN.finditer(shape)]
 
 
 def index_tokens(title: str | None, text: str) -> str:

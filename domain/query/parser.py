@@ -22,8 +22,8 @@ from domain.query.leaves import (
 from domain.text import emoticon_end
 
 MAX_QUERY: Final = 10_000
-# A level of brackets is up to three levels of the tree, and compilers of the tree recurse.
-MAX_DEPTH: Final = 100
+# A level of brackets is up to three levels of the tree, and comparing or compiling a tree recurses.
+MAX_DEPTH: Final = 50
 
 _SPACE: Final = re.compile(r"\s*")
 _RUN: Final = re.compile(r'(?:\\.|[^\s()"“”„\\])+', re.DOTALL)
