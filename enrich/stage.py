@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,13 +12,15 @@ from domain.clock import Clock
 from domain.errors import BadReason, BadRecord, ServiceError
 from domain.records import SENTIMENTS, BrandMatch, MatchedPost, Mention, Outcome, Retraction, Topic, Withdrawal
 from domain.text import index_tokens
-from enrich.engine import FloatArray, SentimentEngine
+from enrich.engine import Prediction, SentimentEngine
 from enrich.language import Language, LanguageIdentifier
 from enrich.words import content_words
 from stream.codec import decode, encode
 from stream.dead_letters import letter_of_record
 from stream.protocol import LogRecord, OutRecord
 from stream.stage import Handled
+
+_LOG = logging.getLogger(__name__)
 
 # A guess of English that is too weak to be named as `lang` still beats chance by far: among 10-character pieces of
 # seven other languages none reaches it, and it saves most one-word English posts (`python -m bench.language`).
@@ -31,9 +34,10 @@ def language_is_english(language: Language) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Scored:
-    """What the engine found in one post."""
+    """What the engine found in one post: `value` is -1, 0 or 1, by the probabilities before they were rounded."""
 
     probs: tuple[float, float, float]
+    value: int
     truncated: bool
 
 
@@ -97,9 +101,10 @@ class EnrichStage:
         if isinstance(scored, BadRecord):
             return self._parked(record, scored)
         try:
-            values = [encode(withdrawal) for withdrawal in self._withdrawals(matched)]
+            version = self._version(matched)
+            values = [encode(withdrawal) for withdrawal in _withdrawals(matched, version)]
             if scored is not None:
-                values += [encode(mention) for mention in self._mentions(matched, scored)]
+                values += [encode(mention) for mention in self._mentions(matched, scored, version)]
         except BadRecord as error:
             return self._parked(record, error)
         return Handled(Outcome.OK if values else Outcome.FILTERED, tuple(self._out(record, value) for value in values))
@@ -115,35 +120,36 @@ class EnrichStage:
         except ServiceError:
             raise
         except Exception as exc:  # an engine's own bug may hang on one text; the others must not suffer
-            failure = BadRecord(BadReason.ENGINE_FAILED, f"{self._engine.name}: {type(exc).__name__}: {exc}")
+            # Its message may quote the text, and details end up in logs.
+            _LOG.debug("%s failed on %d posts", self._engine.name, len(texts), exc_info=True)
+            failure = BadRecord(BadReason.ENGINE_FAILED, f"{self._engine.name}: {type(exc).__name__}; more at DEBUG")
         else:
-            rows = _rounded(found.probs, self._engine.decimals)
-            return [_Scored(row, cut) for row, cut in zip(rows, found.truncated.tolist(), strict=True)]
+            return _scored(found, self._engine.decimals)
         if len(texts) == 1:
             return [failure]
         middle = len(texts) // 2
         return self._scores(texts[:middle]) + self._scores(texts[middle:])
 
-    def _mentions(self, matched: MatchedPost, scored: _Scored) -> list[Mention]:
+    def _mentions(self, matched: MatchedPost, scored: _Scored, version: int) -> list[Mention]:
         post = matched.post
         language = self._language.identify(model_input(matched))
         tokens = index_tokens(post.title, post.text)
         words = content_words(tokens.split(" "))
-        return [self._mention(matched, match, scored, language, tokens, words) for match in matched.matches]
+        return [self._mention(matched, match, scored, version, language, tokens, words) for match in matched.matches]
 
     def _mention(
         self,
         matched: MatchedPost,
         match: BrandMatch,
         scored: _Scored,
+        version: int,
         language: Language,
         tokens: str,
         words: tuple[str, ...],
     ) -> Mention:
         post = matched.post
         negative, neutral, positive = scored.probs
-        # Ties go to the first in the order of SENTIMENTS, as argmax does.
-        value = scored.probs.index(max(scored.probs)) - 1
+        sentiment = SENTIMENTS[scored.value + 1]
         brand = self._brands.get(match.brand_id)
         return Mention(
             mention_id=ids.mention_id(post.post_id, match.brand_id),
@@ -151,7 +157,7 @@ class EnrichStage:
             brand_id=match.brand_id,
             brand=brand.name if brand is not None else match.brand_id,
             query_revision=match.query_revision,
-            version=ids.version(post.revision_ms, self._engine.epoch),
+            version=version,
             source=post.source,
             kind=post.kind,
             text=post.text,
@@ -174,14 +180,14 @@ class EnrichStage:
             published_at=post.published_at,
             edited_at=post.edited_at,
             # This model scores the post as a whole: every brand in it gets the same.
-            sentiment=SENTIMENTS[value + 1],
-            sentiment_value=value,
+            sentiment=sentiment,
+            sentiment_value=scored.value,
             sentiment_score=round(positive - negative, self._engine.decimals),
             p_negative=negative,
             p_neutral=neutral,
             p_positive=positive,
             sentiment_reliable=language_is_english(language),
-            post_sentiment=SENTIMENTS[value + 1],
+            post_sentiment=sentiment,
             model=self._engine.name,
             truncated=scored.truncated,
             hashtags=post.hashtags,
@@ -197,17 +203,11 @@ class EnrichStage:
             attrs=post.attrs,
         )
 
-    def _withdrawals(self, matched: MatchedPost) -> list[Withdrawal]:
-        post = matched.post
-        return [
-            Withdrawal(
-                mention_id=ids.mention_id(post.post_id, brand_id),
-                post_id=post.post_id,
-                brand_id=brand_id,
-                version=ids.version(post.revision_ms, self._engine.epoch),
-            )
-            for brand_id in matched.withdrawn
-        ]
+    def _version(self, matched: MatchedPost) -> int:
+        try:
+            return ids.version(matched.post.revision_ms, self._engine.epoch)
+        except ValueError as exc:
+            raise BadRecord(BadReason.BAD_SCHEMA, str(exc)) from exc
 
     def _out(self, record: LogRecord, value: bytes) -> OutRecord:
         return OutRecord(Topic.MENTIONS.value, record.key, value, record.run)
@@ -217,5 +217,17 @@ class EnrichStage:
         return Handled(Outcome.PARKED, letter=letter)
 
 
-def _rounded(probs: FloatArray, decimals: int) -> list[tuple[float, float, float]]:
-    return [(round(a, decimals), round(b, decimals), round(c, decimals)) for a, b, c in probs.tolist()]
+def _scored(found: Prediction, decimals: int) -> list[_Scored | BadRecord]:
+    rows = zip(found.probs.tolist(), found.probs.argmax(axis=1).tolist(), found.truncated.tolist(), strict=True)
+    return [
+        _Scored((round(a, decimals), round(b, decimals), round(c, decimals)), best - 1, cut)
+        for (a, b, c), best, cut in rows
+    ]
+
+
+def _withdrawals(matched: MatchedPost, version: int) -> list[Withdrawal]:
+    post_id = matched.post.post_id
+    return [
+        Withdrawal(mention_id=ids.mention_id(post_id, brand_id), post_id=post_id, brand_id=brand_id, version=version)
+        for brand_id in matched.withdrawn
+    ]
