@@ -152,7 +152,7 @@ def _pattern(source: Source, folded: str, raw: str, place: Place) -> str:
     if len(literal) < MIN_LITERAL:
         source.fail(
             place.start,
-            f"{shown(raw)}, with {len(literal)} characters before the first `*` or `?`",
+            f"{shown(raw)}, with {len(literal)} character{'s' * (len(literal) != 1)} before the first `*` or `?`",
             f"at least {MIN_LITERAL} letters or digits there",
             "Write more of the beginning of the word.",
         )
