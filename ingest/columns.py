@@ -111,6 +111,17 @@ class Columns:
             raise ConfigError(problems)
         self.has_id = any(name == "id" for row in rows for name, _, _ in self._plan(tuple(row)).fields)
 
+    def sources(self, row: Mapping[str, object]) -> dict[str, str]:
+        """Tell for each field that `apply` would fill from a row which column, or dotted path, it comes from."""
+        found: dict[str, str] = {}
+        for name, paths, _ in self._plan(tuple(row)).fields:
+            # The header of a table stands for rows whose values are not known.
+            empty = (path for path in paths if len(path) == 1)
+            path = next((path for path in paths if _at(row, path) not in (None, "")), next(empty, None))
+            if path is not None:
+                found[name] = ".".join(path)
+        return found
+
     def apply(self, row: Mapping[str, object]) -> tuple[dict[str, object], dict[str, object]]:
         """Give the fields of one row, values untouched, and everything else that the row says.
 

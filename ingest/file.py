@@ -131,6 +131,12 @@ class FileSource:
             raise ConfigError(f"found {len(items)} rows in the dead letter from {position}, expected exactly one")
         return replace(items[0], position=position)
 
+    def columns_of(self, item: Item) -> Mapping[str, str]:
+        """Tell which column each field of an item was read from; nothing for an item that holds no row."""
+        shape = find_shape(self.settings, item.raw, name=item.position.rpartition(":")[0])
+        rows, _ = sample_rows(shape, item.raw, ended=True)
+        return Columns(self.settings.columns).sources(rows[0]) if rows else {}
+
 
 class FileReader:
     """An opened file. `read` blocks on standard input until a line or the end comes."""

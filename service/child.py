@@ -49,7 +49,7 @@ def run_pipeline(task: Task) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    with Pipeline.open(task.settings) as pipeline:
+    with Pipeline(task.settings) as pipeline:
         for line in pipeline.notices:
             log.warning(line)
         control = ControlServer(task.settings.data.dir, handlers(pipeline))

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.settings import Settings, load
+from domain.errors import ConfigError
+from service.settings import Settings, read
 from service.settings_table import SETTINGS
 
 ENGINE_CHOICES = next(setting.choices for setting in SETTINGS if setting.key == "engine.kind")
@@ -60,12 +61,8 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def load_settings(options: Namespace) -> Settings:
-    """Read the configuration as the options of a command say.
-
-    Raises:
-        ConfigError: every problem found.
-    """
+def read_settings(options: Namespace) -> tuple[Settings, list[str]]:
+    """Read the configuration as the options of a command say, with every problem found."""
     from ingest.source import RAW_FIELDS
 
     given = vars(options)
@@ -76,4 +73,22 @@ def load_settings(options: Namespace) -> Settings:
         "web.host": given.get("host"),
         "web.port": given.get("port"),
     }
-    return load(given.get("config"), environ=os.environ, overrides=overrides, columns=RAW_FIELDS)
+    return read(given.get("config"), environ=os.environ, overrides=overrides, columns=RAW_FIELDS)
+
+
+def load_settings(options: Namespace, *, brands: bool = False) -> Settings:
+    """Read the configuration as the options of a command say; with `brands`, there must be some, all usable.
+
+    Raises:
+        ConfigError: every problem found.
+    """
+    settings, problems = read_settings(options)
+    if brands:
+        from service.brand_check import query_problems
+
+        problems += [problem for brand in settings.brands for problem in query_problems(brand)]
+    if problems:
+        raise ConfigError(problems)
+    if brands:
+        settings.require_brands()
+    return settings

@@ -98,8 +98,10 @@ class FolderLock:
         except OSError:
             holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
             os.close(descriptor)
-            raise Busy(f"{folder.root}: in use by another Soundings process{f' (process {holder})' if holder else ''}; "
-                       "stop it, or name another folder with --data-dir") from None
+            raise Busy(
+                f"{folder.root}: in use by another Soundings process{f' (process {holder})' if holder else ''}; "
+                "stop it, or name another folder with --data-dir"
+            ) from None
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
         return cls(descriptor)

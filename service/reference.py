@@ -23,9 +23,9 @@ def configuration_page() -> str:
     lines = [
         "# Configuration",
         _GENERATED,
-        "One TOML file: `--config FILE`, else the one that `SOUNDINGS_CONFIG` names, else `./soundings.toml` if it is there. "
-        "An option of the command line wins over the environment, the environment over the file, the file over the "
-        "defaults. It is read once, when a command starts. Unknown keys are errors, and `soundings check` lists every "
+        "One TOML file: `--config FILE`, else the one that `SOUNDINGS_CONFIG` names, else `./soundings.toml` if it is "
+        "there. An option of the command line wins over the environment, the environment over the file, the file over "
+        "the defaults. It is read once, when a command starts. Unknown keys are errors, and `soundings check` lists every "
         "problem at once. `soundings init NAME ...` writes a file with comments.",
         "",
         "## Settings",
@@ -34,8 +34,8 @@ def configuration_page() -> str:
         *(_row(setting, f" `{setting.environment}` |") for setting in SETTINGS),
         "",
         "## Brands",
-        "Each brand is a table `[[brands]]`. `id` and `query` are required. A query uses what is known of a live post: text, "
-        "source, author, hashtag, domain and declared language, and needs a positive anchor of two or more characters.",
+        "Each brand is a table `[[brands]]`. `id` and `query` are required. A query uses what is known of a live post: "
+        "text, source, author, hashtag, domain and declared language. It needs a positive anchor of two characters.",
         "",
         "| key | expected | default | meaning |",
         "| --- | --- | --- | --- |",
@@ -44,8 +44,8 @@ def configuration_page() -> str:
         "When a query changes and `query_revision` does not, the pipeline raises the revision itself and says so.",
         "",
         "## Columns of a file",
-        f"`[{COLUMNS_KEY}]` maps a field of a post to the file's column, or to the dotted path into nested JSON; an empty "
-        "text switches a guess off. `soundings try FILE` shows what is read. Fields: "
+        f"`[{COLUMNS_KEY}]` maps a field of a post to the file's column, or to the dotted path into nested JSON; an "
+        "empty text switches a guess off. `soundings try FILE` shows what is read. Fields: "
         + ", ".join(f"`{name}`" for name in RAW_FIELDS)
         + ".",
         "",
@@ -55,13 +55,13 @@ def configuration_page() -> str:
         *(f"| {part.kind} | `{part.name}` | {part.summary} | {part.needs or 'nothing more'} |" for part in COMPONENTS),
         "",
         "## The data folder",
-        "Everything that Soundings keeps lies in one folder, readable by its owner only: stop Soundings and copy it to back it "
-        "up; delete it to forget everything.",
+        "Everything that Soundings keeps lies in one folder, readable by its owner only: stop Soundings and copy it to "
+        "back it up; delete it to forget everything.",
         "",
         "| name | what |",
         "| --- | --- |",
-        "| `log.sqlite`, `-wal`, `-shm`, `.lock` | the log: records between stages, books, dead letters, seen ledger, cursors |",
-        "| `store/` | the mentions (SQLite, the truth) and the search index derived from them (`soundings reindex` makes it anew) |",
+        "| `log.sqlite`, `-wal`, `-shm`, `.lock` | the log: records, books, dead letters, seen ledger, cursors |",
+        "| `store/` | the mentions (SQLite) and the search index derived from them (`soundings reindex`) |",
         "| `lock` | held by the one process that writes |",
         "| `control.sock`, or `control.path` | how commands reach a running pipeline; only its owner may open it |",
         "| `spool/` | standard input while it is being replayed |",
@@ -86,16 +86,22 @@ def commands_page() -> str:
     lines = [
         "# Commands",
         _GENERATED,
-        "Exit codes: 0 done; 1 a dependency failed or the disk is full, the same command may work later; 2 something must be "
-        "mended first (arguments, configuration, a busy port, a locked data folder, an unreadable file); 130 interrupted. "
-        "Results go to standard output, progress and problems to standard error.",
+        "Exit codes: 0 done; 1 a dependency failed or the disk is full, the same command may work later; 2 something "
+        "must be mended first (arguments, configuration, a busy port, a locked data folder, an unreadable file); "
+        "130 interrupted. Results go to standard output, progress and problems to standard error.",
     ]
     parsers = _subparsers(build_parser())
     for command in COMMANDS:
         lines += ["", f"## soundings {command.name}", command.summary, "", command.description.replace("\n", " "), ""]
         lines += _options(parsers[command.name])
         for name, parser in _subparsers(parsers[command.name]).items():
-            lines += ["", f"### soundings {command.name} {name}", (parser.description or "").strip(), "", *_options(parser)]
+            lines += [
+                "",
+                f"### soundings {command.name} {name}",
+                (parser.description or "").strip(),
+                "",
+                *_options(parser),
+            ]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Runs: one passage of a file through the pipeline, named so that a killed one goes on and a finished one starts anew."""
+"""Runs: one passage of a file through the pipeline, named so that a killed one goes on."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 from domain.errors import ConfigError
 from stream.protocol import Log, Settlement, StateWrite
@@ -52,7 +53,7 @@ def begin(log: Log, path: Path) -> Run:
     """
     content = fingerprint(path)
     before = log.state(_SPACE, [content]).get(content)
-    last = json.loads(before) if before is not None else {"attempt": 0, "done": True}
+    last: dict[str, Any] = json.loads(before) if before is not None else {"attempt": 0, "done": True}
     if not last["done"]:
         return Run(last["run"], content, last["attempt"], resumed=True)
     attempt = last["attempt"] + 1

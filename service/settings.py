@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ CONFIG_VARIABLE = "SOUNDINGS_CONFIG"
 DEFAULT_CONFIG = Path("soundings.toml")
 # A configuration is typed by people; a file beyond this is something else by mistake.
 MAX_CONFIG_BYTES = 16 * 1024 * 1024
+_FILE = "source.file."
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +54,17 @@ class EngineSettings:
 
 @dataclass(frozen=True, slots=True)
 class FileSettings:
-    """How rows of a file become posts. `columns` maps a field of the post to the file's column."""
+    """How rows of a file become posts; see the table. `columns` maps a field of the post to the file's column."""
 
     name: str
+    format: str
+    encoding: str
+    delimiter: str
+    header: tuple[str, ...]
+    quoting: str
+    html: str
+    timezone: str
+    date_formats: tuple[str, ...]
     columns: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -98,13 +108,13 @@ def find_config(given: Path | None, environ: Mapping[str, str]) -> Path | None:
     return DEFAULT_CONFIG if DEFAULT_CONFIG.is_file() else None
 
 
-def load(
+def read(
     given: Path | None = None,
     *,
     environ: Mapping[str, str],
     overrides: Mapping[str, Value] | None = None,
     columns: Sequence[str] = (),
-) -> Settings:
+) -> tuple[Settings, list[str]]:
     """Read the configuration: command line over environment over file over defaults.
 
     Args:
@@ -113,8 +123,9 @@ def load(
         overrides: values by setting key from the command line; None values are left out.
         columns: the fields of a post that `[source.file.columns]` may name; nothing is checked when empty.
 
-    Raises:
-        ConfigError: every problem found, one line each, each with the place looked at.
+    Returns:
+        The settings and every problem found, one line each, with the place looked at. Where a value cannot be used,
+        the settings hold its default.
     """
     path = find_config(given, environ)
     problems: list[str] = []
@@ -131,9 +142,25 @@ def load(
             values[key] = value
     mapping = _columns(column_table, columns, where, problems)
     brands = _brands(brand_tables, where, problems)
+    return _build(values, mapping, brands, path), problems
+
+
+def load(
+    given: Path | None = None,
+    *,
+    environ: Mapping[str, str],
+    overrides: Mapping[str, Value] | None = None,
+    columns: Sequence[str] = (),
+) -> Settings:
+    """Read the configuration as `read` does, or refuse it.
+
+    Raises:
+        ConfigError: every problem found.
+    """
+    settings, problems = read(given, environ=environ, overrides=overrides, columns=columns)
     if problems:
         raise ConfigError(problems)
-    return _build(values, mapping, brands, path)
+    return settings
 
 
 def read_document(path: Path, problems: list[str]) -> dict[str, Any]:
@@ -235,7 +262,7 @@ def _wrong(setting: Setting, raw: Any) -> str:
         return "" if fits else _show(raw)
     if not isinstance(raw, str):
         return _show(raw)
-    if not raw.strip():
+    if not raw:
         return "an empty text"
     if "\0" in raw:
         return "a text with a NUL character"
@@ -256,9 +283,7 @@ def _show(value: Any) -> str:
     return shown if len(shown) <= 60 else f"{shown[:57]}..."
 
 
-def _columns(
-    table: Mapping[str, Any], fields: Sequence[str], where: str, problems: list[str]
-) -> dict[str, str]:
+def _columns(table: Mapping[str, Any], fields: Sequence[str], where: str, problems: list[str]) -> dict[str, str]:
     """Check the column table: known fields, texts as columns."""
     columns: dict[str, str] = {}
     for name, column in table.items():
@@ -272,7 +297,7 @@ def _columns(
 
 
 def _brands(tables: Sequence[Any], where: str, problems: list[str]) -> tuple[Brand, ...]:
-    """Build the brands; a brand with any problem is left out."""
+    """Build the brands; one without a usable id or query is left out."""
     brands: list[Brand] = []
     known = [setting.key for setting in BRAND_SETTINGS]
     seen: set[str] = set()
@@ -280,7 +305,6 @@ def _brands(tables: Sequence[Any], where: str, problems: list[str]) -> tuple[Bra
         if not isinstance(table, dict):
             problems.append(f"{where}: brands: entry {number} is {_show(table)}, expected a table [[brands]]")
             continue
-        found = len(problems)
         brand_id = table.get("id")
         place = f"{where}: brand {brand_id if isinstance(brand_id, str) and brand_id else number}"
         problems += [f"{place}: {key}: unknown key{nearest(key, known)}" for key in table if key not in known]
@@ -295,15 +319,17 @@ def _brands(tables: Sequence[Any], where: str, problems: list[str]) -> tuple[Bra
         if isinstance(values["id"], str) and values["id"] in seen:
             problems.append(f"{place}: id: used by an earlier brand too; each brand needs its own")
         seen.add(str(values["id"]))
-        if len(problems) == found:
+        if values["id"] is not None and values["query"] is not None:
             brands.append(_brand(values))
     ids = {brand.brand_id for brand in brands} | seen
     for brand in brands:
         for other in brand.competitors:
             if other not in ids or other == brand.brand_id:
                 hint = nearest(other, ids - {brand.brand_id})
-                problems.append(f"{where}: brand {brand.brand_id}: competitors: found {other!r}, expected the id of "
-                                f"another brand{hint}")
+                problems.append(
+                    f"{where}: brand {brand.brand_id}: competitors: found {other!r}, expected the id of "
+                    f"another brand{hint}"
+                )
     return tuple(brands)
 
 
@@ -332,7 +358,10 @@ def _build(
         ),
         web=WebSettings(host=values["web.host"], port=values["web.port"]),
         engine=EngineSettings(kind=values["engine.kind"], threads=values["engine.threads"]),
-        file=FileSettings(name=values["source.file.name"], columns=columns),
+        file=FileSettings(
+            **{key.removeprefix(_FILE): value for key, value in values.items() if key.startswith(_FILE)},
+            columns=columns,
+        ),
         brands=brands,
         origin=origin,
     )
@@ -346,7 +375,7 @@ def to_json(settings: Settings) -> str:
 def from_json(text: str) -> Settings:
     """Read what `to_json` wrote."""
     document = json.loads(text)
-    data = document["data"]
+    data, file = document["data"], document["file"]
     brands = (
         Brand(**{**brand, "handles": tuple(brand["handles"]), "competitors": tuple(brand["competitors"])})
         for brand in document["brands"]
@@ -355,10 +384,16 @@ def from_json(text: str) -> Settings:
         data=DataSettings(**{**data, "dir": Path(data["dir"])}),
         web=WebSettings(**document["web"]),
         engine=EngineSettings(**document["engine"]),
-        file=FileSettings(**document["file"]),
+        file=FileSettings(**{**file, "header": tuple(file["header"]), "date_formats": tuple(file["date_formats"])}),
         brands=tuple(brands),
         origin=Path(document["origin"]) if document["origin"] else None,
     )
+
+
+def fingerprint(settings: Settings) -> str:
+    """Give a hash of what decides which posts become which mentions: brands and how rows are read."""
+    content = {"file": asdict(settings.file), "brands": [asdict(brand) for brand in settings.brands]}
+    return blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=12).hexdigest()
 
 
 def address_problem(host: str) -> str:
@@ -369,5 +404,7 @@ def address_problem(host: str) -> str:
         loopback = False
     if loopback:
         return ""
-    return (f"web.host: found {_show(host)}, expected a loopback address such as 127.0.0.1: there is no access control "
-            "yet, so other machines are kept out")
+    return (
+        f"web.host: found {_show(host)}, expected a loopback address such as 127.0.0.1: there is no access control "
+        "yet, so other machines are kept out"
+    )

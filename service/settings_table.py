@@ -46,19 +46,67 @@ class Setting:
 SETTINGS: tuple[Setting, ...] = (
     Setting("data.dir", "path", "soundings-data", "folder that holds everything Soundings keeps"),
     # Below this, SQLite and the index can no longer be sure to finish a write and a merge.
-    Setting("data.disk_floor_mb", "integer", 200, "reading stops, with an error, when less than this is free on the "
-            "disk (MB)", minimum=0),
+    Setting(
+        "data.disk_floor_mb",
+        "integer",
+        200,
+        "reading stops, with an error, when less than this is free on the disk (MB)",
+        minimum=0,
+    ),
     Setting("data.log_retention_days", "integer", 7, "handled records stay in the log for this long (days)", minimum=1),
-    Setting("data.retention_days", "integer", 730, "posts published longer ago than this are filed under the month "
-            "they were collected in (days)", minimum=1),
+    Setting(
+        "data.retention_days",
+        "integer",
+        730,
+        "posts published longer ago than this are filed under the month they were collected in (days)",
+        minimum=1,
+    ),
     Setting("web.host", "text", "127.0.0.1", "address that the dashboard listens on; only loopback for now"),
-    Setting("web.port", "integer", 8000, "port that the dashboard listens on; 0 takes a free one", minimum=0,
-            maximum=65535),
-    Setting("engine.kind", "choice", "int8", "sentiment engine: int8 is fast, exact gives the same scores in every "
-            "batch, tiny is a word list for tests", choices=("int8", "exact", "tiny")),
-    Setting("engine.threads", "integer", 0, "threads of one model run; 0 takes one for each core", minimum=0,
-            maximum=256),
+    Setting(
+        "web.port", "integer", 8000, "port that the dashboard listens on; 0 takes a free one", minimum=0, maximum=65535
+    ),
+    Setting(
+        "engine.kind",
+        "choice",
+        "int8",
+        "sentiment engine: int8 is fast, exact gives the same scores in every batch, tiny is a word list for tests",
+        choices=("int8", "exact", "tiny"),
+    ),
+    Setting(
+        "engine.threads", "integer", 0, "threads of one model run; 0 takes one for each core", minimum=0, maximum=256
+    ),
     Setting("source.file.name", "text", "file", "source of a row that names none"),
+    Setting(
+        "source.file.format",
+        "choice",
+        "auto",
+        "what a file is; auto tells by its name and content",
+        choices=("auto", "jsonl", "csv", "tsv"),
+    ),
+    Setting("source.file.encoding", "text", "auto", "encoding of a file; auto is UTF-8, or UTF-16 with its mark"),
+    Setting(
+        "source.file.delimiter",
+        "text",
+        "auto",
+        "what stands between the cells of a table: one character; auto finds it in the header line",
+    ),
+    Setting("source.file.header", "texts", (), "the columns of a table that has no header line"),
+    Setting(
+        "source.file.quoting",
+        "choice",
+        "auto",
+        "whether cells may be quoted; auto is yes for CSV, no for TSV",
+        choices=("auto", "yes", "no"),
+    ),
+    Setting(
+        "source.file.html",
+        "choice",
+        "auto",
+        "whether text is HTML; auto tells by its tags",
+        choices=("auto", "always", "never"),
+    ),
+    Setting("source.file.timezone", "text", "UTC", "zone of dates that name none, such as Europe/Berlin"),
+    Setting("source.file.date_formats", "texts", (), "formats of dates, as of strptime, tried before the usual ones"),
 )
 
 BRAND_SETTINGS: tuple[Setting, ...] = (

@@ -50,8 +50,11 @@ class _Child:
     def start(self, command: Sequence[str]) -> None:
         """Start the process in a session of its own, so that a terminal's Ctrl-C reaches the supervisor only."""
         self.process = subprocess.Popen(  # noqa: S603  our own interpreter and module
-            [*command, self.spec.role], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            pass_fds=self.spec.descriptors, start_new_session=True,
+            [*command, self.spec.role],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=self.spec.descriptors,
+            start_new_session=True,
         )
         self.started = time.monotonic()
         assert self.process.stdin is not None

@@ -16,10 +16,13 @@ from domain.errors import Busy, ConfigError, ServiceError
 from service.command import Command, add_config, add_data_dir, add_engine, load_settings
 
 if TYPE_CHECKING:
+    from service.settings import Settings
     from service.supervisor import Supervisor
 
 # Connections that wait while the page starts again.
 _BACKLOG = 128
+# Before an interrupted replay is asked for again.
+_AGAIN_SECONDS = 2.0
 
 
 def _port(text: str) -> int:
@@ -59,26 +62,29 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _replay(path: Path, settings_dir: Path, supervisor: Supervisor) -> None:
+def _replay(path: Path, settings: Settings, supervisor: Supervisor) -> None:
     """Have the pipeline replay a file; again after the pipeline was restarted, until it is done."""
-    from service.commands.replay import replay_through, summary
+    from service.books import summary
+    from service.commands.replay import request
     from service.control import ControlClient
     from service.progress import progress_view
 
     while not supervisor.stopping.is_set():
-        client = ControlClient.connect(settings_dir)
+        client = ControlClient.connect(settings.data.dir)
         if client is None:
             supervisor.stopping.wait(0.2)
             continue
         try:
             with progress_view("replay") as view:
-                books = replay_through(client, path, view)
+                books = client.ask(request(settings, path, str(path), None), view.update)
         except ConfigError as exc:
             print(f"soundings: {exc}", file=sys.stderr)
             return
-        except ServiceError:
-            # The pipeline went away, and said why; the run goes on where it was when it is back.
-            supervisor.stopping.wait(1.0)
+        except ServiceError as exc:
+            # The pipeline went away, or has no room; the run goes on where it was when it is back.
+            if not supervisor.stopping.is_set():
+                print(f"soundings: {exc}", file=sys.stderr)
+            supervisor.stopping.wait(_AGAIN_SECONDS)
             continue
         finally:
             client.close()
@@ -93,15 +99,17 @@ def _run(options: Namespace) -> int:
     from service.supervisor import ChildSpec, Supervisor
 
     logging.basicConfig(level=logging.INFO, format="up: %(levelname)s %(message)s", stream=sys.stderr)
-    settings = load_settings(options)
-    settings.require_brands()
+    settings = load_settings(options, brands=True)
     problem = address_problem(settings.web.host)
     if problem:
         raise ConfigError(problem)
     replay: Path | None = options.replay
     if replay is not None and not replay.is_file():
         raise ConfigError(f"{replay}: there is no such file; --replay needs one that can be read again")
-    with listen(settings.web.host, settings.web.port) as listening, FolderLock.take(DataFolder(settings.data.dir)) as lock:
+    with (
+        listen(settings.web.host, settings.web.port) as listening,
+        FolderLock.take(DataFolder(settings.data.dir)) as lock,
+    ):
         supervisor = Supervisor(
             [
                 ChildSpec("pipeline", Task(settings).encode(), (lock.descriptor,)),
@@ -115,7 +123,7 @@ def _run(options: Namespace) -> int:
         address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         threading.Thread(target=_announce, args=(supervisor, address, settings.data.dir), daemon=True).start()
         if replay is not None:
-            threading.Thread(target=_replay, args=(replay, settings.data.dir, supervisor), daemon=True).start()
+            threading.Thread(target=_replay, args=(replay, settings, supervisor), daemon=True).start()
         code = supervisor.run()
     if code == 0:
         print("Soundings stopped; everything is kept in the data folder.", flush=True)

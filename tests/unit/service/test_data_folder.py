@@ -29,9 +29,7 @@ def test_a_second_writer_is_told_who_holds_the_folder(tmp_path: Path) -> None:
 def test_the_lock_lives_on_in_a_child_that_inherited_it(tmp_path: Path) -> None:
     folder = DataFolder(tmp_path)
     lock = FolderLock.take(folder)
-    child = subprocess.Popen(
-        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=(lock.descriptor,)
-    )
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=(lock.descriptor,))
     lock.release()
     with pytest.raises(Busy):
         FolderLock.take(folder)

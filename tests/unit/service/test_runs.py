@@ -55,13 +55,27 @@ def test_a_missing_file_is_a_clear_error(tmp_path: Path) -> None:
 def test_the_tally_counts_each_mention_once_by_run_brand_and_sentiment(tmp_path: Path) -> None:
     log = EmbeddedLog.open(tmp_path / "log.sqlite")
     mention = Mention(
-        mention_id=mention_id("file:1", "acme"), post_id="file:1", brand_id="acme", brand="Acme", query_revision=1,
-        version=1, source="file", kind="post", text="acme", tokens="acme", collected_at=NOW, enriched_at=NOW,
-        routing_month="2026.10", sentiment="negative",
+        mention_id=mention_id("file:1", "acme"),
+        post_id="file:1",
+        brand_id="acme",
+        brand="Acme",
+        query_revision=1,
+        version=1,
+        source="file",
+        kind="post",
+        text="acme",
+        tokens="acme",
+        collected_at=NOW,
+        enriched_at=NOW,
+        routing_month="2026.10",
+        sentiment="negative",
     )
     values = [
-        ("one", encode(mention)), ("one", encode(replace(mention, sentiment="positive"))), ("one", encode(mention)),
-        ("two", encode(replace(mention, brand_id="globex", sentiment=None))), ("two", b"not a record"),
+        ("one", encode(mention)),
+        ("one", encode(replace(mention, sentiment="positive"))),
+        ("one", encode(mention)),
+        ("two", encode(replace(mention, brand_id="globex", sentiment=None))),
+        ("two", b"not a record"),
     ]
     for _ in range(2):
         log.settle(Settlement(outputs=[OutRecord("mentions", "k", value, run) for run, value in values]))

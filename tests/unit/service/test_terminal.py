@@ -11,7 +11,17 @@ from service.terminal import caret, safe, shorten
 
 @pytest.mark.parametrize(
     "hostile",
-    ["\x1b[2Jgone", "\x9b31mred", "a\x00b", "line\x08\x08\x08", "\u202etxt.exe", "\u2066x\u2069", "\ud800", "\x1b]0;title\x07", "\x7f"],
+    [
+        "\x1b[2Jgone",
+        "\x9b31mred",
+        "a\x00b",
+        "line\x08\x08\x08",
+        "\u202etxt.exe",
+        "\u2066x\u2069",
+        "\ud800",
+        "\x1b]0;title\x07",
+        "\x7f",
+    ],
 )
 def test_control_and_bidi_characters_are_replaced_one_for_one(hostile: str) -> None:
     shown = safe(hostile)

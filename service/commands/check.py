@@ -1,0 +1,55 @@
+"""`soundings check`: every problem of the configuration at once."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+
+from domain.brand import Brand
+from domain.errors import ConfigError
+from service.command import Command, add_config, add_data_dir, read_settings
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    add_config(parser)
+    add_data_dir(parser)
+
+
+def _run(options: Namespace) -> int:
+    from service.brand_check import query_problems, query_warnings
+    from service.components import file_source
+    from service.settings import address_problem
+
+    settings, problems = read_settings(options)
+    for brand in settings.brands:
+        problems += query_problems(brand)
+    address = address_problem(settings.web.host)
+    if address:
+        problems.append(address)
+    for part in (settings.require_brands, lambda: file_source(settings, "-")):
+        try:
+            part()
+        except ConfigError as exc:
+            problems += exc.problems
+    for warning in (line for brand in settings.brands for line in query_warnings(brand)):
+        print(f"warning: {warning}", file=sys.stderr)
+    if problems:
+        raise ConfigError(problems)
+    count = len(settings.brands)
+    print(f"{settings.origin}: fine: {count} brand{'' if count == 1 else 's'}: {_ids(settings.brands)}")
+    return 0
+
+
+def _ids(brands: Sequence[Brand]) -> str:
+    shown = [brand.brand_id for brand in brands[:10]]
+    return ", ".join(shown) + (f" and {len(brands) - 10} more" if len(brands) > 10 else "")
+
+
+COMMAND = Command(
+    "check",
+    "Find every problem of the configuration at once.",
+    "Opens nothing but the file. Exit code 2 when there is a problem; warnings alone are fine.",
+    _arguments,
+    _run,
+)

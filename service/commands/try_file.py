@@ -1,0 +1,125 @@
+"""`soundings try`: what would be read, matched and tagged from the first rows of a file; nothing is stored."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from domain.errors import ConfigError
+from service.command import Command, add_config, add_engine, load_settings, positive
+
+if TYPE_CHECKING:
+    from ingest.runner import Preview
+
+_TEXT_WIDTH = 160
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="JSON lines, CSV or TSV, plain or gzipped; - is standard input")
+    add_config(parser)
+    add_engine(parser)
+    parser.add_argument("--rows", type=positive, default=20, metavar="N", help="look at the first N rows (default 20)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _run(options: Namespace) -> int:
+    from domain.clock import SystemClock
+    from ingest.matching import BrandMatcher
+    from ingest.normalise import Normaliser
+    from ingest.runner import preview
+    from service.components import build_engine, file_source
+
+    settings = load_settings(options, brands=True)
+    source = file_source(settings, options.file)
+    normaliser = Normaliser(source.name, source.settings.normalise)
+    matcher = BrandMatcher(settings.brands)
+    rows = preview(source, normaliser, matcher, SystemClock(), items=options.rows)
+    if not rows:
+        raise ConfigError(f"{options.file}: holds no row at all; expected posts, one a row")
+    matched = [row for row in rows if row.post is not None and row.matches]
+    feelings = _sentiments(build_engine(settings.engine), matched) if matched else {}
+    columns = next((source.columns_of(row.item) for row in rows if row.post is not None), {})
+    answer = {
+        "columns": dict(columns),
+        "rows": [_row(row, feelings.get(id(row))) for row in rows],
+        "readable": sum(row.error is None for row in rows),
+        "matched": len(matched),
+    }
+    if options.json:
+        print(json.dumps(answer))
+    else:
+        _show(options.file, answer)
+    if not answer["readable"]:
+        print(f"soundings: {options.file}: no row can be read as a post; see [source.file.columns]", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _sentiments(engine: Any, matched: Sequence[Preview]) -> dict[int, tuple[str, float]]:
+    """Tag the matched posts in one pass: sentiment and its probability, by the identity of the row."""
+    from domain.records import SENTIMENTS
+
+    texts = [f"{row.post.title}\n{row.post.text}" if row.post.title else row.post.text for row in matched if row.post]
+    probs = engine.predict(texts).probs
+    return {
+        id(row): (SENTIMENTS[int(each.argmax())], float(each.max())) for row, each in zip(matched, probs, strict=True)
+    }
+
+
+def _row(row: Preview, feeling: tuple[str, float] | None) -> dict[str, Any]:
+    shown: dict[str, Any] = {"position": row.item.position}
+    if row.error is not None:
+        return {**shown, "parked": row.error.reason.value, "detail": row.error.detail}
+    if row.post is None:
+        return {**shown, "removed": True}
+    post = row.post
+    shown |= {
+        "post_id": post.post_id,
+        "published_at": post.published_at.isoformat() if post.published_at else None,
+        "text": post.text,
+        "brands": {match.brand_id: [[s.start, s.end, s.field] for s in match.spans] for match in row.matches},
+    }
+    if feeling is not None:
+        shown |= {"sentiment": feeling[0], "sentiment_prob": round(feeling[1], 4)}
+    return shown
+
+
+def _show(file: str, answer: dict[str, Any]) -> None:
+    from domain.records import Span
+    from service.terminal import safe, shorten
+
+    print("Columns read:")
+    for field, column in answer["columns"].items():
+        print(f"  {field:<18} from {safe(column)}")
+    print()
+    for row in answer["rows"]:
+        print(safe(row["position"]))
+        if "detail" in row:
+            print(safe(f"  would be parked: {row['parked']}: {row['detail']}"))
+            continue
+        if "text" not in row:
+            print("  the source says that it was removed")
+            continue
+        text, _ = shorten(row["text"], _TEXT_WIDTH)
+        print(f"  {safe(row['post_id'])}  {row['published_at'] or 'no date'}\n  {text}")
+        for brand, spans in row["brands"].items():
+            named = [row["text"][s.start : s.end] for s in (Span(*span) for span in spans) if s.field == "text"]
+            words = ", ".join(safe(word) for word in named) or "by title, author or link"
+            print(f"  -> {brand}: {row['sentiment']} ({row['sentiment_prob']:.2f}), named: {words}")
+        if not row["brands"]:
+            print("  -> names no brand: would be filtered")
+    total = len(answer["rows"])
+    readable, matched = answer["readable"], answer["matched"]
+    print(f"\n{safe(file)}: of the first {total} rows, {readable} can be read and {matched} name a brand.")
+
+
+COMMAND = Command(
+    "try",
+    "Show what would be read, matched and tagged from the first rows of a file.",
+    "Nothing is stored, no data folder is made. Exit code 2 when no row can be read as a post.",
+    _arguments,
+    _run,
+)

@@ -1,0 +1,177 @@
+"""The table of components, and how each is built from the settings. Nothing is opened before it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Literal, cast
+
+from domain.brand import Brand
+from domain.clock import Clock
+from domain.errors import ConfigError
+from service.data_folder import DataFolder
+from service.settings import EngineSettings, Settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from enrich.engine import SentimentEngine
+    from ingest.file import FileSource
+    from search.embedded import EmbeddedStore
+    from stream.embedded import EmbeddedLog
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One part that can be chosen. `needs` names the extra that must be installed; "" when none."""
+
+    kind: Literal["log", "source", "engine", "store"]
+    name: str
+    summary: str
+    needs: str = ""
+
+
+COMPONENTS: tuple[Component, ...] = (
+    Component("log", "embedded", "one SQLite file in the data folder"),
+    Component("source", "file", "JSON lines, CSV or TSV, plain or gzipped, or standard input"),
+    Component("engine", "int8", "the shipped English model in 8-bit arithmetic, the fastest"),
+    Component("engine", "exact", "the same model in 32-bit arithmetic: the same scores in every batch"),
+    Component("engine", "tiny", "a word list: instant, for tests and for trying things out"),
+    Component("store", "embedded", "SQLite as the truth and a tantivy index derived from it"),
+)
+
+
+def build_engine(settings: EngineSettings) -> SentimentEngine:
+    """Build the sentiment engine; this loads the model.
+
+    Raises:
+        ConfigError, BackendDown: as the engine.
+    """
+    if settings.kind == "tiny":
+        from enrich.tiny_engine import TinyEngine
+
+        return TinyEngine()
+    from enrich.onnx_engine import OnnxEngine, OnnxSettings
+
+    return OnnxEngine(OnnxSettings(exact=settings.kind == "exact", threads=settings.threads))
+
+
+def file_source(settings: Settings, path: str) -> FileSource:
+    """Build the file source for one file, or "-" for standard input.
+
+    Raises:
+        ConfigError: settings that cannot be used, all of them.
+    """
+    from ingest.clean import HtmlMode
+    from ingest.file import FileSource
+    from ingest.file_shape import FileSettings, Format
+    from ingest.normalise import Normaliser, NormaliserSettings
+
+    chosen = settings.file
+    normalise = NormaliserSettings(
+        html=cast(HtmlMode, chosen.html),
+        date_formats=chosen.date_formats,
+        timezone=chosen.timezone,
+        retention=timedelta(days=settings.data.retention_days),
+        backfilled=True,
+    )
+    problems: list[str] = []
+    try:
+        Normaliser(chosen.name, normalise)
+    except ConfigError as exc:
+        problems += exc.problems
+    try:
+        source = FileSource(
+            FileSettings(
+                path=path,
+                format=cast(Format, chosen.format),
+                name=chosen.name,
+                columns=chosen.columns,
+                header=chosen.header,
+                delimiter="" if chosen.delimiter == "auto" else chosen.delimiter,
+                quoting={"auto": None, "yes": True, "no": False}[chosen.quoting],
+                encoding=chosen.encoding,
+                normalise=normalise,
+            )
+        )
+    except ConfigError as exc:
+        problems += exc.problems
+    if problems:
+        raise ConfigError([f"source.file: {problem}" for problem in problems])
+    return source
+
+
+def open_log(folder: DataFolder, clock: Clock) -> EmbeddedLog:
+    """Open the log for writing.
+
+    Raises:
+        Busy, ConfigError, BackendDown: as the log.
+    """
+    from stream.embedded import EmbeddedLog
+
+    return EmbeddedLog.open(folder.log, clock=clock)
+
+
+def open_store(folder: DataFolder, clock: Clock) -> EmbeddedStore:
+    """Open the store for writing.
+
+    Raises:
+        Busy, ConfigError, BackendDown: as the store.
+    """
+    from search.embedded import EmbeddedStore
+
+    return EmbeddedStore.open(folder.store, clock=clock)
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """The data folder, open for reading beside whoever writes."""
+
+    log: EmbeddedLog
+    store: EmbeddedStore
+    brands: Sequence[Brand]
+
+    def app(self) -> FastAPI:
+        """Build the dashboard."""
+        from dashboard.app import build_app
+        from dashboard.books import StageInfo
+
+        def came_in(topic: str) -> int:
+            return self.log.appended(topic)
+
+        return build_app(
+            self.store,
+            self.log,
+            self.brands,
+            stages=(
+                StageInfo("ingest", "reads sources, drops repeats, keeps what names a brand"),
+                StageInfo("enrich", "language and sentiment", "enrich", ("posts",), lambda: came_in("posts")),
+                StageInfo("index", "writes mentions to the store", "index", ("mentions",), lambda: came_in("mentions")),
+            ),
+        )
+
+
+@contextmanager
+def open_reader(settings: Settings) -> Iterator[Reader]:
+    """Open the data folder for reading.
+
+    Raises:
+        ConfigError: nothing was ever stored there, or by a version that this one cannot read.
+        BackendDown: it cannot be read.
+    """
+    from search.embedded import EmbeddedStore
+    from stream.embedded import EmbeddedLog
+
+    folder = DataFolder(settings.data.dir)
+    folder.require()
+    log = EmbeddedLog.open(folder.log, read_only=True)
+    try:
+        store = EmbeddedStore.open(folder.store, read_only=True)
+        try:
+            yield Reader(log, store, settings.brands)
+        finally:
+            store.close()
+    finally:
+        log.close()

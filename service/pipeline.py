@@ -1,0 +1,330 @@
+"""The pipeline: every stage as a thread over one data folder, and the work that commands ask of it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from domain.clock import Clock, SystemClock
+from domain.errors import BackendDown, BadRecord, Busy, ConfigError, ServiceError
+from domain.records import Outcome, Topic
+from enrich.language import FastTextLanguage
+from enrich.stage import EnrichStage
+from ingest.matching import BrandMatcher
+from ingest.normalise import Normaliser
+from ingest.runner import IngestResult, Progress, RunnerSettings, run_source
+from ingest.stage import IngestStage
+from search.stage import IndexStage
+from service import runs
+from service.books import run_books
+from service.components import build_engine, file_source, open_log, open_store
+from service.control import Report
+from service.data_folder import DataFolder, require_room
+from service.letters import retry_one
+from service.revisions import settle_revisions
+from service.settings import Settings
+from service.tally import GROUP as TALLY_GROUP
+from service.tally import TOPICS as TALLY_TOPICS
+from service.tally import keep_tally
+from stream.worker import Worker, WorkerSettings
+
+log = logging.getLogger(__name__)
+
+BATCH_RECORDS = 512
+# Some seconds of work for the enrich stage: enough to keep it busy, little enough to be read again after a kill.
+MAX_LAG = 4_000
+POLL_SECONDS = 0.2
+# A supervised pipeline is patient with a dependency; somebody who waits at a terminal wants to be told.
+PATIENCE_SECONDS = 600.0
+FOREGROUND_PATIENCE_SECONDS = 15.0
+REPORT_SECONDS = 0.25
+DISK_LOOK_SECONDS = 1.0
+PRUNE_SECONDS = 3600.0
+
+_STAGES = (("enrich", (Topic.POSTS.value,)), ("index", (Topic.MENTIONS.value,)), (TALLY_GROUP, TALLY_TOPICS))
+
+
+class Pipeline:
+    """All stages over one data folder, whose lock the caller holds. Use it as a context manager."""
+
+    def __init__(self, settings: Settings, *, clock: Clock | None = None, patience_seconds: float = PATIENCE_SECONDS):
+        """Open log, store and engine; nothing runs before `start`.
+
+        Raises:
+            ConfigError, Busy, BackendDown: what stands in the way.
+        """
+        self.settings = settings
+        self._clock = clock or SystemClock()
+        self._patience = patience_seconds
+        self._stop = threading.Event()
+        self._failure: ServiceError | None = None
+        self._failed = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._replaying = threading.Lock()
+        self._folder = DataFolder(settings.data.dir)
+        self._folder.create()
+        file_source(settings, "-")
+        self._log = open_log(self._folder, self._clock)
+        try:
+            self.brands, self.notices = settle_revisions(self._log, settings.require_brands())
+            self._matcher = BrandMatcher(self.brands)
+            self._engine = build_engine(settings.engine)
+            self._ingest = IngestStage(self._log, self._matcher, self._clock)
+            self._store = open_store(self._folder, self._clock)
+        except BaseException:
+            self._log.close()
+            raise
+
+    def __enter__(self) -> Pipeline:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Start the stages."""
+        by_id = {brand.brand_id: brand for brand in self.brands}
+        stages = (
+            EnrichStage(self._engine, FastTextLanguage(), by_id, self._clock),
+            IndexStage(self._store, self._clock),
+        )
+        worker = WorkerSettings(
+            batch_records=BATCH_RECORDS, poll_seconds=POLL_SECONDS, retry_budget_seconds=self._patience
+        )
+        for stage in stages:
+            run = Worker(self._log, stage, clock=self._clock, settings=worker).run
+            self._begin(stage.name, lambda run=run: run(self._stop))  # type: ignore[misc]
+        self._begin("tally", lambda: keep_tally(self._log, self._stop))
+        self._begin("prune", self._prune)
+
+    def _begin(self, name: str, work: Callable[[], object]) -> None:
+        def guarded() -> None:
+            try:
+                work()
+            except ServiceError as exc:
+                self._fail(exc)
+            except Exception:
+                log.exception("stage %s failed on something that it did not expect", name)
+                self._fail(BackendDown(f"stage {name} failed on something that it did not expect; see above"))
+
+        thread = threading.Thread(target=guarded, name=name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def _fail(self, error: ServiceError) -> None:
+        if self._failure is None:
+            self._failure = error
+        self._failed.set()
+
+    def _prune(self) -> None:
+        retention = timedelta(days=self.settings.data.log_retention_days)
+        while True:
+            self._log.prune(retention, self._clock.now())
+            if self._stop.wait(PRUNE_SECONDS):
+                return
+
+    def check(self) -> None:
+        """Raise what ended a stage, if one ended."""
+        if self._failure is not None:
+            raise self._failure
+
+    def wait(self, stop: threading.Event) -> None:
+        """Block until `stop`.
+
+        Raises:
+            ServiceError: what ended a stage.
+        """
+        while not stop.wait(POLL_SECONDS):
+            self.check()
+
+    def close(self) -> None:
+        """Let every stage finish its batch, then release the files."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+        self._store.close()
+        self._log.close()
+
+    # --- what commands ask for
+
+    def replay(self, path: Path, report: Report, *, shown: str | None = None) -> dict[str, Any]:
+        """Take a file through every stage to the end and give its books.
+
+        Args:
+            path: the file.
+            report: told of progress; what it raises ends the replay, which can be resumed.
+            shown: how the file is named to people; its path by default.
+
+        Raises:
+            Busy: another replay runs.
+            ConfigError: the file cannot be read, no row of it maps, or too many are bad.
+            BackendDown: a stage failed, or the disk is full; resumable.
+        """
+        if not self._replaying.acquire(blocking=False):
+            raise Busy("the running pipeline replays another file; try again when that is done")
+        try:
+            return self._replay(path, report, shown or str(path))
+        finally:
+            self._replaying.release()
+
+    def _replay(self, path: Path, report: Report, shown: str) -> dict[str, Any]:
+        started = time.monotonic()
+        require_room(self._folder.root, self.settings.data.disk_floor_mb)
+        source = file_source(self.settings, str(path))
+        # Opening it first: a file that cannot be read at all leaves no run behind.
+        source.open(None).close()
+        run = runs.begin(self._log, path)
+        watch = _Watch(self, report)
+        result = run_source(
+            source,
+            Normaliser(source.name, source.settings.normalise),
+            self._ingest,
+            self._log,
+            self._clock,
+            run=run.run_id,
+            settings=RunnerSettings(batch_items=BATCH_RECORDS, max_lag=MAX_LAG, downstream=_STAGES),
+            on_progress=watch.read,
+        )
+        for group, topics in _STAGES:
+            while self._log.lag(group, topics) > 0:
+                watch.look()
+                self._clock.sleep(0.02)
+        self.check()
+        # Where nothing could be read, the next attempt starts at the beginning, with a better mapping.
+        if result.finished or result.nothing_mapped:
+            runs.finish(self._log, run)
+        watch.done()
+        _refuse_the_unreadable(result, shown)
+        self._store.refresh()
+        return run_books(
+            self._log,
+            self._store,
+            run,
+            file=shown,
+            brands=self.brands,
+            engine=self._engine.name,
+            seconds=time.monotonic() - started,
+        )
+
+    def retry(self, numbers: list[int] | None, report: Report) -> dict[str, Any]:
+        """Take up dead letters again: those numbered, or all that are open.
+
+        Returns:
+            `retried`: outcome -> number, and `problems`: what stayed parked or cannot be retried, one line each.
+        """
+        source = file_source(self.settings, "-")
+        normaliser = Normaliser(source.name, source.settings.normalise)
+        outcomes: dict[str, int] = {}
+        problems: list[str] = []
+        for number in self._open_letters() if numbers is None else numbers:
+            self.check()
+            row = self._log.dead_letter(number)
+            try:
+                if row is None:
+                    raise ConfigError(f"there is no dead letter {number}")
+                retry = retry_one(row, source, normaliser, self._ingest, self._log, self._clock)
+            except (ConfigError, BadRecord) as exc:
+                problems.append(f"dead letter {number}: {exc}")
+                continue
+            outcomes[retry.outcome.value] = outcomes.get(retry.outcome.value, 0) + 1
+            if retry.outcome is Outcome.PARKED:
+                problems.append(f"dead letter {number}: still {retry.error}")
+            report({"stages": {"retry": {"done": sum(outcomes.values()), "total": None}}})
+        for group, topics in _STAGES:
+            while self._log.lag(group, topics) > 0:
+                self.check()
+                self._clock.sleep(0.02)
+        return {"retried": outcomes, "problems": problems}
+
+    def _open_letters(self) -> list[int]:
+        numbers: list[int] = []
+        while rows := self._log.dead_letters(after=numbers[-1] if numbers else 0, limit=500):
+            numbers += [row.number for row in rows]
+        return numbers
+
+    def reindex(self, report: Report) -> dict[str, Any]:
+        """Build the search index again from the truth."""
+        started = time.monotonic()
+
+        def progress(done: int, total: int) -> None:
+            report({"stages": {"reindex": {"done": done, "total": total}}})
+
+        self._store.reindex(progress)
+        return {"mentions": self._store.count(), "seconds": round(time.monotonic() - started, 3)}
+
+
+class _Watch:
+    """Turns what a replay does into progress, looks after the disk, and notices a stage that ended."""
+
+    def __init__(self, pipeline: Pipeline, report: Report) -> None:
+        self._pipeline, self._report = pipeline, report
+        self._items = 0
+        self._total: int | None = None
+        self._posts = self._base("enrich", Topic.POSTS.value)
+        self._mentions = self._base("index", Topic.MENTIONS.value)
+        self._reported = self._looked = 0.0
+
+    def _base(self, group: str, topic: str) -> int:
+        return self._pipeline._log.appended(topic) - self._pipeline._log.lag(group, (topic,))
+
+    def read(self, progress: Progress) -> None:
+        """Take note of how far reading has come."""
+        self._items = progress.items
+        extent = progress.extent
+        if extent is not None and extent.total is not None and extent.done:
+            self._total = round(progress.items * extent.total / extent.done)
+        self.look()
+
+    def look(self) -> None:
+        """Report now and then, and raise what must end the replay."""
+        self._pipeline.check()
+        now = time.monotonic()
+        if now - self._looked >= DISK_LOOK_SECONDS:
+            self._looked = now
+            require_room(self._pipeline._folder.root, self._pipeline.settings.data.disk_floor_mb)
+        if now - self._reported >= REPORT_SECONDS:
+            self._reported = now
+            self._report({"stages": self._stages()})
+
+    def done(self) -> None:
+        """Report the end."""
+        self._total = self._items
+        self._report({"stages": self._stages()})
+
+    def _stages(self) -> Mapping[str, Mapping[str, int | None]]:
+        pipeline = self._pipeline
+        stages: dict[str, Mapping[str, int | None]] = {"read": {"done": self._items, "total": self._total}}
+        for name, topic, base in (("enrich", "posts", self._posts), ("index", "mentions", self._mentions)):
+            total = pipeline._log.appended(topic) - base
+            stages[name] = {"done": total - pipeline._log.lag(name, (topic,)), "total": total}
+        return stages
+
+
+def _refuse_the_unreadable(result: IngestResult, shown: str) -> None:
+    """Make a wrong file or mapping loud.
+
+    Raises:
+        ConfigError: no row of it maps, or too many are bad.
+    """
+    advice = "`soundings try FILE` shows how it is read; see [source.file.columns]"
+    if result.nothing_mapped and not result.books.read:
+        raise ConfigError(f"{shown}: holds no row at all; expected posts, one a row")
+    if result.nothing_mapped:
+        why = ", ".join(f"{number:,} {reason}" for reason, number in sorted(result.books.reasons.items()))
+        examples = [f"  such as {example}" for example in result.examples[:3]]
+        raise ConfigError([f"{shown}: no row can be read as a post ({why}); {advice}", *examples])
+    if result.flood is not None:
+        examples = [f"  such as {example}" for example in result.examples[:3]]
+        raise ConfigError(
+            [
+                f"{shown}: stopped, for {result.flood} could not be read; {advice}. What was read before is kept; the "
+                "same command goes on after the bad rows, and `soundings dead-letters retry --all` takes them up again",
+                *examples,
+            ]
+        )

@@ -1,0 +1,38 @@
+"""What a running pipeline does for commands, by the name of the request on the control socket."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from domain.errors import ConfigError
+from service.control import Handler, Report, Request
+from service.pipeline import Pipeline
+from service.settings import fingerprint
+
+
+def handlers(pipeline: Pipeline) -> Mapping[str, Handler]:
+    """Give the handlers of a pipeline."""
+
+    def replay(request: Request, report: Report) -> Mapping[str, Any]:
+        engine, settings = request.get("engine"), request.get("settings")
+        if engine is not None and engine != pipeline.settings.engine.kind:
+            raise ConfigError(
+                f"the running pipeline uses the engine {pipeline.settings.engine.kind}, not {engine}: stop it, or "
+                "leave --engine out"
+            )
+        if settings is not None and settings != fingerprint(pipeline.settings):
+            raise ConfigError(
+                "the running pipeline was started with other brands or columns than this configuration: stop it and "
+                "start it again, or replay without --config"
+            )
+        return pipeline.replay(Path(request["path"]), report, shown=request["shown"])
+
+    def retry(request: Request, report: Report) -> Mapping[str, Any]:
+        return pipeline.retry(request["numbers"], report)
+
+    def reindex(request: Request, report: Report) -> Mapping[str, Any]:
+        return pipeline.reindex(report)
+
+    return {"replay": replay, "retry": retry, "reindex": reindex}
