@@ -85,10 +85,11 @@ class EmbeddedLog:
     A topic has one partition, so in a group one member reads it and the others stand by until that one closes.
     """
 
-    def __init__(self, path: Path, clock: Clock, readers: Readers, lock: WriterLock | None) -> None:
+    def __init__(
+        self, path: Path, clock: Clock, readers: Readers, lock: WriterLock | None, writer: sqlite3.Connection | None
+    ) -> None:
         """Use `open` instead."""
-        self._path, self._clock, self._readers, self._lock = path, clock, readers, lock
-        self._writer = open_writer(path) if lock is not None else None
+        self._path, self._clock, self._readers, self._lock, self._writer = path, clock, readers, lock, writer
         self._wal = WalKeeper(path)
         # Replaced as a whole after each commit, under `_writing` and `_changed`.
         self._topics: dict[str, _Topic] = {}
@@ -101,13 +102,16 @@ class EmbeddedLog:
         self._closed = False
 
     @classmethod
-    def open(cls, path: Path, *, read_only: bool = False, clock: Clock | None = None) -> EmbeddedLog:
+    def open(
+        cls, path: Path, *, read_only: bool = False, clock: Clock | None = None, max_bytes: int | None = None
+    ) -> EmbeddedLog:
         """Open the log in the file `path`, creating file and folder when there are none.
 
         Args:
             path: the SQLite file; `-wal`, `-shm` and `.lock` files lie beside it.
             read_only: for a second process: counts, lag, state and dead letters; never waits for the writer.
             clock: for `appended_at`; the machine's by default.
+            max_bytes: how large the file may grow, 1 or more; beyond it a settlement fails as on a full disk.
 
         Raises:
             Busy: another process writes this log.
@@ -118,10 +122,10 @@ class EmbeddedLog:
         clock = clock or SystemClock()
         if read_only:
             readers.check()
-            return cls(path, clock, readers, None)
+            return cls(path, clock, readers, None, None)
         lock = WriterLock(path)
         try:
-            log = cls(path, clock, readers, lock)
+            log = cls(path, clock, readers, lock, open_writer(path, max_bytes))
             log._load_topics()
         except BaseException:
             lock.release()

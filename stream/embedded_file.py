@@ -125,8 +125,8 @@ class WriterLock:
         os.close(self._file)
 
 
-def open_writer(path: Path) -> sqlite3.Connection:
-    """Open the one connection that writes, creating the schema in a new file.
+def open_writer(path: Path, max_bytes: int | None = None) -> sqlite3.Connection:
+    """Open the one connection that writes, creating the schema in a new file; see `EmbeddedLog.open` for `max_bytes`.
 
     Raises:
         ConfigError: the file is another program's, or a newer Soundings wrote it.
@@ -140,6 +140,9 @@ def open_writer(path: Path) -> sqlite3.Connection:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
             connection.execute(f"PRAGMA journal_size_limit = {WAL_KEPT_BYTES}")
+            if max_bytes is not None:
+                (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+                connection.execute(f"PRAGMA max_page_count = {max(1, max_bytes // page_bytes)}")
             if _schema_of(connection, path) == 0:
                 connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} COMMIT;")
         except BaseException:
