@@ -128,10 +128,10 @@ def _tie_ends(terms: Terms, answer: Mapping[str, Any]) -> bool:
 
 def _recounted(snapshot: Snapshot, node: Node, terms: Terms, answer: Mapping[str, Any]) -> list[Bucket] | None:
     """Count the candidates of a first look again, each by a search; None where that would not prove the order."""
-    rows = answer["buckets"]
-    if terms.sub or field_of(terms).kind != "keyword":
+    rows, error = answer["buckets"], answer["doc_count_error_upper_bound"]
+    # Where the segments told all, the counts are right already: it is a tie that has no end among the rows.
+    if error == 0 or terms.sub or field_of(terms).kind != "keyword":
         return None
-    error = answer["doc_count_error_upper_bound"]
     # What did not come can hold as much as the last row, plus what the segments kept to themselves.
     elsewhere = (rows[-1]["doc_count"] if rows else 0) + error
     # Likewise for the rows: those that cannot reach the cut need no counting.
