@@ -55,9 +55,7 @@ def compile(node: Node, schema: tantivy.Schema) -> Query:
             return Query.all_query()
         case Not():
             # A tantivy clause that only forbids matches nothing.
-            return Query.boolean_query(
-                [(Occur.Must, Query.all_query()), (Occur.MustNot, compile(node.node, schema))]
-            )
+            return Query.boolean_query([(Occur.Must, Query.all_query()), (Occur.MustNot, compile(node.node, schema))])
         case And():
             return _all(schema, node)
         case Or():
@@ -74,9 +72,7 @@ def _any(queries: list[Query]) -> Query:
 
 def _all(schema: tantivy.Schema, node: And) -> Query:
     clauses: list[tuple[Occur, Query]] = [
-        (Occur.MustNot, compile(part.node, schema))
-        if isinstance(part, Not)
-        else (Occur.Must, compile(part, schema))
+        (Occur.MustNot, compile(part.node, schema)) if isinstance(part, Not) else (Occur.Must, compile(part, schema))
         for part in node.nodes
     ]
     if all(isinstance(part, Not) for part in node.nodes):
