@@ -1,0 +1,89 @@
+"""The dashboard as one application: pages, JSON API, static files, and what guards them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from dashboard.answers import ErrorAnswer
+from dashboard.api import build_api
+from dashboard.api_docs import build_api_docs
+from dashboard.assets import load_assets, load_templates
+from dashboard.books import StageInfo
+from dashboard.pages import build_pages
+from dashboard.problems import problem_of
+from dashboard.security import LOOPBACK_HOSTS, SECURITY_HEADERS, Guard
+from domain.brand import Brand
+from domain.clock import Clock, SystemClock
+from domain.errors import ServiceError
+from search.store import Store
+from stream.protocol import Log
+
+# An asset's address carries a hash of its content, so what stands there never changes.
+FOR_EVER = "public, max-age=31536000, immutable"
+
+
+def build_app(
+    store: Store,
+    log: Log,
+    brands: Sequence[Brand],
+    *,
+    stages: Sequence[StageInfo] = (),
+    clock: Clock | None = None,
+    allowed_hosts: Collection[str] = LOOPBACK_HOSTS,
+) -> FastAPI:
+    """Make the application. It only reads, keeps nothing of its own, and closes neither store nor log.
+
+    Args:
+        store: may be open for reading only.
+        log: may be open for reading only.
+        brands: in the order in which they are shown.
+        stages: in the order of the flow; a stage that has counts and is not listed is shown after them.
+        clock: for relative times; the machine's by default.
+        allowed_hosts: names under which browsers may ask, any port; an IPv6 address in brackets.
+    """
+    assets = load_assets()
+    templates = load_templates(assets)
+    app = FastAPI(
+        title="Soundings",
+        description="What people say about brands, and how they feel about them. Read only; times are in UTC.",
+        version="1",
+        openapi_url="/api/openapi.json",
+        # The usual documentation page loads its scripts from elsewhere; ours is in `dashboard.api_docs`.
+        docs_url=None,
+        redoc_url=None,
+        # One address for one answer: a trailing slash is another address, and no redirect echoes what was asked.
+        redirect_slashes=False,
+    )
+    app.add_middleware(Guard, allowed_hosts=allowed_hosts)
+    app.include_router(build_pages(store, log, brands, stages, templates, clock or SystemClock()))
+    app.include_router(build_api(store, log, brands, stages))
+    app.include_router(build_api_docs(app, templates))
+
+    @app.get("/static/{name}", include_in_schema=False)
+    def static(name: str) -> Response:
+        asset = assets.get(name)
+        if asset is None:
+            raise HTTPException(404)
+        return Response(asset.content, media_type=asset.media_type, headers={"Cache-Control": FOR_EVER})
+
+    def answer_problem(request: Request, error: Exception) -> Response:
+        status, problem = problem_of(error)
+        if request.url.path.startswith("/api/"):
+            answer: Response = JSONResponse(ErrorAnswer(error=problem).model_dump(mode="json", by_alias=True), status)
+        else:
+            page = templates.get_template("problem.html").render(status=status, problem=problem)
+            answer = HTMLResponse(page, status)
+        if status == 500:
+            # Unlike the others this answer passes outside the guard.
+            answer.headers.update(dict(SECURITY_HEADERS))
+        return answer
+
+    for kind in (ServiceError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, answer_problem)
+    return app

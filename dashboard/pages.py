@@ -1,0 +1,247 @@
+"""The page `/`: search, facets, counts, results and books, rendered on the server; the URL holds all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+import jinja2
+from fastapi import APIRouter, Depends
+from fastapi.responses import HTMLResponse
+
+from dashboard.answers import Problem
+from dashboard.books import StageBooks, StageInfo, read_books
+from dashboard.counting import Counts, Measures, count_by_brand
+from dashboard.display import Excerpt, excerpt, relative, safe_link
+from dashboard.problems import problem_of
+from dashboard.question import SENTIMENT_CHOICES, Question, read_question
+from domain.brand import Brand
+from domain.clock import Clock
+from domain.errors import ConfigError
+from domain.query.ast import And, Node, Words
+from domain.query.leaves import QueryWarning
+from domain.query.lint import lint
+from domain.records import Mention
+from search.highlight import highlights
+from search.store import SearchPage, SearchRequest, Store
+from stream.protocol import Log
+
+PAGE = 25
+# A title is a line; what is longer is a text in the wrong field.
+MAX_TITLE = 200
+SENTIMENT_NAMES: Mapping[str, str] = {
+    "negative": "Negative",
+    "neutral": "Neutral",
+    "positive": "Positive",
+    "unreliable": "Not judged",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One value of a facet: `address` toggles it."""
+
+    value: str
+    name: str
+    count: int
+    chosen: bool
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One brand, or all, in the table of counts. `addresses` lead to the mentions behind each figure, by sentiment."""
+
+    name: str
+    measures: Measures
+    address: str
+    addresses: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ResultView:
+    """One mention as it is shown."""
+
+    mention: Mention
+    label: str
+    title: Excerpt | None
+    text: Excerpt
+    when: str
+    link: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class QueryNote:
+    """An error or a warning at its place: the query before it, the character there ("" at the end), and the rest."""
+
+    kind: str
+    before: str
+    here: str
+    after: str
+    position: int
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """All that a question that can be read is answered with."""
+
+    page: SearchPage
+    results: tuple[ResultView, ...]
+    rows: tuple[Row, ...]
+    total: Row
+    facets: Mapping[str, tuple[Choice, ...]]
+    suggestion: str | None
+    older: str | None
+
+
+def build_pages(
+    store: Store,
+    log: Log,
+    brands: Sequence[Brand],
+    stages: Sequence[StageInfo],
+    templates: jinja2.Environment,
+    clock: Clock,
+) -> APIRouter:
+    """Make the routes of the pages."""
+    pages = APIRouter(include_in_schema=False)
+    names = {brand.brand_id: brand.name for brand in brands}
+
+    @pages.get("/")
+    def explore(asked: Annotated[Question, Depends(read_question)]) -> HTMLResponse:
+        books = read_books(log, stages)
+        answers: Answers | None = None
+        notes: tuple[QueryNote, ...] = ()
+        problem: Problem | None = None
+        status = 200
+        try:
+            notes = tuple(_warning_note(asked.q, warning) for warning in lint(asked.q))
+            answers = _answers(store, asked, names, clock)
+        except ConfigError as error:
+            status, problem = problem_of(error)
+            if problem.position is not None:
+                notes = (_error_note(asked.q, problem),)
+                problem = None
+        return HTMLResponse(
+            templates.get_template("explore.html").render(
+                asked=asked,
+                answers=answers,
+                notes=notes,
+                problem=problem,
+                sentiments=SENTIMENT_NAMES,
+                brands=brands,
+                **books_context(books, store),
+            ),
+            status_code=status,
+        )
+
+    return pages
+
+
+def books_context(books: Sequence[StageBooks], store: Store) -> dict[str, object]:
+    """Give what the head and the books of a page show."""
+    return {
+        "books": books,
+        "waiting": sum(stage.waiting for stage in books),
+        "balanced": all(stage.balanced for stage in books),
+        "parked": sum(sum(stage.reasons.values()) for stage in books),
+        "stored": store.count(),
+    }
+
+
+def _answers(store: Store, asked: Question, names: Mapping[str, str], clock: Clock) -> Answers:
+    node, query = asked.node(), asked.query_node()
+    page = store.search(SearchRequest(node, cursor=asked.cursor or None, limit=PAGE))
+    counts = count_by_brand(store, node)
+    by_brand = count_by_brand(store, asked.node(without="brand")) if asked.brands else counts
+    by_sentiment = count_by_brand(store, asked.node(without="sentiment")) if asked.sentiments else counts
+    now = clock.now()
+    results = tuple(
+        ResultView(
+            mention,
+            label=mention.sentiment if mention.sentiment and mention.sentiment_reliable else "unreliable",
+            title=None if mention.title is None else _part(mention, query, "title", mention.title, MAX_TITLE),
+            text=_part(mention, query, "text", mention.text),
+            when=relative(mention.published_at or mention.collected_at, now),
+            link=safe_link(mention.url),
+        )
+        for mention in page.mentions
+    )
+    rows = tuple(
+        _row(names.get(str(group.key), str(group.key)), group.measures, asked.only(brand=str(group.key)))
+        for group in counts.groups
+    )
+    return Answers(
+        page=page,
+        results=results,
+        rows=rows,
+        total=_row("All", counts.measures, asked),
+        facets={
+            "brand": _brand_choices(asked, by_brand, names),
+            "sentiment": tuple(
+                Choice(
+                    value,
+                    SENTIMENT_NAMES[value],
+                    getattr(by_sentiment.measures, value),
+                    value in asked.sentiments,
+                    asked.toggled("sentiment", value).address(),
+                )
+                for value in SENTIMENT_CHOICES
+            ),
+        },
+        suggestion=_any_of(asked, query) if page.total == 0 else None,
+        older=replace(asked, cursor=page.next_cursor).address() if page.next_cursor else None,
+    )
+
+
+def _part(mention: Mention, query: Node, field: str, text: str, limit: int | None = None) -> Excerpt:
+    matched = [span for span in highlights(query, mention) if span.field == field]
+    named = [span for span in mention.spans if span.field == field]
+    return excerpt(text, matched, named) if limit is None else excerpt(text, matched, named, limit)
+
+
+def _row(name: str, measures: Measures, asked: Question) -> Row:
+    return Row(
+        name,
+        measures,
+        asked.address(),
+        {sentiment: asked.only(sentiment=sentiment).address() for sentiment in SENTIMENT_CHOICES},
+    )
+
+
+def _brand_choices(asked: Question, counts: Counts, names: Mapping[str, str]) -> tuple[Choice, ...]:
+    """Give every brand listened for, in its order, then brands that only the store or the question knows."""
+    found = {str(group.key): group.measures.mentions for group in counts.groups}
+    return tuple(
+        Choice(
+            brand_id,
+            names.get(brand_id, brand_id),
+            found.get(brand_id, 0),
+            brand_id in asked.brands,
+            asked.toggled("brand", brand_id).address(),
+        )
+        for brand_id in dict.fromkeys((*names, *found, *asked.brands))
+    )
+
+
+def _any_of(asked: Question, query: Node) -> str | None:
+    """Propose a query that asks for any of the words, where all of them were asked for and none were found."""
+    if not isinstance(query, And) or not all(isinstance(node, Words) for node in query.nodes):
+        return None
+    return " OR ".join(asked.q[node.place.start : node.place.end] for node in query.nodes)
+
+
+def _error_note(q: str, problem: Problem) -> QueryNote:
+    message = f"Found {problem.found}, expected {problem.expected}."
+    return _note("error", q, problem.position or 0, message, problem.hint)
+
+
+def _warning_note(q: str, warning: QueryWarning) -> QueryNote:
+    return _note("warning", q, warning.position, warning.message)
+
+
+def _note(kind: str, q: str, position: int, message: str, hint: str = "") -> QueryNote:
+    message, hint = (text[:1].upper() + text[1:] for text in (message, hint))
+    return QueryNote(kind, q[:position], q[position : position + 1], q[position + 1 :], position + 1, message, hint)
