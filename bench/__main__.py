@@ -1,7 +1,7 @@
-"""Every benchmark in turn: `python -m bench`. Each compares outputs first, then prints ratios against a peer of the same run.
+"""Every benchmark in turn: `python -m bench`. Each compares outputs first, then prints ratios against a peer.
 
-The real posts and labels are looked for in `../shared/data`; SOUNDINGS_TORCH_PYTHON names a Python with the torch extra for
-the Hugging Face peer of the sentiment stage (without it only our side is measured).
+The real posts and labels are looked for in `../shared/data`; SOUNDINGS_TORCH_PYTHON names a Python with the torch
+extra for the Hugging Face peer of the sentiment stage (without it only our side is measured).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Replay, kill and resume for a while: the books must come out exact every time.
 
-`python -m bench.soak --minutes 20`: each round writes a seeded file of posts (repeats, strangers, poison), replays it with
-`soundings replay`, kills it with SIGKILL every few seconds, starts it again, and compares the books and the stored mentions with
-what was written. Exit code 1 at the first difference.
+`python -m bench.soak --minutes 20`: each round writes a seeded file of posts (repeats, strangers, poison), replays it
+with `soundings replay`, kills it with SIGKILL every few seconds, starts it again, and compares the books and the number
+of stored mentions with what was written. Exit code 1 at the first difference.
 """
 
 from __future__ import annotations

@@ -99,10 +99,16 @@ def test_every_package_is_listed() -> None:
     """`pip install` ships what the tree has: pyproject lists each package."""
     listed = {
         line.strip().strip('",')
-        for line in (ROOT / "pyproject.toml").read_text(encoding="utf-8").split("packages = [", 1)[1].split("]", 1)[0].split("\n")
+        for line in (ROOT / "pyproject.toml")
+        .read_text(encoding="utf-8")
+        .split("packages = [", 1)[1]
+        .split("]", 1)[0]
+        .split("\n")
         if line.strip()
     }
     present = {
-        path.parent.relative_to(ROOT).as_posix().replace("/", ".") for room in ROOMS for path in (ROOT / room).rglob("__init__.py")
+        path.parent.relative_to(ROOT).as_posix().replace("/", ".")
+        for room in ROOMS
+        for path in (ROOT / room).rglob("__init__.py")
     }
     assert listed == present
