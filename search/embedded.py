@@ -107,7 +107,11 @@ class EmbeddedStore:
         indexer.wait_for_room()
         for place, changed in zip(places, self._truth.apply(sound), strict=True):
             outcomes[place] = Written.STORED if changed else Written.SUPERSEDED
-        indexer.wake()
+        indexer.wake(
+            record
+            for record, outcome in zip(records, outcomes, strict=True)
+            if outcome is Written.STORED and isinstance(record, Mention)
+        )
         return outcomes
 
     def reindex(self, progress: Progress | None = None) -> None:

@@ -53,6 +53,8 @@ class Change:
 
     row: int
     seq: int
+    mention_id: str
+    version: int
     json: bytes | None
 
 
@@ -188,7 +190,7 @@ class Truth:
 
     def changes_after(self, seq: int, limit: int) -> list[Change]:
         """Give rows whose last change is above `seq`, in order of the changes, each as it is now."""
-        sql = "SELECT row, seq, json FROM mention WHERE seq > ? ORDER BY seq LIMIT ?"
+        sql = "SELECT row, seq, mention_id, version, json FROM mention WHERE seq > ? ORDER BY seq LIMIT ?"
         return [Change(*row) for row in self._rows(sql, seq, limit)]
 
     def index_facts(self) -> IndexFacts:
