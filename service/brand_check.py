@@ -16,7 +16,7 @@ def query_problems(brand: Brand) -> list[str]:
     try:
         node = parse(brand.query)
     except QueryError as exc:
-        query, mark, message = caret(exc)
+        message, query, mark = caret(exc)
         return [f"{place}: {message}", query, mark]
     problems: list[str] = []
     for check in (check_live, anchors):

@@ -49,9 +49,9 @@ def shorten(text: str, width: int, spans: Iterable[Span] = ()) -> tuple[str, lis
 
 
 def caret(error: QueryError) -> list[str]:
-    """Give lines that show a bad query with a caret under the place where reading failed."""
+    """Give lines that say what is wrong with a query and show it with a caret under the place."""
     width = sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in safe(error.query[: error.position]))
-    return [f"  {safe(error.query)}", f"  {' ' * width}^", safe(str(error))]
+    return [safe(str(error)), f"  {safe(error.query)}", f"  {' ' * width}^"]
 
 
 def table(rows: Sequence[tuple[str, str]], indent: str = "  ") -> list[str]:

@@ -6,7 +6,7 @@ import json
 import socket
 import stat
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,10 @@ from service.control import ControlClient, ControlServer, Report, Request
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Iterator[Path]:
+def root(tmp_path: Path) -> Path:
     folder = tmp_path / "data"
     folder.mkdir()
-    yield folder
+    return folder
 
 
 def ask(root: Path, request: Request) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]]:

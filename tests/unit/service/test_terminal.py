@@ -49,7 +49,7 @@ def test_a_short_text_stays_whole() -> None:
 
 
 def test_the_caret_stands_under_the_place_where_reading_failed() -> None:
-    query, mark, message = caret(QueryError("日本 (a", 5, "the end of the query", "`)`"))
+    message, query, mark = caret(QueryError("日本 (a", 5, "the end of the query", "`)`"))
     assert query == "  日本 (a"
     assert mark == "  " + " " * 7 + "^"
     assert "expected `)`" in message
