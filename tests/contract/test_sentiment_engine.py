@@ -1,0 +1,106 @@
+"""What every SentimentEngine promises: one suite, run on each implementation.
+
+Another implementation is one more line in `ENGINES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from domain.errors import BadReason, BadRecord
+from domain.ids import MAX_MODEL_EPOCH
+from domain.records import SENTIMENTS
+from enrich.engine import NO_TEXT_PROBS, SentimentEngine
+from enrich.onnx_engine import OnnxEngine, OnnxSettings
+from enrich.tiny_engine import TinyEngine
+
+ENGINES: dict[str, Callable[[], SentimentEngine]] = {
+    "tiny": TinyEngine,
+    "int8": lambda: OnnxEngine(OnnxSettings(threads=1)),
+    "exact": lambda: OnnxEngine(OnnxSettings(threads=1, exact=True)),
+    "int8 without cache": lambda: OnnxEngine(OnnxSettings(threads=1, cache_size=0)),
+    "exact without cache": lambda: OnnxEngine(OnnxSettings(threads=1, exact=True, cache_size=0)),
+}
+
+GOOD = "Thank you, what a wonderful flight and a lovely crew!"
+PLAIN = "The gate opens at nine."
+BAD = "Terrible service, my flight was late and they lost my bag. The worst airline."
+HOSTILE = (
+    "\U0001f621",
+    "\U0001f621" * 500,
+    "ok",
+    "so late " * 700,
+    " ".join(f"@somebody{i}" for i in range(100)),
+    "a" * 40_000,
+    "\x00\x01 zero \x00",
+    "‮drawkcab‬ ​​",
+    "https://example.org/" + "a/" * 3_000,
+    "漢字" * 300,
+    "𝓯𝓪𝓷𝓬𝔂",
+    "á̶̧̢" * 200,
+    "�",
+)
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> SentimentEngine:
+    return ENGINES[request.param]()
+
+
+def test_each_text_gets_a_row_of_probabilities_that_sum_to_one(engine: SentimentEngine) -> None:
+    found = engine.predict([GOOD, PLAIN, BAD, *HOSTILE])
+    assert found.probs.shape == (3 + len(HOSTILE), len(SENTIMENTS))
+    assert found.probs.dtype == np.float32
+    assert found.truncated.shape == (3 + len(HOSTILE),)
+    assert found.truncated.dtype == np.bool_
+    assert np.all(found.probs >= 0)
+    np.testing.assert_allclose(found.probs.sum(axis=1), 1, atol=1e-5)
+
+
+def test_columns_stand_in_the_order_of_sentiments(engine: SentimentEngine) -> None:
+    labels = [SENTIMENTS[i] for i in engine.predict([BAD, PLAIN, GOOD]).probs.argmax(axis=1)]
+    assert labels == ["negative", "neutral", "positive"]
+
+
+def test_no_texts_give_no_rows(engine: SentimentEngine) -> None:
+    found = engine.predict([])
+    assert found.probs.shape == (0, len(SENTIMENTS))
+    assert found.truncated.shape == (0,)
+
+
+def test_scores_do_not_depend_on_batch_mates_order_or_repeats(engine: SentimentEngine) -> None:
+    """A replay cuts other batches than the first run did, and must give the same scores."""
+    texts = [GOOD, PLAIN, BAD, *HOSTILE]
+    together = engine.predict(texts).probs
+    alone = np.concatenate([engine.predict([text]).probs for text in texts])
+    backwards = engine.predict(texts[::-1]).probs[::-1]
+    twice = engine.predict(texts + texts).probs
+    np.testing.assert_allclose(alone, together, atol=1e-5)
+    np.testing.assert_allclose(backwards, together, atol=1e-5)
+    np.testing.assert_allclose(twice, np.concatenate([together, together]), atol=1e-5)
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n\t ​".strip("​")])
+def test_a_text_without_words_is_neutral_without_leaning(engine: SentimentEngine, text: str) -> None:
+    np.testing.assert_allclose(engine.predict([GOOD, text]).probs[1], NO_TEXT_PROBS, atol=1e-6)
+
+
+def test_only_long_texts_are_marked_as_truncated(engine: SentimentEngine) -> None:
+    assert engine.predict([GOOD, "so late " * 700, ""]).truncated.tolist() == [False, True, False]
+
+
+def test_a_text_that_is_not_unicode_is_a_bad_record_and_harms_nothing_after_it(engine: SentimentEngine) -> None:
+    before = engine.predict([GOOD]).probs
+    with pytest.raises(BadRecord) as caught:
+        engine.predict([GOOD, "half a pair: \ud83d"])
+    assert caught.value.reason is BadReason.ENGINE_FAILED
+    np.testing.assert_array_equal(engine.predict([GOOD]).probs, before)
+
+
+def test_name_epoch_and_decimals_can_be_stored(engine: SentimentEngine) -> None:
+    assert engine.name
+    assert 0 <= engine.epoch <= MAX_MODEL_EPOCH
+    assert 1 <= engine.decimals <= 7

@@ -1,0 +1,126 @@
+"""The ONNX engine: its folder is verified, its memory bounded, its scores those that were shipped."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from domain.errors import ConfigError
+from enrich.onnx_engine import DESCRIPTION, FILES, SHIPPED_MODEL, OnnxEngine, OnnxSettings
+
+TEXTS = (
+    "ok",
+    "Boarding now, see you on the other side.",
+    "Third delay this week and nobody answers the phone. Never again!",
+    "The crew was lovely and we landed early, thank you so much!",
+    "I waited two hours at the desk, then the app told me my seat was gone. " * 6,
+)
+
+
+def _engine(
+    folder: Path = SHIPPED_MODEL, *, exact: bool = False, cache_size: int = 0, batch_tokens: int = 512
+) -> OnnxEngine:
+    settings = OnnxSettings(folder=folder, exact=exact, cache_size=cache_size, batch_tokens=batch_tokens, threads=1)
+    return OnnxEngine(settings)
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """Give a copy of the shipped folder, to be spoilt."""
+    return shutil.copytree(SHIPPED_MODEL, tmp_path / "model")
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_padding_changes_no_score(exact: bool) -> None:
+    """A graph that forgot the attention mask would change short texts beside a long one."""
+    padded = _engine(exact=exact, batch_tokens=100_000).predict(TEXTS).probs
+    alone = _engine(exact=exact, batch_tokens=1).predict(TEXTS).probs
+    np.testing.assert_allclose(padded, alone, atol=1e-5)
+
+
+def test_8_bit_arithmetic_stays_close_to_exact() -> None:
+    np.testing.assert_allclose(_engine().predict(TEXTS).probs, _engine(exact=True).predict(TEXTS).probs, atol=0.06)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_changed_file_is_refused_by_name(copied: Path, name: str) -> None:
+    content = bytearray((copied / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (copied / name).write_bytes(content)
+    with pytest.raises(ConfigError, match=rf"{name}: found SHA-256 [0-9a-f]{{64}}, expected"):
+        _engine(copied)
+
+
+@pytest.mark.parametrize("name", [*FILES, DESCRIPTION])
+def test_a_missing_file_is_refused_with_what_to_do(copied: Path, name: str) -> None:
+    (copied / name).unlink()
+    with pytest.raises(ConfigError, match=rf"(?s){name}.*Install Soundings again"):
+        _engine(copied)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"labels": ["positive", "neutral", "negative"]}, "found labels"),
+        ({"temperature": 0}, "temperature > 0"),
+        ({"temperature": "warm"}, "wrong type"),
+        ({"max_tokens": 2}, "max_tokens >= 3"),
+        ({"sha256": {}}, "expected the SHA-256 of weights.bin, found none"),
+        ({"sha256": 3}, "not a model description"),
+    ],
+)
+def test_a_wrong_description_is_refused(copied: Path, change: dict[str, object], complaint: str) -> None:
+    path = copied / DESCRIPTION
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(ConfigError, match=complaint):
+        _engine(copied)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"name": "x"}'])
+def test_a_description_that_is_none_is_refused(copied: Path, content: str) -> None:
+    (copied / DESCRIPTION).write_text(content)
+    with pytest.raises(ConfigError, match="not a model description"):
+        _engine(copied)
+
+
+def test_a_repeated_text_is_scored_once() -> None:
+    engine = _engine(cache_size=100)
+    first = engine.predict(["ok", "ok", "fine"]).probs
+    again = engine.predict(["fine", "ok"]).probs
+    counts = engine.cache_counts
+    assert (counts.hits, counts.misses, counts.size) == (3, 2, 2)
+    np.testing.assert_array_equal(again, first[[2, 0]])
+
+
+def test_texts_that_differ_only_in_handles_and_links_are_the_same_to_the_model() -> None:
+    engine = _engine(cache_size=100)
+    engine.predict(["@one late again https://example.org/1", "@two late again https://example.org/2"])
+    assert engine.cache_counts.misses == 1
+
+
+def test_the_memory_of_texts_is_bounded_and_forgets_the_least_recently_used() -> None:
+    engine = _engine(cache_size=2)
+    engine.predict(["one"])
+    engine.predict(["two"])
+    engine.predict(["one"])
+    engine.predict(["three"])
+    assert engine.cache_counts.size == 2
+    before = engine.cache_counts.misses
+    engine.predict(["one"])
+    assert engine.cache_counts.misses == before
+    engine.predict(["two"])
+    assert engine.cache_counts.misses == before + 1
+
+
+def test_a_text_cut_by_characters_is_truncated_even_when_the_rest_is_one_word() -> None:
+    engine = _engine(cache_size=10)
+    link = "https://example.org/" + "a" * 20_000
+    assert engine.predict([link, "late"]).truncated.tolist() == [True, False]
+
+
+def test_the_name_tells_the_arithmetic() -> None:
+    assert [_engine().name, _engine(exact=True).name] == ["post-sentiment-1/int8", "post-sentiment-1/fp32"]
