@@ -34,8 +34,14 @@ FIELDS: tuple[Field, ...] = (
     Field("source", "keyword", "where it was posted", live=True, facet=True),
     Field("kind", "keyword", "post, reply, article, comment", facet=True),
     Field("domains", "keyword", "domains linked to", aliases=("domain",), live=True, facet=True, multiple=True),
-    Field("lang", "keyword", "language: declared by the source in a brand's query, found in a search",
-          aliases=("language",), live=True, facet=True),
+    Field(
+        "lang",
+        "keyword",
+        "language: declared by the source in a brand's query, found in a search",
+        aliases=("language",),
+        live=True,
+        facet=True,
+    ),
     Field("author_id", "keyword", "the source's id of the author"),
     Field("author_handle", "keyword", "handle of the author, without @", aliases=("author",), live=True, facet=True),
     Field("author_followers", "integer", "followers of the author", aliases=("followers",)),
@@ -50,7 +56,9 @@ FIELDS: tuple[Field, ...] = (
     Field("post_sentiment", "keyword", "of the whole post", facet=True),
     Field("model", "keyword", "model that tagged it", facet=True),
     Field("truncated", "boolean", "the model read only the beginning"),
-    Field("hashtags", "keyword", "hashtags, without #", aliases=("hashtag", "tag"), live=True, facet=True, multiple=True),
+    Field(
+        "hashtags", "keyword", "hashtags, without #", aliases=("hashtag", "tag"), live=True, facet=True, multiple=True
+    ),
     Field("words", "keyword", "content words, at most 40", facet=True, multiple=True),
     Field("campaigns", "keyword", "tracked campaigns", aliases=("campaign",), facet=True, multiple=True),
     Field("likes", "integer", "likes, where a source gives them"),
