@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import TypeAlias
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -27,6 +28,9 @@ from stream.protocol import Log
 # An asset's address carries a hash of its content, so what stands there never changes.
 FOR_EVER = "public, max-age=31536000, immutable"
 
+# So that the composition root can name what `build_app` makes without importing the framework.
+Application: TypeAlias = FastAPI
+
 
 def build_app(
     store: Store,
@@ -36,7 +40,7 @@ def build_app(
     stages: Sequence[StageInfo] = (),
     clock: Clock | None = None,
     allowed_hosts: Collection[str] = LOOPBACK_HOSTS,
-) -> FastAPI:
+) -> Application:
     """Make the application. It only reads, keeps nothing of its own, and closes neither store nor log.
 
     Args:

@@ -15,8 +15,7 @@ from service.data_folder import DataFolder
 from service.settings import EngineSettings, Settings
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-
+    from dashboard.app import Application
     from enrich.engine import SentimentEngine
     from ingest.file import FileSource
     from search.embedded import EmbeddedStore
@@ -133,7 +132,7 @@ class Reader:
     store: EmbeddedStore
     brands: Sequence[Brand]
 
-    def app(self) -> FastAPI:
+    def app(self) -> Application:
         """Build the dashboard."""
         from dashboard.app import build_app
         from dashboard.books import StageInfo
