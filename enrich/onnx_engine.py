@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnxruntime
 from tokenizers import Tokenizer
 
@@ -41,7 +44,7 @@ class OnnxSettings:
     folder: Path = SHIPPED_MODEL
     # float32 arithmetic on the same 8-bit weights: two to three times slower, stable to the sixth decimal.
     exact: bool = False
-    # Threads within one operator; 0: one per physical core.
+    # Batches that run at the same time, one thread each; 0: one for each core this process may use.
     threads: int = 0
     # Word pieces in a batch, padding included. Small batches stay in the cache of a core (decision 0004).
     batch_tokens: int = 512
@@ -119,12 +122,17 @@ def _description(folder: Path) -> _Description:
     return found
 
 
-def _session(graph: Path, threads: int) -> onnxruntime.InferenceSession:
+def _cores() -> int:
+    """Give how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _session(graph: Path) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    # Whole batches run side by side instead: two threads inside one operator spend much of their time waking each
+    # other, as an operator takes some 100 microseconds (decision 0004). A single thread cannot spin either.
+    options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    # Spinning threads would take the cores from the other stages between two batches.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # "Basic" folds constants; the fusions beyond it (bias + GELU, skip + norm) are slower here (decision 0004).
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.log_severity_level = 3
@@ -158,7 +166,9 @@ class OnnxEngine:
         self._settings = settings or OnnxSettings()
         folder = self._settings.folder
         self._description = _description(folder)
-        self._session = _session(folder / (EXACT_GRAPH if self._settings.exact else INT8_GRAPH), self._settings.threads)
+        self._session = _session(folder / (EXACT_GRAPH if self._settings.exact else INT8_GRAPH))
+        threads = self._settings.threads or _cores()
+        self._pool = ThreadPoolExecutor(threads, "sentiment") if threads > 1 else None
         try:
             self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
         except Exception as exc:  # the library raises Exception itself
@@ -230,17 +240,18 @@ class OnnxEngine:
         encoded = [ids if len(ids) <= limit else [*ids[: limit - 1], ids[-1]] for ids in encoded]
         lengths = [len(ids) for ids in encoded]
         logits = np.empty((len(encoded), len(SENTIMENTS)), dtype=np.float64)
-        for batch in _batches(lengths, self._settings.batch_tokens):
-            longest = lengths[batch[-1]]
-            ids = np.zeros((len(batch), longest), dtype=np.int64)
-            mask = np.zeros_like(ids)
-            for place, row in enumerate(batch):
-                ids[place, : lengths[row]] = encoded[row]
-                mask[place, : lengths[row]] = 1
-            try:
-                logits[batch] = self._session.run(["logits"], {"input_ids": ids, "attention_mask": mask})[0]
-            except Exception as exc:  # see _session
-                raise BackendDown(f"{self.name}: ONNX Runtime failed on a batch of {ids.shape} ({exc})") from exc
+        batches = list(_batches(lengths, self._settings.batch_tokens))
+
+        def score(batch: list[int]) -> None:
+            logits[batch] = self._logits([encoded[row] for row in batch])
+
+        if self._pool is None or len(batches) == 1:
+            for batch in batches:
+                score(batch)
+        else:
+            # The longest texts first, so that no thread is left alone with them at the end.
+            for _ in self._pool.map(score, reversed(batches)):
+                pass
         logits /= self._description.temperature
         logits -= logits.max(axis=1, keepdims=True)
         probs = np.exp(logits)
@@ -248,3 +259,17 @@ class OnnxEngine:
         # Two pieces are [CLS] and [SEP]: nothing was written.
         probs[np.array(lengths) <= 2] = NO_TEXT_PROBS
         return probs.astype(np.float32), truncated
+
+    def _logits(self, rows: Sequence[list[int]]) -> npt.NDArray[np.float32]:
+        """Run one batch; the last row is the longest. Thread-safe. Shape: (rows, 3)."""
+        ids = np.zeros((len(rows), len(rows[-1])), dtype=np.int64)
+        mask = np.zeros_like(ids)
+        for place, row in enumerate(rows):
+            ids[place, : len(row)] = row
+            mask[place, : len(row)] = 1
+        try:
+            outputs = self._session.run(["logits"], {"input_ids": ids, "attention_mask": mask})
+        except Exception as exc:  # see _session
+            raise BackendDown(f"{self.name}: ONNX Runtime failed on a batch of {ids.shape} ({exc})") from exc
+        logits: npt.NDArray[np.float32] = outputs[0]
+        return logits
