@@ -18,6 +18,16 @@ TEXTS = (
     "Third delay this week and nobody answers the phone. Never again!",
     "The crew was lovely and we landed early, thank you so much!",
     "I waited two hours at the desk, then the app told me my seat was gone. " * 6,
+    "@acme \U0001f621\U0001f621 https://example.org/x",
+)
+# What the exact engine of post-sentiment-1 said of each when it was shipped: negative, neutral, positive.
+SHIPPED = (
+    (0.23035, 0.41423, 0.35542),
+    (0.17158, 0.65038, 0.17804),
+    (0.80283, 0.10297, 0.0942),
+    (0.16197, 0.09824, 0.73979),
+    (0.56997, 0.2827, 0.14733),
+    (0.69764, 0.23194, 0.07042),
 )
 
 
@@ -32,6 +42,18 @@ def _engine(
 def copied(tmp_path: Path) -> Path:
     """Give a copy of the shipped folder, to be spoilt."""
     return shutil.copytree(SHIPPED_MODEL, tmp_path / "model")
+
+
+def test_the_exact_engine_gives_the_scores_that_were_shipped() -> None:
+    """Another tokeniser, text preparation or runtime that changed them would show here."""
+    np.testing.assert_allclose(_engine(exact=True).predict(TEXTS).probs, SHIPPED, atol=1e-4)
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_batches_side_by_side_give_the_scores_of_one_after_the_other(exact: bool) -> None:
+    texts = [f"{text} {i}" for i in range(20) for text in TEXTS]
+    together = OnnxEngine(OnnxSettings(exact=exact, threads=3, cache_size=0, batch_tokens=64)).predict(texts).probs
+    np.testing.assert_allclose(together, _engine(exact=exact, batch_tokens=64).predict(texts).probs, atol=1e-5)
 
 
 @pytest.mark.parametrize("exact", [False, True])
