@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +19,7 @@ from search.cursor import Position, decode_cursor, encode_cursor
 from search.indexer import Indexer, IndexReader, Progress
 from search.store import MAX_PAGE, SearchPage, SearchRequest, Sort, Written
 from search.tantivy_aggregations import aggregate
-from search.tantivy_index import Snapshot
+from search.tantivy_index import Bounds, Hits, Snapshot
 from search.tantivy_schema import ms_of_order_key, order_key
 from search.truth import Truth
 from stream.codec import decode, encode
@@ -27,6 +28,8 @@ _TRUTH_FILE: Final = "mentions.sqlite3"
 _LOCK_FILE: Final = "writer.lock"
 _INTEGERS: Final = ("version", *(field.name for field in FIELDS if field.kind == "integer"))
 _MAX_INTEGER: Final = (1 << 63) - 1
+# Each answers one half of a page's counts beside the thread that asked.
+_COUNTING_THREADS: Final = 2
 # Fetched beyond a page: mentions of one moment beside the cursor, and rows that went since the last commit.
 _SLACK: Final = 20
 
@@ -41,6 +44,7 @@ class EmbeddedStore:
     def __init__(self, truth: Truth, source: Indexer | IndexReader, lock: int | None) -> None:
         """Use `open`."""
         self._truth, self._source, self._lock = truth, source, lock
+        self._executor = ThreadPoolExecutor(_COUNTING_THREADS, "search-count")
 
     @classmethod
     def open(
@@ -84,6 +88,7 @@ class EmbeddedStore:
             raise
 
     def close(self) -> None:
+        self._executor.shutdown()
         self._source.close()
         self._truth.close()
         if self._lock is not None:
@@ -140,17 +145,21 @@ class EmbeddedStore:
         return self._truth.count()
 
     def aggregate(self, node: Node, aggregations: Mapping[str, Aggregation]) -> Mapping[str, Result]:
-        return aggregate(self._source.current().snapshot(), node, aggregations)
+        return aggregate(self._source.current().snapshot(), node, aggregations, self._executor)
 
     def search(self, request: SearchRequest) -> SearchPage:
         if not 1 <= request.limit <= MAX_PAGE:
             raise ValueError(f"limit must be in [1, {MAX_PAGE}], found {request.limit}")
         after = None if request.cursor is None else decode_cursor(request.cursor, request.sort)
         snapshot = self._source.current().snapshot()
-        total = snapshot.count(request.node)
+        asked = request.limit + _SLACK
+        newest = request.sort is Sort.NEWEST
+        hits = snapshot.in_order(request.node, asked, newest=newest, within=_from(after, newest=newest))
+        total = hits.total if after is None else snapshot.count(request.node)
         found: list[tuple[Position, int]] = []
-        for ordered in self._in_order(snapshot, request, after):
-            found += ordered
+        for run in self._runs(snapshot, request.node, hits, asked, newest=newest):
+            placed = self._placed(run, newest=newest)
+            found += placed if after is None else [one for one in placed if _is_behind(one[0], after, newest=newest)]
             if len(found) > request.limit:
                 break
         page = found[: request.limit]
@@ -160,32 +169,43 @@ class EmbeddedStore:
         more = len(found) > request.limit
         return SearchPage(mentions, total, encode_cursor(request.sort, page[-1][0]) if more else None)
 
-    def _in_order(
-        self, snapshot: Snapshot, request: SearchRequest, after: Position | None
-    ) -> Iterator[list[tuple[Position, int]]]:
-        """Give matches behind a position, in exact order, in runs; a run never ends inside one order key."""
-        newest = request.sort is Sort.NEWEST
-        bound = None if after is None else order_key(after)
-        asked = request.limit + _SLACK
-        while True:
+    def _runs(
+        self, snapshot: Snapshot, node: Node, hits: Hits, asked: int, *, newest: bool
+    ) -> Iterator[list[tuple[int, int]]]:
+        """Give matches in order of their keys, in runs that hold all matches of each of their keys."""
+        while len(hits.rows) == asked:
+            last = hits.rows[-1][0]
+            whole = [hit for hit in hits.rows if hit[0] != last]
+            if whole:
+                # More may share the last key, and the index gives them in no order: they wait for the next run.
+                yield whole
+                bound = last
+            else:
+                shared = snapshot.count(node, (last, last))
+                yield snapshot.in_order(node, shared, newest=newest, within=(last, last)).rows
+                bound = last - 1 if newest else last + 1
+                if bound < 0:
+                    return
             within = (None, bound) if newest else (bound, None)
-            hits = snapshot.in_order(request.node, asked, newest=newest, within=within)
-            exhausted, last = len(hits) < asked, hits[-1][0] if hits else 0
-            if not exhausted:
-                # More may share the last key, and the index gives them in no order: fetch them all.
-                shared = snapshot.count(request.node, (last, last))
-                hits = [hit for hit in hits if hit[0] != last]
-                hits += snapshot.in_order(request.node, shared, newest=newest, within=(last, last))
-            ids = self._truth.live_ids(row for _, row in hits)
-            run = sorted(
-                ((Position(ms_of_order_key(key), ids[row]), row) for key, row in hits if row in ids), reverse=newest
-            )
-            if after is not None:
-                run = [(place, row) for place, row in run if (place < after if newest else place > after)]
-            yield run
-            if exhausted or (newest and last == 0):
-                return
-            bound = last - 1 if newest else last + 1
+            hits = snapshot.in_order(node, asked, newest=newest, within=within)
+        yield hits.rows
+
+    def _placed(self, hits: list[tuple[int, int]], *, newest: bool) -> list[tuple[Position, int]]:
+        """Give the exact order of whole keys; rows that are gone are left out."""
+        ids = self._truth.live_ids(row for _, row in hits)
+        return sorted(
+            ((Position(ms_of_order_key(key), ids[row]), row) for key, row in hits if row in ids), reverse=newest
+        )
+
+
+def _from(after: Position | None, *, newest: bool) -> Bounds:
+    if after is None:
+        return (None, None)
+    return (None, order_key(after)) if newest else (order_key(after), None)
+
+
+def _is_behind(position: Position, after: Position, *, newest: bool) -> bool:
+    return position < after if newest else position > after
 
 
 def _lock(folder: Path) -> int:

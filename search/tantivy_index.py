@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -99,6 +100,14 @@ class TantivyIndex:
         self._writer = None
 
 
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """Matches as (order key, row) in order, and how many there are within the bounds."""
+
+    rows: list[tuple[int, int]]
+    total: int
+
+
 class Snapshot:
     """The index at one moment. Every method may raise BackendDown."""
 
@@ -110,27 +119,25 @@ class Snapshot:
         """How many mentions there are."""
         return self._searcher.num_docs
 
-    def in_order(self, node: Node, limit: int, *, newest: bool, within: Bounds = (None, None)) -> list[tuple[int, int]]:
-        """Give the first `limit` matches as (order key, row), in order of their keys; none for a limit of 0.
+    def in_order(self, node: Node, limit: int, *, newest: bool, within: Bounds = (None, None)) -> Hits:
+        """Give the first `limit` matches in order of their keys.
 
-        `within` bounds the order keys on both sides, inclusive.
+        `within` bounds the order keys on both sides, inclusive. `limit` is 1 or more.
         """
-        if limit == 0:
-            return []
         query = _bounded(node, within)
         order = tantivy.Order.Desc if newest else tantivy.Order.Asc
         with _translated("searching"):
-            hits = self._searcher.search(query, limit=limit, count=False, order_by_field=ORDER, order=order).hits
-            rows = self._searcher.fast_field_values(ROW, [address for _, address in hits])
-        return [(int(key), int(row or 0)) for (key, _), row in zip(hits, rows, strict=True)]
+            # Counting comes free with ordering: every match is visited either way.
+            result = self._searcher.search(query, limit=limit, order_by_field=ORDER, order=order)
+            rows = self._searcher.fast_field_values(ROW, [address for _, address in result.hits])
+        pairs = [(int(key), int(row or 0)) for (key, _), row in zip(result.hits, rows, strict=True)]
+        return Hits(pairs, _count_of(result))
 
     def count(self, node: Node, within: Bounds = (None, None)) -> int:
         """Count matches whose order key lies within the inclusive bounds."""
         query = _bounded(node, within)
         with _translated("counting"):
-            # The binding forgot `count` in its types.
-            total: int = self._searcher.search(query, limit=1).count  # type: ignore[attr-defined]
-        return total
+            return _count_of(self._searcher.search(query, limit=1))
 
     def aggregate(self, node: Node, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """Answer an aggregation request in tantivy's JSON."""
@@ -138,6 +145,12 @@ class Snapshot:
         with _translated("counting by value"):
             answer: Mapping[str, Any] = self._searcher.aggregate(query, dict(request))
         return answer
+
+
+def _count_of(result: tantivy.SearchResult) -> int:
+    # The binding forgot `count` in its types.
+    count: int = result.count  # type: ignore[attr-defined]
+    return count
 
 
 def _bounded(node: Node, within: Bounds) -> tantivy.Query:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from fakes.mentions import mention
 
-from domain.aggregation import Buckets, Distinct, DistinctResult, Terms
+from domain.aggregation import Aggregation, Buckets, Distinct, DistinctResult, Result, Terms
 from domain.query.ast import Everything
 from domain.records import Mention
 from search.tantivy_aggregations import MOST_COUNTED, aggregate
@@ -50,11 +51,16 @@ def indexed(
     index.close()
 
 
+def counted(snapshot: Snapshot, aggregations: Mapping[str, Aggregation]) -> Mapping[str, Result]:
+    with ThreadPoolExecutor(1) as executor:
+        return aggregate(snapshot, Everything(), aggregations, executor)
+
+
 @pytest.mark.parametrize("size", [1, 10, 60, 2000])
 def test_the_most_frequent_values_are_exact(indexed: tuple[Snapshot, list[Mention]], size: int) -> None:
     snapshot, mentions = indexed
     expected = sorted(Counter(one.author_handle for one in mentions).items(), key=lambda item: (-item[1], str(item[0])))
-    answer = aggregate(snapshot, Everything(), {"authors": Terms("author_handle", size)})["authors"]
+    answer = counted(snapshot, {"authors": Terms("author_handle", size)})["authors"]
     assert isinstance(answer, Buckets)
     assert [(bucket.key, bucket.count) for bucket in answer.buckets] == expected[:size]
     assert answer.other == len(mentions) - sum(count for _, count in expected[:size])
@@ -63,7 +69,7 @@ def test_the_most_frequent_values_are_exact(indexed: tuple[Snapshot, list[Mentio
 def test_what_is_counted_inside_is_exact_too(indexed: tuple[Snapshot, list[Mention]]) -> None:
     snapshot, mentions = indexed
     inner = {"kind": Terms("kind", 2)}
-    answer = aggregate(snapshot, Everything(), {"authors": Terms("author_handle", 5, inner)})["authors"]
+    answer = counted(snapshot, {"authors": Terms("author_handle", 5, inner)})["authors"]
     assert isinstance(answer, Buckets)
     for bucket in answer.buckets:
         kinds = Counter(one.kind for one in mentions if one.author_handle == bucket.key)
@@ -75,7 +81,7 @@ def test_what_is_counted_inside_is_exact_too(indexed: tuple[Snapshot, list[Menti
 
 def test_a_long_tail_inside_another_count_is_exact(indexed: tuple[Snapshot, list[Mention]]) -> None:
     snapshot, mentions = indexed
-    answer = aggregate(snapshot, Everything(), {"kinds": Terms("kind", 2, {"who": Terms("author_handle", 1)})})["kinds"]
+    answer = counted(snapshot, {"kinds": Terms("kind", 2, {"who": Terms("author_handle", 1)})})["kinds"]
     assert isinstance(answer, Buckets)
     for bucket in answer.buckets:
         who = bucket.sub["who"]
@@ -89,4 +95,4 @@ def test_different_values_are_counted_one_by_one(indexed: tuple[Snapshot, list[M
     snapshot, mentions = indexed
     assert len(mentions) <= MOST_COUNTED
     expected = DistinctResult(len({one.author_handle for one in mentions}))
-    assert aggregate(snapshot, Everything(), {"authors": Distinct("author_handle")})["authors"] == expected
+    assert counted(snapshot, {"authors": Distinct("author_handle")})["authors"] == expected
