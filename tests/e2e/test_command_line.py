@@ -1,0 +1,216 @@
+"""The commands as people meet them: help for each, one clear line for every mistake, no hostile text."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+from e2e.command_line import ROOT, Soundings, write_posts
+
+from service.cli import COMMANDS
+from service.reference import commands_page, configuration_page
+
+
+def refused(soundings: Soundings, *arguments: str) -> str:
+    """Run a command that must end with exit code 2; gives what it says."""
+    done = soundings.run(*arguments)
+    assert done.returncode == 2, (done.returncode, done.stdout, done.stderr)
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    return done.stderr
+
+
+@pytest.mark.parametrize("name", [command.name for command in COMMANDS])
+def test_every_command_has_help(soundings: Soundings, name: str) -> None:
+    done = soundings.run(name, "--help")
+    assert done.returncode == 0
+    summary = next(command.summary for command in COMMANDS if command.name == name)
+    assert summary in done.stdout
+
+
+def test_the_generated_pages_are_up_to_date() -> None:
+    for name, page in (("commands.md", commands_page()), ("configuration.md", configuration_page())):
+        assert (ROOT / "docs" / name).read_text(encoding="utf-8") == page, "run python -m service.reference"
+
+
+@pytest.mark.parametrize("example", ["airlines.toml", "sample.toml"])
+def test_the_examples_are_fine(soundings: Soundings, example: str) -> None:
+    done = soundings.run("check", "--config", str(ROOT / "examples" / example))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_file_that_is_missing_a_folder_or_holds_nothing_is_one_clear_line(
+    soundings: Soundings, tmp_path: Path
+) -> None:
+    assert "there is no such file" in refused(soundings, "replay", "nowhere.jsonl")
+    assert "found a folder" in refused(soundings, "replay", str(tmp_path))
+    (tmp_path / "empty.jsonl").write_text("")
+    assert "holds no row at all" in refused(soundings, "replay", "empty.jsonl", "--engine", "tiny")
+    assert "there is no such file" in refused(soundings, "try", "nowhere.jsonl")
+    assert "there is no such file" in refused(soundings, "up", "--replay", "nowhere.jsonl")
+
+
+def test_a_file_of_which_no_row_maps_is_told_with_the_reason_and_can_be_tried_again(
+    soundings: Soundings, tmp_path: Path
+) -> None:
+    path = write_posts(tmp_path / "other.jsonl", [{"id": str(n), "words": "@acme"} for n in range(20)])
+    told = refused(soundings, "replay", str(path), "--json", "--engine", "tiny")
+    assert "no row can be read as a post (20 missing_text)" in told
+    soundings.config.write_text(soundings.config.read_text() + '\n[source.file.columns]\ntext = "words"\n')
+    assert soundings.replay(path)["matched"] == 20
+
+
+def test_a_mapped_column_that_is_not_there_is_told_with_those_that_are(soundings: Soundings, tmp_path: Path) -> None:
+    path = write_posts(tmp_path / "other.jsonl", [{"id": "1", "words": "@acme"}])
+    soundings.config.write_text(soundings.config.read_text() + '\n[source.file.columns]\ntext = "wrods"\n')
+    assert "did you mean 'words'" in refused(soundings, "replay", str(path), "--engine", "tiny")
+
+
+def test_check_tells_every_problem_at_once(soundings: Soundings) -> None:
+    soundings.config.write_text(
+        """
+        [web]
+        prot = 1
+        host = "0.0.0.0"
+        [[brands]]
+        id = "a"
+        query = 'acme AND ('
+        [[brands]]
+        id = "b"
+        query = 'NOT acme'
+        [[brands]]
+        id = "c"
+        query = 'acme sentiment:negative'
+        """
+    )
+    told = refused(soundings, "check")
+    for expected in (
+        "web.prot: unknown key; did you mean web.port?",
+        "no access control",
+        "brand a: query: at position 11",
+        "            ^",
+        "brand b: query: the query needs a positive anchor",
+        "brand c: query: a brand's query cannot use the field `sentiment`",
+    ):
+        assert expected in told
+
+
+def test_a_configuration_that_is_missing_broken_or_without_brands_stops_a_replay(
+    soundings: Soundings, posts_file: Path
+) -> None:
+    assert "no such configuration" in refused(soundings, "replay", str(posts_file), "--config", "nowhere.toml")
+    soundings.config.write_text("[[brands]")
+    assert "not valid TOML" in refused(soundings, "replay", str(posts_file))
+    soundings.config.write_text("")
+    assert "soundings init" in refused(soundings, "replay", str(posts_file))
+    assert "soundings init" in refused(soundings, "up")
+    soundings.config.write_text("[[brands]]\nid='a'\nquery='a b AND'\n")
+    assert "position 8" in refused(soundings, "replay", str(posts_file))
+
+
+def test_a_data_folder_that_cannot_be_one_is_told(soundings: Soundings, posts_file: Path) -> None:
+    assert "found a file" in refused(soundings, "replay", str(posts_file), "--data-dir", str(posts_file))
+    assert "holds no Soundings data" in refused(soundings, "search", "acme")
+    assert "holds no Soundings data" in refused(soundings, "books")
+    assert "holds no Soundings data" in refused(soundings, "dead-letters", "list")
+    assert "holds no Soundings data" in refused(soundings, "reindex")
+    assert not soundings.data.exists()
+
+
+def test_a_busy_port_and_another_machine_are_refused(soundings: Soundings) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        told = refused(soundings, "up", "--port", str(port), "--engine", "tiny")
+        assert f"127.0.0.1:{port}: another program listens there" in told
+    assert "no access control" in refused(soundings, "up", "--host", "0.0.0.0")
+    assert "no access control" in refused(soundings, "up", "--host", "example.org")
+
+
+def test_a_full_disk_is_told_before_anything_is_read(soundings: Soundings, posts_file: Path) -> None:
+    soundings.config.write_text(soundings.config.read_text() + "\n[data]\ndisk_floor_mb = 900000000\n")
+    done = soundings.run("replay", str(posts_file), "--engine", "tiny")
+    assert done.returncode == 1
+    assert "data.disk_floor_mb" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_try_shows_what_would_happen_and_stores_nothing(soundings: Soundings, tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(
+        "tweet_id,body,date\n1,I love my Acme rocket,2026-03-01\n2,nothing here,2026-03-02\n3,@acme,soon\n", "utf-8"
+    )
+    done = soundings.run("try", str(path), "--engine", "tiny")
+    assert done.returncode == 0, done.stderr
+    for expected in (
+        "from tweet_id",
+        "from body",
+        "-> acme: positive",
+        "named: Acme rocket",
+        "names no brand",
+        "bad_date",
+    ):
+        assert expected in done.stdout
+    answer = json.loads(soundings.run("try", str(path), "--engine", "tiny", "--json").stdout)
+    assert (len(answer["rows"]), answer["readable"], answer["matched"]) == (3, 2, 1)
+    assert not soundings.data.exists()
+
+
+def test_a_search_shows_hostile_text_harmlessly_and_marks_a_bad_query(soundings: Soundings, tmp_path: Path) -> None:
+    hostile = {"id": "1", "text": "acme rocket \x1b[2J\x1b]0;owned\x07 \u202eevil [bold]markup[/bold] \x9b31m"}
+    soundings.replay(write_posts(tmp_path / "hostile.jsonl", [hostile]))
+    done = soundings.run("search", "acme")
+    assert done.returncode == 0
+    assert "1 mention" in done.stdout
+    assert "[bold]markup[/bold]" in done.stdout
+    assert not any(sign in done.stdout for sign in ("\x1b", "\x07", "\u202e", "\x9b"))
+    lines = refused(soundings, "search", "acme AND (").splitlines()
+    assert lines[1] == "  acme AND ("
+    assert lines[2].index("^") == 12
+
+
+def test_search_filters_by_brand_and_sentiment_and_limits(soundings: Soundings, posts_file: Path) -> None:
+    books = soundings.replay(posts_file)
+    everything = json.loads(soundings.run("search", "", "--json", "--limit", "500").stdout)
+    assert everything["total"] == books["stored_total"]
+    only = json.loads(soundings.run("search", "", "--brand", "globex", "--sentiment", "positive", "--json").stdout)
+    assert {(one["brand_id"], one["sentiment"]) for one in only["mentions"]} == {("globex", "positive")}
+    few = soundings.run("search", "acme", "--limit", "2").stdout
+    assert few.strip().endswith(", 2 shown")
+    marked = json.loads(soundings.run("search", "awful", "--limit", "1", "--json").stdout)["mentions"][0]
+    start, end, field = marked["highlights"][0]
+    assert marked[field][start:end] == "awful"
+
+
+def test_reindex_builds_the_index_again(soundings: Soundings, posts_file: Path) -> None:
+    books = soundings.replay(posts_file)
+    done = soundings.run("reindex")
+    assert done.returncode == 0, done.stderr
+    assert f"Indexed {books['stored_total']:,} mentions again." in done.stdout
+    assert json.loads(soundings.run("search", "", "--json").stdout)["total"] == books["stored_total"]
+
+
+def test_init_writes_a_configuration_that_checks_fine_and_replaces_none(soundings: Soundings) -> None:
+    assert soundings.run("init", "Ember & Oak", 'The "Odd" \\ Co', "--output", "new.toml").returncode == 0
+    done = soundings.run("check", "--config", "new.toml")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "2 brands: ember-oak, the-odd-co" in done.stdout
+    assert "is already there" in refused(soundings, "init", "X1", "--output", "new.toml")
+    assert soundings.run("init", "X1", "--output", "new.toml", "--force").returncode == 0
+    assert "without a letter" in refused(soundings, "init", "!!")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["dance"], [], ["search"], ["replay"], ["try", "x", "--rows", "0"], ["dead-letters", "show", "x"]]
+)
+def test_wrong_arguments_are_refused(soundings: Soundings, arguments: list[str]) -> None:
+    assert "usage:" in refused(soundings, *arguments)
+
+
+def test_dead_letters_that_do_not_exist_are_told(soundings: Soundings, posts_file: Path) -> None:
+    soundings.replay(posts_file)
+    assert "there is no dead letter 5" in refused(soundings, "dead-letters", "show", "5")
+    assert "expected the numbers of dead letters, or --all" in refused(soundings, "dead-letters", "retry")

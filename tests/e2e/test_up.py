@@ -1,0 +1,164 @@
+"""`soundings up`: two children over one data folder, kept running, and gone when it goes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from e2e.command_line import PATIENCE_SECONDS, Soundings, make_posts, write_posts
+
+
+@dataclass
+class Running:
+    """`soundings up`, started with the tiny engine on a free port."""
+
+    soundings: Soundings
+    process: subprocess.Popen[bytes]
+    output: Path
+
+    @property
+    def address(self) -> str:
+        found = re.search(r"Soundings serves (http://\S+)", self.output.read_text())
+        return found.group(1) if found else ""
+
+    def text(self, path: str) -> str:
+        with urllib.request.urlopen(self.address + path, timeout=PATIENCE_SECONDS) as answer:
+            body: bytes = answer.read()
+            return body.decode()
+
+    def children(self) -> dict[str, int]:
+        """Give the process ids of the children by role."""
+        found = {}
+        for folder in Path("/proc").iterdir():
+            try:
+                status = (folder / "stat").read_text()
+                words = (folder / "cmdline").read_bytes().split(b"\0")
+            except (OSError, ValueError):
+                continue
+            if b"service.child" in words and int(status.rpartition(")")[2].split()[1]) == self.process.pid:
+                found[words[words.index(b"service.child") + 1].decode()] = int(folder.name)
+        return found
+
+    def wait_until_served(self) -> None:
+        self.soundings.wait_for(lambda: bool(self.address) or self.process.poll() is not None, "the page")
+        assert self.process.poll() is None, self.output.read_text()
+
+
+def start(soundings: Soundings, *arguments: str) -> Running:
+    output = soundings.folder / "up.log"
+    with output.open("wb") as stream:
+        process = soundings.start("up", "--engine", "tiny", "--port", "0", *arguments, output=stream)
+    return Running(soundings, process, output)
+
+
+@pytest.fixture
+def up(soundings: Soundings) -> Iterator[Running]:
+    running = start(soundings)
+    running.wait_until_served()
+    yield running
+    if running.process.poll() is None:
+        running.process.terminate()
+        running.process.wait(PATIENCE_SECONDS)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_it_serves_the_page_and_the_books_and_stops_on_sigterm(up: Running) -> None:
+    assert "<html" in up.text("/")
+    assert json.loads(up.text("/api/openapi.json"))["openapi"]
+    children = up.children()
+    assert set(children) == {"pipeline", "web"}
+    up.process.terminate()
+    assert up.process.wait(PATIENCE_SECONDS) == 0
+    assert not any(alive(pid) for pid in children.values())
+    assert "Soundings stopped" in up.output.read_text()
+
+
+def test_a_replay_goes_through_the_running_pipeline_and_is_found_on_the_page(up: Running, posts_file: Path) -> None:
+    books = up.soundings.replay(posts_file)
+    assert books["read"] == 300
+    assert json.loads(up.soundings.run("search", "acme OR globex*", "--json").stdout)["total"] > 0
+    up.soundings.wait_for(lambda: "globex" in up.text("/?q=globex*").lower(), "the page")
+    again = up.soundings.run("replay", str(posts_file), "--json")
+    assert json.loads(again.stdout)["matched"] == 0
+    other = up.soundings.run("replay", str(posts_file), "--engine", "exact")
+    assert other.returncode == 2
+    assert "uses the engine tiny" in other.stderr
+    assert up.soundings.run("reindex").returncode == 0
+    up.soundings.config.write_text(up.soundings.config.read_text().replace("@acme OR", "@acmecorp OR"))
+    changed = up.soundings.run("replay", str(posts_file))
+    assert changed.returncode == 2
+    assert "started with other brands" in changed.stderr
+
+
+def test_a_second_one_on_the_same_folder_is_refused(up: Running) -> None:
+    second = up.soundings.run("up", "--engine", "tiny", "--port", "0")
+    assert second.returncode == 2
+    assert "in use by another Soundings process" in second.stderr
+
+
+@pytest.mark.parametrize("role", ["pipeline", "web"])
+def test_a_killed_child_is_started_again_and_serves_on_the_same_address(
+    up: Running, posts_file: Path, role: str
+) -> None:
+    before = up.children()
+    address = up.address
+    os.kill(before[role], signal.SIGKILL)
+    up.soundings.wait_for(lambda: up.children().get(role, before[role]) != before[role], "the new child")
+    assert up.soundings.replay(posts_file)["read"] == 300
+
+    def page_is_back() -> bool:
+        try:
+            return "<html" in up.text("/")
+        except (OSError, urllib.error.URLError):
+            return False
+
+    up.soundings.wait_for(page_is_back, "the page")
+    assert up.address == address
+    kept = "web" if role == "pipeline" else "pipeline"
+    assert up.children()[kept] == before[kept]
+
+
+def test_killed_itself_it_leaves_no_orphans_and_starts_again(up: Running) -> None:
+    children = up.children()
+    up.process.kill()
+    up.process.wait()
+    up.soundings.wait_for(lambda: not any(alive(pid) for pid in children.values()), "the children's end")
+    again = start(up.soundings)
+    again.wait_until_served()
+    again.process.terminate()
+    assert again.process.wait(PATIENCE_SECONDS) == 0
+
+
+def test_a_replay_asked_for_at_the_start_goes_on_when_the_pipeline_is_killed(
+    soundings: Soundings, tmp_path: Path
+) -> None:
+    file = write_posts(tmp_path / "posts.jsonl", make_posts(3000))
+    running = start(soundings, "--replay", str(file))
+    running.wait_until_served()
+    soundings.wait_for(lambda: "pipeline" in running.children(), "the pipeline")
+    os.kill(running.children()["pipeline"], signal.SIGKILL)
+    soundings.wait_for(lambda: "Dead letters: none" in running.output.read_text(), "the end of the replay")
+    told = running.output.read_text()
+    assert re.search(r"read +3,000", told)
+    running.process.terminate()
+    assert running.process.wait(PATIENCE_SECONDS) == 0
+
+
+def test_ctrl_c_stops_it(up: Running) -> None:
+    up.process.send_signal(signal.SIGINT)
+    assert up.process.wait(PATIENCE_SECONDS) == 0
