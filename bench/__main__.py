@@ -1,6 +1,6 @@
 """Every benchmark in turn: `python -m bench`. Each compares outputs first, then prints ratios against a peer.
 
-The real posts and labels are looked for in `../shared/data`; SOUNDINGS_TORCH_PYTHON names a Python with the torch
+The real posts and labels are looked for in `../shared/data`; BENCH_TORCH_PYTHON names a Python with the torch
 extra for the Hugging Face peer of the sentiment stage (without it only our side is measured).
 """
 
@@ -19,7 +19,7 @@ DEV = DATA / "sentiment" / "dev.tsv.gz"
 
 def main() -> int:
     """Run them all; the number that failed."""
-    peer = os.environ.get("SOUNDINGS_TORCH_PYTHON")
+    peer = os.environ.get("BENCH_TORCH_PYTHON")
     benches = [
         ["bench.quality", str(DEV)],
         ["bench.sentiment", str(POSTS), *(["--peer-python", peer] if peer else [])],
