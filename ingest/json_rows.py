@@ -29,7 +29,9 @@ def parse_object(raw: bytes) -> dict[str, Any]:
     try:
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
     except json.JSONDecodeError as exc:
-        raise BadRecord(BadReason.NOT_JSON, f"{exc.msg} at character {exc.pos + 1} of the line") from exc
+        raise BadRecord(
+            BadReason.NOT_JSON, f"{exc.msg.removesuffix(' at')} at character {exc.pos + 1} of the line"
+        ) from exc
     except ValueError as exc:
         # Python refuses to read integers of thousands of digits.
         raise BadRecord(BadReason.NOT_JSON, "found an integer of more digits than any reader takes") from exc

@@ -123,8 +123,9 @@ def _range(schema: tantivy.Schema, node: Range) -> Query:
         kind,
         lower_bound=_bound(node.low, kind),
         upper_bound=_bound(node.high, kind),
-        include_lower=node.include_low,
-        include_upper=node.include_high,
+        # tantivy refuses to leave out a bound that is not there.
+        include_lower=node.include_low or node.low is None,
+        include_upper=node.include_high or node.high is None,
     )
 
 

@@ -84,6 +84,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output has seen enough (`| head`); Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as exc:
+        # The rooms translate their own: what comes this far is our output that cannot be written.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _fail([f"cannot write the output: {exc.strerror or exc}"], EXIT_FAILED)
 
 
 def _fail(lines: Sequence[str], code: int) -> int:

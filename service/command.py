@@ -43,7 +43,7 @@ def add_data_dir(parser: ArgumentParser) -> None:
     """Add --data-dir."""
     parser.add_argument(
         "--data-dir",
-        type=Path,
+        type=_folder,
         metavar="DIR",
         help="folder that holds all state (else SOUNDINGS_DATA_DIR, else data.dir, else ./soundings-data)",
     )
@@ -52,6 +52,13 @@ def add_data_dir(parser: ArgumentParser) -> None:
 def add_engine(parser: ArgumentParser) -> None:
     """Add --engine."""
     parser.add_argument("--engine", choices=ENGINE_CHOICES, help="sentiment engine (else engine.kind, else int8)")
+
+
+def _folder(text: str) -> Path:
+    """Read a folder; an empty text is an unset variable of a script, not the folder we stand in."""
+    if not text:
+        raise ArgumentTypeError("found an empty text, expected a folder")
+    return Path(text)
 
 
 def positive(text: str) -> int:

@@ -36,7 +36,7 @@ COMPONENTS: tuple[Component, ...] = (
     Component("log", "embedded", "one SQLite file in the data folder"),
     Component("source", "file", "JSON lines, CSV or TSV, plain or gzipped, or standard input"),
     Component("engine", "int8", "the shipped English model in 8-bit arithmetic, the fastest"),
-    Component("engine", "exact", "the same model in 32-bit arithmetic: the same scores in every batch"),
+    Component("engine", "exact", "the same 8-bit weights in 32-bit arithmetic, about half as fast"),
     Component("engine", "tiny", "a word list: instant, for tests and for trying things out"),
     Component("store", "embedded", "SQLite as the truth and a tantivy index derived from it"),
 )

@@ -69,7 +69,7 @@ SETTINGS: tuple[Setting, ...] = (
         "engine.kind",
         "choice",
         "int8",
-        "sentiment engine: int8 is fast, exact gives the same scores in every batch, tiny is a word list for tests",
+        "sentiment engine: int8 is fast, exact is the same model in 32-bit arithmetic, tiny is a word list for tests",
         choices=("int8", "exact", "tiny"),
     ),
     Setting(

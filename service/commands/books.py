@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from argparse import ArgumentParser, Namespace
 
+from domain.errors import ConfigError
 from service.command import Command, add_config, add_data_dir, load_settings
 
 
@@ -18,9 +19,14 @@ def _arguments(parser: ArgumentParser) -> None:
 def _run(options: Namespace) -> int:
     from service.books import overall, stage_lines
     from service.components import open_reader
+    from service.settings import nearest
 
     settings = load_settings(options)
     with open_reader(settings) as reader:
+        known = sorted({count.run for count in reader.log.counts()})
+        if options.of_run is not None and options.of_run not in known:
+            hint = nearest(options.of_run, known) or f"; there are {', '.join(known[-5:]) or 'none'}"
+            raise ConfigError(f"--run: found no run {options.of_run}{hint}")
         books = overall(reader.log, reader.store, options.of_run)
     if options.json:
         print(json.dumps(books))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from domain.brand import Brand
 from domain.errors import ConfigError
@@ -27,7 +27,11 @@ def _run(options: Namespace) -> int:
     address = address_problem(settings.web.host)
     if address:
         problems.append(address)
-    for part in (settings.require_brands, lambda: file_source(settings, "-")):
+    parts: list[Callable[[], object]] = [lambda: file_source(settings, "-")]
+    if not problems:
+        # Of a file that cannot be read, nobody knows whether it names a brand.
+        parts.insert(0, settings.require_brands)
+    for part in parts:
         try:
             part()
         except ConfigError as exc:

@@ -39,6 +39,8 @@ def toml_text(value: str) -> str:
 
 
 def _default(setting: Setting) -> str:
+    if isinstance(setting.default, tuple):
+        return "[" + ", ".join(toml_text(text) for text in setting.default) + "]"
     return toml_text(setting.default) if isinstance(setting.default, str) else str(setting.default)
 
 

@@ -36,6 +36,7 @@ def _run(options: Namespace) -> int:
     from domain.query.ast import And, Keyword, Or
     from search.store import SearchRequest
     from service.components import open_reader
+    from service.settings import nearest
 
     node = parse(options.query)
     if options.limit > MAX_LIMIT:
@@ -54,6 +55,9 @@ def _run(options: Namespace) -> int:
         print(json.dumps({"total": page.total, "mentions": [_document(node, mention) for mention in page.mentions]}))
         return 0
     _show(node, page.mentions)
+    for brand in options.brand if not page.total else ():
+        if brand not in (names := [known.brand_id for known in settings.brands]):
+            print(f"note: the configuration has no brand {brand}{nearest(brand, names)}", file=sys.stderr)
     shown = len(page.mentions)
     print(
         f"{page.total:,} mention{'' if page.total == 1 else 's'}" + (f", {shown} shown" if shown < page.total else "")

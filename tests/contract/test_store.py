@@ -298,6 +298,19 @@ def test_a_search_finds_exactly_what_the_matcher_matches(open_store: OpenStore, 
     assert store.search(SearchRequest(node=node, limit=1)).total == len(expected)
 
 
+@pytest.mark.parametrize("field", ["published_at", "likes", "sentiment_score"])
+def test_a_bound_that_is_not_there_leaves_nothing_out_however_it_is_marked(store: Store, field: str) -> None:
+    mentions = many_mentions(200)
+    store.write(mentions)
+    values = sorted(value for one in mentions if (value := getattr(one, field)) is not None)
+    middle = values[len(values) // 2]
+    for node in (Range(field, middle, None, include_high=False), Range(field, None, middle, include_low=False)):
+        matcher = compile_matcher(node)
+        expected = {one.mention_id for one in mentions if matcher.matches(subject_of_mention(one))}
+        assert expected
+        assert {one.mention_id for one in found(store, node)} == expected
+
+
 def test_filters_are_nodes_beside_the_query(store: Store) -> None:
     mentions = many_mentions(200)
     store.write(mentions)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -95,6 +97,38 @@ def test_check_tells_every_problem_at_once(soundings: Soundings) -> None:
         "brand c: query: a brand's query cannot use the field `sentiment`",
     ):
         assert expected in told
+
+
+@pytest.mark.parametrize("broken", ["[[brands]", "[[brands]]\nid='a'\nqurey='acme'\n"])
+def test_a_broken_configuration_is_not_said_to_name_no_brand(soundings: Soundings, broken: str) -> None:
+    soundings.config.write_text(broken)
+    assert "soundings init" not in refused(soundings, "check")
+
+
+def test_an_empty_data_folder_name_is_not_the_folder_we_stand_in(soundings: Soundings, posts_file: Path) -> None:
+    before = sorted(soundings.folder.iterdir())
+    assert "found an empty text" in refused(soundings, "replay", str(posts_file), "--data-dir", "")
+    assert sorted(soundings.folder.iterdir()) == before
+
+
+def test_the_books_of_a_run_that_never_was_are_refused(soundings: Soundings, posts_file: Path) -> None:
+    run = soundings.replay(posts_file)["run"]
+    assert f"did you mean {run}?" in refused(soundings, "books", "--run", run[:-1])
+    assert soundings.run("books", "--run", run).returncode == 0
+
+
+def test_output_that_cannot_be_written_is_one_line(soundings: Soundings, posts_file: Path) -> None:
+    soundings.replay(posts_file)
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            soundings.command("search", "", "--config", str(soundings.config)),
+            env=soundings.environment,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.decode().splitlines() == ["soundings: cannot write the output: No space left on device"]
 
 
 def test_a_configuration_that_is_missing_broken_or_without_brands_stops_a_replay(
@@ -198,6 +232,11 @@ def test_init_writes_a_configuration_that_checks_fine_and_replaces_none(sounding
     done = soundings.run("check", "--config", "new.toml")
     assert (done.returncode, done.stderr) == (0, "")
     assert "2 brands: ember-oak, the-odd-co" in done.stdout
+    settings, columns, brands = (soundings.folder / "new.toml").read_text().partition("# Which column")
+    spelt_out = re.sub(r"^# (?=[a-z_]+ = )", "", settings, flags=re.MULTILINE)
+    (soundings.folder / "spelt-out.toml").write_text(spelt_out + columns + brands)
+    done = soundings.run("check", "--config", "spelt-out.toml")
+    assert (done.returncode, done.stderr) == (0, "")
     assert "is already there" in refused(soundings, "init", "X1", "--output", "new.toml")
     assert soundings.run("init", "X1", "--output", "new.toml", "--force").returncode == 0
     assert "without a letter" in refused(soundings, "init", "!!")

@@ -56,6 +56,17 @@ def test_only_web_addresses_are_given_as_links(world: World) -> None:
     assert all(mention["url"] is None or mention["url"].startswith("https://") for mention in mentions)
 
 
+def test_a_period_may_be_open_at_either_end(world: World) -> None:
+    total = get(world, "/api/mentions")["total"]
+    day = (NOW - timedelta(days=1)).date().isoformat()
+    before = (NOW - timedelta(days=2)).date().isoformat()
+    since = get(world, f"/api/mentions?from={day}")["total"]
+    until = get(world, f"/api/mentions?to={before}")["total"]
+    dated = get(world, "/api/mentions?from=1990-01-01&to=9998-12-31")["total"]
+    assert 0 < dated <= total
+    assert since + until == dated
+
+
 def test_one_mention_is_found_by_its_id(world: World) -> None:
     mention = get(world, "/api/mentions?limit=1")["mentions"][0]
     assert get(world, f"/api/mentions/{mention['mention_id']}") == mention
