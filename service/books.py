@@ -10,6 +10,7 @@ from domain.records import SENTIMENTS, Outcome
 from search.store import Store
 from service.runs import Run
 from service.tally import UNTAGGED, read_tally
+from service.terminal import safe
 from stream.protocol import Log
 
 STAGES = ("ingest", "enrich", "index")
@@ -17,6 +18,8 @@ STAGES = ("ingest", "enrich", "index")
 _ENDS = (Outcome.OK, Outcome.DUPLICATE, Outcome.FILTERED, Outcome.PARKED)
 # Letters are counted in pages of this many.
 _LETTERS_AT_ONCE = 500
+# Letters hold whole records: looking for an example of each reason ends here.
+_LETTERS_FOR_EXAMPLES = 5_000
 
 
 def stage_books(log: Log, run: str | None = None) -> dict[str, dict[str, Any]]:
@@ -59,6 +62,7 @@ def run_books(
         "matched": ingest["ok"],
         "parked": ingest["parked"],
         "parked_by_reason": ingest["parked_by_reason"],
+        "parked_examples": _examples(log, run.run_id),
         "mentions": sum(by_brand.values()),
         "mentions_by_brand": by_brand,
         "sentiment": feelings,
@@ -66,6 +70,19 @@ def run_books(
         "stored_total": store.count(),
         "seconds": round(seconds, 3),
     }
+
+
+def _examples(log: Log, run: str) -> dict[str, str]:
+    """Give for each reason of a run where its first dead letter stood and what was found."""
+    examples: dict[str, str] = {}
+    number, seen = 0, 0
+    while seen < _LETTERS_FOR_EXAMPLES and (
+        rows := log.dead_letters(after=number, limit=_LETTERS_AT_ONCE, run=run, unresolved_only=False)
+    ):
+        number, seen = rows[-1].number, seen + len(rows)
+        for row in rows:
+            examples.setdefault(row.letter.reason, f"{row.letter.position}: {row.letter.detail}")
+    return dict(sorted(examples.items()))
 
 
 def overall(log: Log, store: Store, run: str | None) -> dict[str, Any]:
@@ -114,6 +131,7 @@ def summary(books: Mapping[str, Any]) -> list[str]:
             f"{number:,} {reason}" for reason, number in sorted(reasons.items(), key=lambda p: (-p[1], p[0]))
         )
         lines.append(f"Dead letters: {sum(reasons.values()):,} ({why}); `soundings dead-letters list` shows them")
+        lines += [f"  {reason}, first at {safe(example)}" for reason, example in books["parked_examples"].items()]
     else:
         lines.append("Dead letters: none")
     return lines
