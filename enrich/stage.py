@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from domain import ids
@@ -41,6 +42,15 @@ class _Scored:
     truncated: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What is read from a post without the engine."""
+
+    language: Language
+    tokens: str
+    words: tuple[str, ...]
+
+
 def model_input(matched: MatchedPost) -> str:
     """Give the text that the engine reads: title and text, as a reader sees them one after the other."""
     post = matched.post
@@ -73,6 +83,8 @@ class EnrichStage:
         self._language = language
         self._brands = brands
         self._clock = clock
+        # The engine computes outside Python's lock: what it does not need is read from the posts meanwhile.
+        self._beside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
 
     def handle(self, records: Sequence[LogRecord]) -> Sequence[Handled]:
         outcomes: list[Handled | None] = [None] * len(records)
@@ -91,20 +103,23 @@ class EnrichStage:
             except BadRecord as error:
                 outcomes[place] = self._parked(record, error)
         places = [place for place, content in matched.items() if content.matches]
-        scores = self._scores([model_input(matched[place]) for place in places])
-        scored: dict[int, _Scored | BadRecord | None] = dict(zip(places, scores, strict=True))
+        scores = self._beside.submit(self._scores, [model_input(matched[place]) for place in places])
+        read = {place: self._read(matched[place]) for place in places}
+        scored: dict[int, _Scored | BadRecord | None] = dict(zip(places, scores.result(), strict=True))
         for place, content in matched.items():
-            outcomes[place] = self._enriched(records[place], content, scored.get(place))
+            outcomes[place] = self._enriched(records[place], content, scored.get(place), read.get(place))
         return [outcome for outcome in outcomes if outcome is not None]
 
-    def _enriched(self, record: LogRecord, matched: MatchedPost, scored: _Scored | BadRecord | None) -> Handled:
+    def _enriched(
+        self, record: LogRecord, matched: MatchedPost, scored: _Scored | BadRecord | None, read: _Read | None
+    ) -> Handled:
         if isinstance(scored, BadRecord):
             return self._parked(record, scored)
         try:
             version = self._version(matched)
             values = [encode(withdrawal) for withdrawal in _withdrawals(matched, version)]
-            if scored is not None:
-                values += [encode(mention) for mention in self._mentions(matched, scored, version)]
+            if scored is not None and read is not None:
+                values += [encode(self._mention(matched, match, scored, read, version)) for match in matched.matches]
         except BadRecord as error:
             return self._parked(record, error)
         return Handled(Outcome.OK if values else Outcome.FILTERED, tuple(self._out(record, value) for value in values))
@@ -130,23 +145,12 @@ class EnrichStage:
         middle = len(texts) // 2
         return self._scores(texts[:middle]) + self._scores(texts[middle:])
 
-    def _mentions(self, matched: MatchedPost, scored: _Scored, version: int) -> list[Mention]:
+    def _read(self, matched: MatchedPost) -> _Read:
         post = matched.post
-        language = self._language.identify(model_input(matched))
         tokens = index_tokens(post.title, post.text)
-        words = content_words(tokens.split(" "))
-        return [self._mention(matched, match, scored, version, language, tokens, words) for match in matched.matches]
+        return _Read(self._language.identify(model_input(matched)), tokens, content_words(tokens.split(" ")))
 
-    def _mention(
-        self,
-        matched: MatchedPost,
-        match: BrandMatch,
-        scored: _Scored,
-        version: int,
-        language: Language,
-        tokens: str,
-        words: tuple[str, ...],
-    ) -> Mention:
+    def _mention(self, matched: MatchedPost, match: BrandMatch, scored: _Scored, read: _Read, version: int) -> Mention:
         post = matched.post
         negative, neutral, positive = scored.probs
         sentiment = SENTIMENTS[scored.value + 1]
@@ -161,16 +165,16 @@ class EnrichStage:
             source=post.source,
             kind=post.kind,
             text=post.text,
-            tokens=tokens,
+            tokens=read.tokens,
             collected_at=post.collected_at,
             enriched_at=self._clock.now(),
             routing_month=post.routing_month,
             spans=match.spans,
-            words=words,
+            words=read.words,
             title=post.title,
             url=post.url,
             domains=post.domains,
-            lang=language.lang,
+            lang=read.language.lang,
             author_id=post.author_id,
             author_handle=post.author_handle,
             author_name=post.author_name,
@@ -186,7 +190,7 @@ class EnrichStage:
             p_negative=negative,
             p_neutral=neutral,
             p_positive=positive,
-            sentiment_reliable=language_is_english(language),
+            sentiment_reliable=language_is_english(read.language),
             post_sentiment=sentiment,
             model=self._engine.name,
             truncated=scored.truncated,
