@@ -24,13 +24,11 @@ _LETTERS_FOR_EXAMPLES = 5_000
 
 def stage_books(log: Log, run: str | None = None) -> dict[str, dict[str, Any]]:
     """Give for each stage its `in`, each outcome, and `parked_by_reason`; of one run, or of all."""
-    books: dict[str, dict[str, Any]] = {
-        stage: {"in": 0, **{end.value: 0 for end in _ENDS}, "parked_by_reason": {}} for stage in STAGES
-    }
+    books = {stage: _empty_book() for stage in STAGES}
     for count in log.counts():
         if count.outcome not in _ENDS or (run is not None and count.run != run):
             continue
-        stage = books.setdefault(count.stage, {"in": 0, **{end.value: 0 for end in _ENDS}, "parked_by_reason": {}})
+        stage = books.setdefault(count.stage, _empty_book())
         stage["in"] += count.number
         stage[count.outcome.value] += count.number
         if count.outcome is Outcome.PARKED:
@@ -39,6 +37,10 @@ def stage_books(log: Log, run: str | None = None) -> dict[str, dict[str, Any]]:
     for stage in books.values():
         stage["parked_by_reason"] = {reason: n for reason, n in sorted(stage["parked_by_reason"].items()) if n}
     return books
+
+
+def _empty_book() -> dict[str, Any]:
+    return {"in": 0, **{end.value: 0 for end in _ENDS}, "parked_by_reason": {}}
 
 
 def run_books(
