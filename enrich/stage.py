@@ -11,7 +11,7 @@ from domain import ids
 from domain.brand import Brand
 from domain.clock import Clock
 from domain.errors import BadReason, BadRecord, ServiceError
-from domain.records import SENTIMENTS, BrandMatch, MatchedPost, Mention, Outcome, Retraction, Topic, Withdrawal
+from domain.records import SENTIMENTS, BrandMatch, MatchedPost, Mention, Outcome, Post, Retraction, Topic, Withdrawal
 from domain.text import index_tokens
 from enrich.engine import Prediction, SentimentEngine
 from enrich.language import Language, LanguageIdentifier
@@ -19,7 +19,7 @@ from enrich.words import content_words
 from stream.codec import decode, encode
 from stream.dead_letters import letter_of_record
 from stream.protocol import LogRecord, OutRecord
-from stream.stage import Handled
+from stream.stage import Finish, Handled
 
 _LOG = logging.getLogger(__name__)
 
@@ -87,6 +87,9 @@ class EnrichStage:
         self._beside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
 
     def handle(self, records: Sequence[LogRecord]) -> Sequence[Handled]:
+        return self.begin(records)()
+
+    def begin(self, records: Sequence[LogRecord]) -> Finish:
         outcomes: list[Handled | None] = [None] * len(records)
         matched: dict[int, MatchedPost] = {}
         for place, record in enumerate(records):
@@ -102,13 +105,17 @@ class EnrichStage:
                     )
             except BadRecord as error:
                 outcomes[place] = self._parked(record, error)
-        places = [place for place, content in matched.items() if content.matches]
-        scores = self._beside.submit(self._scores, [model_input(matched[place]) for place in places])
-        read = {place: self._read(matched[place]) for place in places}
-        scored: dict[int, _Scored | BadRecord | None] = dict(zip(places, scores.result(), strict=True))
-        for place, content in matched.items():
-            outcomes[place] = self._enriched(records[place], content, scored.get(place), read.get(place))
-        return [outcome for outcome in outcomes if outcome is not None]
+        texts = {place: model_input(content) for place, content in matched.items() if content.matches}
+        scores = self._beside.submit(self._scores, list(texts.values()))
+
+        def finish() -> Sequence[Handled]:
+            read = {place: self._read(matched[place].post, text) for place, text in texts.items()}
+            scored: dict[int, _Scored | BadRecord | None] = dict(zip(texts, scores.result(), strict=True))
+            for place, content in matched.items():
+                outcomes[place] = self._enriched(records[place], content, scored.get(place), read.get(place))
+            return [outcome for outcome in outcomes if outcome is not None]
+
+        return finish
 
     def _enriched(
         self, record: LogRecord, matched: MatchedPost, scored: _Scored | BadRecord | None, read: _Read | None
@@ -145,10 +152,9 @@ class EnrichStage:
         middle = len(texts) // 2
         return self._scores(texts[:middle]) + self._scores(texts[middle:])
 
-    def _read(self, matched: MatchedPost) -> _Read:
-        post = matched.post
+    def _read(self, post: Post, text: str) -> _Read:
         tokens = index_tokens(post.title, post.text)
-        return _Read(self._language.identify(model_input(matched)), tokens, content_words(tokens.split(" ")))
+        return _Read(self._language.identify(text), tokens, content_words(tokens.split(" ")))
 
     def _mention(self, matched: MatchedPost, match: BrandMatch, scored: _Scored, read: _Read, version: int) -> Mention:
         post = matched.post

@@ -23,6 +23,9 @@ Progress: TypeAlias = Callable[[int, int], None]
 
 # Each commit leaves a small segment to merge; two a second show news within about a second.
 COMMIT_SECONDS: Final = 0.5
+# In a flood of changes one a second is enough, and saves a third of the work of merging.
+FLOOD_COMMIT_SECONDS: Final = 1.0
+_FLOOD_CHANGES: Final = 200
 # Rows read from the truth at a time.
 _BATCH: Final = 1_000
 # Writes wait while the index is this many changes behind, so that "within a second or so" holds under load.
@@ -294,7 +297,7 @@ class Indexer:
                 if not self._rebuilding and (self._truth.last_seq > self._follower.applied or self._commit_is_due()):
                     return True
                 waits_for_commit = not self._rebuilding and self._follower.applied > self._committed
-                self._changed.wait(COMMIT_SECONDS - self._since_commit() if waits_for_commit else None)
+                self._changed.wait(self._until_commit() if waits_for_commit else None)
             return False
 
     def _advance(self) -> None:
@@ -309,13 +312,16 @@ class Indexer:
                     self._committed, self._committed_at = applied, self._clock.monotonic()
                 self._changed.notify_all()
 
-    def _since_commit(self) -> float:
-        return self._clock.monotonic() - self._committed_at
+    def _until_commit(self) -> float:
+        """Give the seconds until the changes that were applied should be committed; 0 or less when it is time."""
+        flood = self._follower.applied - self._committed >= _FLOOD_CHANGES
+        pause = FLOOD_COMMIT_SECONDS if flood else COMMIT_SECONDS
+        return self._committed_at + pause - self._clock.monotonic()
 
     def _commit_is_due(self) -> bool:
         applied = self._follower.applied
         refreshing = self._committed < self._refresh_to <= applied
-        return applied > self._committed and (refreshing or self._since_commit() >= COMMIT_SECONDS)
+        return applied > self._committed and (refreshing or self._until_commit() <= 0)
 
     def _pause(self) -> None:
         with self._changed:

@@ -7,8 +7,8 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from domain.errors import BadRecord
-from domain.records import Mention, Topic
-from stream.codec import decode
+from domain.records import Topic
+from stream.codec import glance
 from stream.protocol import Log, LogRecord, Settlement, StateWrite
 
 GROUP = "tally"
@@ -52,13 +52,13 @@ def _count(log: Log, records: Sequence[LogRecord]) -> Settlement:
     for record in records:
         offsets[record.topic, record.partition] = record.offset + 1
         try:
-            mention = decode(record.value)
+            document = glance(record.value)
         except BadRecord:
             # The index stage reads the same record and parks it.
             continue
-        if isinstance(mention, Mention):
-            brand = tallies.setdefault(record.run, {}).setdefault(mention.brand_id, {})
-            sentiment = mention.sentiment or UNTAGGED
+        if document.get("type") == "mention":
+            brand = tallies.setdefault(record.run, {}).setdefault(str(document.get("brand_id")), {})
+            sentiment = str(document.get("sentiment", UNTAGGED))
             brand[sentiment] = brand.get(sentiment, 0) + 1
     writes = [StateWrite(_SPACE, run, json.dumps(tally).encode()) for run, tally in tallies.items()]
     return Settlement(group=GROUP, state=writes, offsets=offsets)

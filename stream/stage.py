@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from domain.records import DeadLetter, Outcome
 from stream.protocol import LogRecord, OutRecord
@@ -55,4 +55,18 @@ class Stage(Protocol):
             BadRecord: the worker halves the batch until it finds the record, and parks it with this reason.
             RetryLater, BackendDown: not the records' fault; the worker backs off and gives the batch again.
             Exception: as BadRecord, parked as ENGINE_FAILED.
+        """
+
+
+Finish: TypeAlias = Callable[[], Sequence[Handled]]
+
+
+@runtime_checkable
+class OverlappingStage(Stage, Protocol):
+    """A stage that works on a batch beside its caller: the worker begins the next one before it settles this one."""
+
+    def begin(self, records: Sequence[LogRecord]) -> Finish:
+        """Start on a batch and return at once; what it gives waits for the work and answers as `handle` does.
+
+        A batch may never be finished: after a failure the worker drops it and gives its records again.
         """

@@ -7,7 +7,9 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeAlias
 
 from domain.clock import Clock
@@ -16,7 +18,7 @@ from domain.records import Outcome
 from stream.dead_letters import letter_of_record
 from stream.park_cap import ParkCap, ParkWatch
 from stream.protocol import Count, Log, LogRecord, Settlement
-from stream.stage import Handled, Stage
+from stream.stage import Finish, Handled, OverlappingStage, Stage
 
 __all__ = ["Handled", "OnSettled", "Stage", "Worker", "WorkerSettings"]
 
@@ -56,8 +58,16 @@ class WorkerSettings:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A batch that the stage works on, or will when it is finished."""
+
+    records: Sequence[LogRecord]
+    finish: Finish
+
+
 class Worker:
-    """Runs one stage on one log, in one thread.
+    """Runs one stage on one log, in one thread; of an overlapping stage it begins one batch ahead.
 
     Every record leaves with exactly one final outcome, settled together with its outputs. Of each partition the
     records before the first RETRIED one are settled; that one and those after it come again after a wait.
@@ -92,6 +102,7 @@ class Worker:
         self._consumer = log.consumer(stage.group, stage.topics)
         self._watch = ParkWatch(self._settings.park_cap)
         self._stuck_since: dict[_Partition, float] = {}
+        self._ahead: _Begun | None = None
         self._attempts = 0
         self._resume_at = 0.0
         self._trouble = ""
@@ -111,14 +122,36 @@ class Worker:
             # An empty poll tells a broker that we are alive, and loses nothing.
             self._consumer.poll(0, 0.0)
             return 0
-        try:
-            records = self._consumer.poll(self._settings.batch_records, timeout_seconds)
-        except RetryLater as exc:
-            self._trouble = str(exc)
-            self._back_off([("", 0)], exc.after_seconds)
+        begun, self._ahead = self._ahead, None
+        if begun is None:
+            try:
+                begun = self._begin(timeout_seconds)
+            except RetryLater as exc:
+                self._trouble = str(exc)
+                self._back_off([("", 0)], exc.after_seconds)
+                return 0
+            self._stuck_since.pop(("", 0), None)
+        if begun is None:
             return 0
-        self._stuck_since.pop(("", 0), None)
-        return self._settle(records, self._outcomes(records)) if records else 0
+        if isinstance(self._stage, OverlappingStage):
+            # A log in trouble says so again when this batch is done.
+            with suppress(RetryLater):
+                self._ahead = self._begin(0.0)
+        return self._settle(begun.records, self._outcomes(begun.records, begun.finish))
+
+    def _begin(self, timeout_seconds: float) -> _Begun | None:
+        """Poll a batch and begin it, if there is one."""
+        records = self._consumer.poll(self._settings.batch_records, timeout_seconds)
+        if not records:
+            return None
+        finish: Finish = partial(self._stage.handle, records)
+        if isinstance(self._stage, OverlappingStage):
+            try:
+                finish = self._stage.begin(records)
+            except Exception:
+                # Handling it fails in the same way, and then the record at fault is looked for.
+                logger.debug("stage %s could not begin a batch", self._stage.name, exc_info=True)
+        return _Begun(records, finish)
 
     def waiting_seconds(self) -> float:
         """Give how long the worker still waits before its next try; 0 when it does not."""
@@ -156,10 +189,10 @@ class Worker:
     def _rest(self) -> None:
         self._clock.sleep(min(self.waiting_seconds(), _SLICE_SECONDS))
 
-    def _outcomes(self, records: Sequence[LogRecord]) -> list[Handled]:
+    def _outcomes(self, records: Sequence[LogRecord], finish: Finish) -> list[Handled]:
         """Give one outcome per record, halving a batch that fails until the record at fault stands alone."""
         try:
-            handled = list(self._stage.handle(records))
+            handled = list(finish())
         except (RetryLater, BackendDown) as exc:
             self._trouble = str(exc)
             after = exc.after_seconds if isinstance(exc, RetryLater) else None
@@ -170,11 +203,11 @@ class Worker:
             if len(records) == 1:
                 return [self._park(records[0], exc)]
             middle = len(records) // 2
-            first = self._outcomes(records[:middle])
+            first = self._outcomes(records[:middle], partial(self._stage.handle, records[:middle]))
             if any(one.outcome is Outcome.RETRIED for one in first):
                 # The backend is struggling: leave the other half alone until the next try.
                 return first + [Handled(Outcome.RETRIED)] * (len(records) - middle)
-            return first + self._outcomes(records[middle:])
+            return first + self._outcomes(records[middle:], partial(self._stage.handle, records[middle:]))
         if len(handled) != len(records):
             raise ValueError(f"stage {self._stage.name} gave {len(handled)} outcomes for {len(records)} records")
         return handled
@@ -260,5 +293,7 @@ class Worker:
         wait = min(max(asked_seconds, self._jitter.uniform(0.0, most)), left)
         self._attempts += 1
         self._resume_at = now + wait
+        # What was begun ahead comes again too.
+        self._ahead = None
         self._consumer.rewind()
         logger.warning("stage %s tries again in %.1f s: %s", self._stage.name, wait, trouble)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 from domain.errors import BackendDown, BadReason, BadRecord, RetryLater
 from domain.records import Outcome
 from stream.dead_letters import letter_of_record
 from stream.protocol import LogRecord, OutRecord
-from stream.stage import Handled
+from stream.stage import Finish, Handled
 
 PARKED_AT = datetime(2026, 1, 5, tzinfo=UTC)
 
@@ -59,6 +60,15 @@ class ScriptedStage:
         if word in ("duplicate", "filtered"):
             return Handled(Outcome(word))
         return Handled(Outcome.OK, (OutRecord("mentions", record.key, record.value, record.run),))
+
+
+class OverlappingScriptedStage(ScriptedStage):
+    """The same, begun one batch ahead. A batch that begins with `stumble` cannot even be begun."""
+
+    def begin(self, records: Sequence[LogRecord]) -> Finish:
+        if _word(records[0]) == "stumble":
+            raise ZeroDivisionError("a fault of the code")
+        return partial(self.handle, records)
 
 
 def _word(record: LogRecord) -> str:

@@ -8,10 +8,11 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 from fakes.clock import FakeClock
-from fakes.stages import ScriptedStage
+from fakes.stages import OverlappingScriptedStage, ScriptedStage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,8 +21,16 @@ from domain.records import Outcome
 from stream.embedded import EmbeddedLog
 from stream.park_cap import ParkCap
 from stream.protocol import Count, LogRecord, OutRecord, Settlement
-from stream.stage import Handled
+from stream.stage import Finish, Handled
 from stream.worker import Worker, WorkerSettings
+
+Scripted: TypeAlias = type[ScriptedStage]
+
+
+@pytest.fixture(params=[ScriptedStage, OverlappingScriptedStage], ids=["in turn", "overlapping"])
+def scripted(request: pytest.FixtureRequest) -> Scripted:
+    """The worker keeps its promises for a stage that it begins ahead as well."""
+    return request.param
 
 
 @pytest.fixture
@@ -64,18 +73,20 @@ def worker(log: EmbeddedLog, stage: ScriptedStage, clock: FakeClock, **options: 
     )
 
 
-def test_each_record_leaves_with_its_outcome_and_its_outputs(log: EmbeddedLog, clock: FakeClock) -> None:
+def test_each_record_leaves_with_its_outcome_and_its_outputs(
+    log: EmbeddedLog, clock: FakeClock, scripted: Scripted
+) -> None:
     append(log, "ok 1", "duplicate", "filtered", "parked", "ok 2")
-    assert worker(log, ScriptedStage(), clock).drain() == 5
+    assert worker(log, scripted(), clock).drain() == 5
     assert outputs(log) == ["ok 1", "ok 2"]
     assert books(log) == {"ok": 2, "duplicate": 1, "filtered": 1, "parked": 1}
     assert log.lag("enrich", ["posts"]) == 0
 
 
-def test_the_books_of_a_replay_are_its_own(log: EmbeddedLog, clock: FakeClock) -> None:
+def test_the_books_of_a_replay_are_its_own(log: EmbeddedLog, clock: FakeClock, scripted: Scripted) -> None:
     append(log, "ok", "parked")
     append(log, "ok", "ok", "parked", run="replay-1")
-    worker(log, ScriptedStage(), clock).drain()
+    worker(log, scripted(), clock).drain()
     assert set(log.counts()) == {
         Count("enrich", "live", Outcome.OK, 1),
         Count("enrich", "live", Outcome.PARKED, 1, "missing_text"),
@@ -85,9 +96,11 @@ def test_the_books_of_a_replay_are_its_own(log: EmbeddedLog, clock: FakeClock) -
     assert [row.letter.run for row in log.dead_letters()] == ["live", "replay-1"]
 
 
-def test_one_poisoned_record_is_parked_with_its_bytes_and_the_rest_goes_on(log: EmbeddedLog, clock: FakeClock) -> None:
+def test_one_poisoned_record_is_parked_with_its_bytes_and_the_rest_goes_on(
+    log: EmbeddedLog, clock: FakeClock, scripted: Scripted
+) -> None:
     append(log, *["ok"] * 100, "poison \x00", *["ok"] * 100, "bad", *["ok"] * 30)
-    worker(log, ScriptedStage(), clock).drain()
+    worker(log, scripted(), clock).drain()
     assert books(log) == {"ok": 230, "parked": 2}
     poison, bad = [row.letter for row in log.dead_letters()]
     assert (poison.payload, poison.reason, poison.position) == (b"poison \x00", "engine_failed", "posts/0@100")
@@ -97,10 +110,10 @@ def test_one_poisoned_record_is_parked_with_its_bytes_and_the_rest_goes_on(log: 
 
 
 def test_records_before_a_retried_one_are_settled_and_those_after_it_come_again(
-    log: EmbeddedLog, clock: FakeClock
+    log: EmbeddedLog, clock: FakeClock, scripted: Scripted
 ) -> None:
     append(log, "ok 1", "retry 2", "ok 3")
-    working = worker(log, ScriptedStage(retries=1), clock)
+    working = worker(log, scripted(retries=1), clock)
     assert working.step() == 1
     assert (log.lag("enrich", ["posts"]), outputs(log)) == (2, ["ok 1"])
     assert working.step() == 0
@@ -111,90 +124,104 @@ def test_records_before_a_retried_one_are_settled_and_those_after_it_come_again(
 
 @pytest.mark.parametrize("word", ["later", "down"])
 def test_a_backend_that_comes_back_within_the_budget_costs_no_record(
-    log: EmbeddedLog, clock: FakeClock, word: str
+    log: EmbeddedLog, clock: FakeClock, scripted: Scripted, word: str
 ) -> None:
     append(log, "ok 1", word, "ok 2", "poison")
-    assert worker(log, ScriptedStage(retries=5), clock).drain() == 4
+    assert worker(log, scripted(retries=5), clock).drain() == 4
     assert books(log) == {"ok": 3, "parked": 1}
     assert clock.monotonic() < 600
 
 
-def test_a_wait_is_never_shorter_than_the_backend_asks_for(log: EmbeddedLog, clock: FakeClock) -> None:
+def test_a_wait_is_never_shorter_than_the_backend_asks_for(
+    log: EmbeddedLog, clock: FakeClock, scripted: Scripted
+) -> None:
     append(log, "later")
-    working = worker(log, ScriptedStage(retries=1), clock)
+    working = worker(log, scripted(retries=1), clock)
     working.step()
     assert working.waiting_seconds() >= 2.0
 
 
-def test_a_backend_that_stays_down_ends_the_worker_after_the_budget(log: EmbeddedLog, clock: FakeClock) -> None:
+def test_a_backend_that_stays_down_ends_the_worker_after_the_budget(
+    log: EmbeddedLog, clock: FakeClock, scripted: Scripted
+) -> None:
     append(log, "ok", "down")
     with pytest.raises(BackendDown, match="stage enrich made no progress for 600 s: nobody there"):
-        worker(log, ScriptedStage(retries=10**9), clock).drain()
+        worker(log, scripted(retries=10**9), clock).drain()
     assert 599 <= clock.monotonic() <= 601
     assert log.lag("enrich", ["posts"]) == 2
 
 
-def test_the_budget_begins_anew_when_records_went_through(log: EmbeddedLog, clock: FakeClock) -> None:
+def test_the_budget_begins_anew_when_records_went_through(
+    log: EmbeddedLog, clock: FakeClock, scripted: Scripted
+) -> None:
     append(log, *["retry"] * 5)
-    stage = ScriptedStage(retries=3)
+    stage = scripted(retries=3)
     assert (
         worker(log, stage, clock, retry_budget_seconds=20.0, most_wait_seconds=4.0, first_wait_seconds=4.0).drain() == 5
     )
     assert books(log) == {"ok": 5}
 
 
-def test_no_single_sleep_is_long_so_that_stopping_is_prompt(log: EmbeddedLog, clock: FakeClock) -> None:
+def test_no_single_sleep_is_long_so_that_stopping_is_prompt(
+    log: EmbeddedLog, clock: FakeClock, scripted: Scripted
+) -> None:
     append(log, "later")
-    worker(log, ScriptedStage(retries=8), clock).drain()
+    worker(log, scripted(retries=8), clock).drain()
     assert max(clock.slept) <= 0.1
 
 
-def test_a_row_of_bad_records_stops_the_worker_and_leaves_the_rest(log: EmbeddedLog, clock: FakeClock) -> None:
+def test_a_row_of_bad_records_stops_the_worker_and_leaves_the_rest(
+    log: EmbeddedLog, clock: FakeClock, scripted: Scripted
+) -> None:
     append(log, *["ok"] * 10, *["bad"] * 3_000)
     with pytest.raises(ConfigError, match=r"enrich could not process 1,000 records in a row \(lately wrong_type\)"):
-        worker(log, ScriptedStage(), clock).drain()
+        worker(log, scripted(), clock).drain()
     parked = books(log)["parked"]
     assert 1_000 <= parked < 1_000 + 256
     assert log.lag("enrich", ["posts"]) == 3_010 - 10 - parked
 
 
-def test_too_great_a_share_of_bad_records_stops_the_worker(log: EmbeddedLog, clock: FakeClock) -> None:
+def test_too_great_a_share_of_bad_records_stops_the_worker(
+    log: EmbeddedLog, clock: FakeClock, scripted: Scripted
+) -> None:
     append(log, *["parked", "parked", "ok"] * 1_000)
     with pytest.raises(ConfigError, match=r"of the last 2,000 records"):
-        worker(log, ScriptedStage(), clock).drain()
+        worker(log, scripted(), clock).drain()
     assert sum(books(log).values()) < 3_000
 
 
-def test_half_of_them_bad_is_not_too_many(log: EmbeddedLog, clock: FakeClock) -> None:
+def test_half_of_them_bad_is_not_too_many(log: EmbeddedLog, clock: FakeClock, scripted: Scripted) -> None:
     append(log, *["parked", "ok"] * 1_500)
-    assert worker(log, ScriptedStage(), clock).drain() == 3_000
+    assert worker(log, scripted(), clock).drain() == 3_000
 
 
-def test_the_cap_can_be_raised_for_a_replay(log: EmbeddedLog, clock: FakeClock) -> None:
+def test_the_cap_can_be_raised_for_a_replay(log: EmbeddedLog, clock: FakeClock, scripted: Scripted) -> None:
     append(log, *["parked"] * 3_000)
     cap = ParkCap(consecutive=2**63, share=1.0)
-    assert worker(log, ScriptedStage(), clock, park_cap=cap).drain() == 3_000
+    assert worker(log, scripted(), clock, park_cap=cap).drain() == 3_000
 
 
-def test_progress_is_told_after_each_settlement(log: EmbeddedLog, clock: FakeClock) -> None:
+def test_progress_is_told_after_each_settlement(log: EmbeddedLog, clock: FakeClock, scripted: Scripted) -> None:
     append(log, *["ok"] * 300)
     told: list[tuple[str, int]] = []
 
     def listen(stage: str, counts: Sequence[Count]) -> None:
         told.append((stage, sum(count.number for count in counts)))
 
-    Worker(log, ScriptedStage(), clock=clock, on_settled=listen).drain()
+    Worker(log, scripted(), clock=clock, on_settled=listen).drain()
     assert told == [("enrich", 256), ("enrich", 44)]
 
 
-def test_run_works_until_it_is_told_to_stop_and_leaves_the_group(log: EmbeddedLog, clock: FakeClock) -> None:
+def test_run_works_until_it_is_told_to_stop_and_leaves_the_group(
+    log: EmbeddedLog, clock: FakeClock, scripted: Scripted
+) -> None:
     append(log, "ok", "ok")
     stop = threading.Event()
-    stage = ScriptedStage(before=lambda records: stop.set())
+    stage = scripted(before=lambda records: stop.set())
     worker(log, stage, clock).run(stop)
     assert books(log) == {"ok": 2}
     append(log, "ok")
-    assert worker(log, ScriptedStage(), clock).drain() == 1
+    assert worker(log, scripted(), clock).drain() == 1
 
 
 def test_a_stage_that_answers_too_little_is_a_mistake_in_the_code(log: EmbeddedLog, clock: FakeClock) -> None:
@@ -238,17 +265,18 @@ words = st.lists(
 )
 
 
+@pytest.mark.parametrize("scripted", [ScriptedStage, OverlappingScriptedStage])
 @settings(max_examples=60)
 @given(words=words, batch_records=st.integers(1, 20), retries=st.integers(0, 3), crash_after=st.integers(0, 12))
 def test_what_comes_in_is_what_went_out_plus_what_is_in_flight(
-    words: list[str], batch_records: int, retries: int, crash_after: int
+    scripted: Scripted, words: list[str], batch_records: int, retries: int, crash_after: int
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         clock = FakeClock()
         path = Path(folder) / "log.sqlite"
         log = EmbeddedLog.open(path, clock=clock)
         append(log, *(f"{word} {n}" for n, word in enumerate(words)))
-        working = worker(log, ScriptedStage(retries), clock, batch_records=batch_records)
+        working = worker(log, scripted(retries), clock, batch_records=batch_records)
         for _ in range(crash_after):
             working.step()
             assert sum(books(log).values()) + log.lag("enrich", ["posts"]) == len(words)
@@ -256,7 +284,7 @@ def test_what_comes_in_is_what_went_out_plus_what_is_in_flight(
         # Let go of everything half-way, as a stop does, and finish in a new process's place.
         log.close()
         log = EmbeddedLog.open(path, clock=clock)
-        worker(log, ScriptedStage(retries), clock, batch_records=batch_records).drain()
+        worker(log, scripted(retries), clock, batch_records=batch_records).drain()
         expected = Counter(
             {
                 "poison": "parked",
@@ -272,3 +300,33 @@ def test_what_comes_in_is_what_went_out_plus_what_is_in_flight(
         passed = ("ok", "retry", "later", "down")
         assert outputs(log) == [f"{word} {n}" for n, word in enumerate(words) if word in passed]
         log.close()
+
+
+def test_a_batch_that_cannot_be_begun_is_handled_and_its_bad_record_found(log: EmbeddedLog, clock: FakeClock) -> None:
+    append(log, "ok 1", "ok 2", "stumble", "poison", "ok 3")
+    assert worker(log, OverlappingScriptedStage(), clock, batch_records=2).drain() == 5
+    assert outputs(log) == ["ok 1", "ok 2", "stumble", "ok 3"]
+    assert books(log) == {"ok": 4, "parked": 1}
+
+
+def test_the_next_batch_is_begun_before_this_one_is_settled(log: EmbeddedLog, clock: FakeClock) -> None:
+    lags: list[int] = []
+
+    class Watching(OverlappingScriptedStage):
+        def begin(self, records: Sequence[LogRecord]) -> Finish:
+            lags.append(log.lag("enrich", ["posts"]))
+            return super().begin(records)
+
+    append(log, *["ok"] * 6)
+    assert worker(log, Watching(), clock, batch_records=2).drain() == 6
+    assert lags == [6, 6, 4]
+
+
+def test_a_batch_begun_ahead_is_given_up_when_the_one_before_it_must_be_tried_again(
+    log: EmbeddedLog, clock: FakeClock
+) -> None:
+    append(log, "ok 1", "later 2", "ok 3", "ok 4")
+    working = worker(log, OverlappingScriptedStage(retries=1), clock, batch_records=2)
+    assert working.step() == 0
+    assert working.drain() == 4
+    assert outputs(log) == ["ok 1", "later 2", "ok 3", "ok 4"]
