@@ -205,13 +205,13 @@ class Pipeline:
                 watch.look()
                 self._clock.sleep(0.02)
         self.check()
-        # Where nothing could be read, the next attempt starts at the beginning, with a better mapping.
-        if result.finished or result.nothing_mapped:
-            runs.finish(self._log, run)
         watch.done()
+        if result.nothing_mapped:
+            # The next attempt starts at the beginning, with a better mapping.
+            runs.finish(self._log, run)
         _refuse_the_unreadable(result, shown)
         self._store.refresh()
-        return run_books(
+        books = run_books(
             self._log,
             self._store,
             run,
@@ -220,6 +220,10 @@ class Pipeline:
             engine=self._engine.name,
             seconds=time.monotonic() - started,
         )
+        if result.finished:
+            # Last of all: whoever is cut off before it asks again and gets the same books.
+            runs.finish(self._log, run)
+        return books
 
     def retry(self, numbers: list[int] | None, report: Report) -> dict[str, Any]:
         """Take up dead letters again: those numbered, or all that are open.
