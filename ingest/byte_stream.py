@@ -58,8 +58,8 @@ def gunzip(chunks: Iterator[bytes]) -> Iterator[bytes]:
     """Decompress, member after member, at most `CHUNK_BYTES` at a time whatever the ratio.
 
     Raises:
-        BadRecord: after everything readable was given: the data ends early, is damaged, or is followed by
-            something else.
+        BadRecord: the data ends early, is damaged, or is followed by something else. What was readable was given
+            by then, and may be wrong: a member's checksum stands at its end.
     """
     member = zlib.decompressobj(wbits=31)
     started = False
@@ -74,7 +74,7 @@ def gunzip(chunks: Iterator[bytes]) -> Iterator[bytes]:
             try:
                 text = member.decompress(pending, CHUNK_BYTES)
             except zlib.error as exc:
-                found = f"the gzip data is damaged ({exc}): what comes after this place cannot be read"
+                found = f"found damaged gzip data ({exc}), expected it whole to its end"
                 raise BadRecord(BadReason.BAD_ENCODING, found) from exc
             started = True
             if text:
@@ -84,7 +84,7 @@ def gunzip(chunks: Iterator[bytes]) -> Iterator[bytes]:
                 pending = member.unused_data
                 member, started = zlib.decompressobj(wbits=31), False
     if started:
-        found = "the gzip data ends early (a broken download?): what should come after this place is missing"
+        found = "found gzip data that ends early (a broken download?), expected it whole to its end"
         raise BadRecord(BadReason.BAD_ENCODING, found)
 
 

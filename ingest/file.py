@@ -68,7 +68,7 @@ class FileSource:
         """As the protocol.
 
         Raises:
-            ConfigError: the file is missing or unreadable, or a configured column is not in it.
+            ConfigError: the file is missing, unreadable or a damaged gzip, or a configured column is not in it.
         """
         settings = self.settings
         place = json.loads(cursor) if cursor is not None and self.can_resume(cursor) else None
@@ -89,6 +89,9 @@ class FileSource:
         plain = True
         if is_gzip(start):
             plain = False
+            if size is not None:
+                _require_whole_gzip(settings.path, file)
+                chunks = raw_chunks(file)
             start, chunks = with_start(gunzip(chunks), 4)
         encoding = "utf-16" if settings.encoding == "auto" and is_utf16(start) else settings.encoding
         if encoding not in ("auto", "utf-8"):
@@ -261,6 +264,20 @@ def _open_file(path: str) -> tuple[BinaryIO, int | None, str]:
     if not stat.S_ISREG(status.st_mode):
         return file, None, ""
     return file, status.st_size, _fingerprint(Path(path))
+
+
+def _require_whole_gzip(path: str, file: BinaryIO) -> None:
+    """Read a gzip to its end before anything of it is used: damage is certain only at the checksum there."""
+    file.seek(0)
+    try:
+        for _ in gunzip(raw_chunks(file)):
+            pass
+    except BadRecord as exc:
+        raise ConfigError(
+            f"{path}: {exc.detail}; nothing of it was read. Fetch or pack it again; what `gzip -dc` still gives can "
+            "be replayed as a file of its own"
+        ) from exc
+    file.seek(0)
 
 
 def _fingerprint(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import socket
@@ -62,6 +63,21 @@ def test_a_file_of_which_no_row_maps_is_told_with_the_reason_and_can_be_tried_ag
     assert "no row can be read as a post (20 missing_text)" in told
     soundings.config.write_text(soundings.config.read_text() + '\n[source.file.columns]\ntext = "words"\n')
     assert soundings.replay(path)["matched"] == 20
+
+
+def test_a_gzip_with_one_byte_flipped_is_refused_and_nothing_of_it_is_stored(
+    soundings: Soundings, posts_file: Path
+) -> None:
+    raw = bytearray(gzip.compress(posts_file.read_bytes(), compresslevel=0))
+    raw[raw.index(b'"text"') + 9] ^= 0x01
+    (soundings.folder / "posts.jsonl.gz").write_bytes(raw)
+    for command in ("replay", "try"):
+        (told,) = refused(soundings, command, "posts.jsonl.gz", "--engine", "tiny").splitlines()
+        assert told.startswith("soundings: posts.jsonl.gz: found damaged gzip data")
+    piped = soundings.run("replay", "-", "--engine", "tiny", stdin=bytes(raw))
+    assert (piped.returncode, piped.stdout) == (2, "")
+    books = json.loads(soundings.run("books", "--json").stdout)
+    assert (books["stored_total"], books["dead_letters_open"]) == (0, 0)
 
 
 def test_a_mapped_column_that_is_not_there_is_told_with_those_that_are(soundings: Soundings, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -161,14 +162,43 @@ def test_a_line_without_end_is_measured_and_not_kept(tmp_path: Path) -> None:
     assert (items[0].raw_bytes, len(items[0].raw)) == (size, KEPT_BYTES)
 
 
-def test_a_gzip_that_ends_early_gives_what_is_there_and_one_bad_item(tmp_path: Path) -> None:
+def _packed_rows() -> bytes:
     lines = "".join(json.dumps({"id": str(number), "text": os.urandom(20).hex()}) + "\n" for number in range(20_000))
-    whole = gzip.compress(lines.encode())
-    items = read(write(tmp_path / "a.jsonl.gz", whole[: len(whole) // 2]))
+    return gzip.compress(lines.encode())
+
+
+def _with_a_stored_byte_flipped(lines: bytes) -> bytes:
+    """Without compression a flipped byte of a text still unpacks: only the checksum at the end tells."""
+    raw = bytearray(gzip.compress(lines, compresslevel=0))
+    raw[raw.index(b"one")] ^= 0x02
+    return bytes(raw)
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda: _packed_rows()[:200_000], "ends early"),
+        (lambda: _packed_rows()[:-3], "ends early"),
+        (lambda: _with_a_stored_byte_flipped(b'{"id":"1","text":"one"}\n'), "damaged gzip data"),
+        (lambda: gzip.compress(b'{"id":"1","text":"one"}\n') + b"more", "damaged gzip data"),
+    ],
+)
+def test_a_gzip_file_that_is_not_whole_is_refused_before_a_row_is_read(
+    tmp_path: Path, damage: Callable[[], bytes], told: str
+) -> None:
+    path = write(tmp_path / "a.jsonl.gz", damage())
+    with pytest.raises(ConfigError, match=rf"a\.jsonl\.gz: found .*{told}.*nothing of it was read") as refusal:
+        FileSource(FileSettings(path=str(path))).open(None)
+    assert len(refusal.value.problems) == 1
+
+
+def test_a_gzip_on_standard_input_that_ends_early_gives_what_is_there_and_one_bad_item() -> None:
+    whole = _packed_rows()
+    items = read("-", stdin=io.BytesIO(whole[: len(whole) // 2]))
     assert len(items) > 1000
     assert [reason for reason in seen(items) if isinstance(reason, BadReason)] == [BadReason.BAD_ENCODING]
     assert "ends early" in detail(items[-1])
-    damaged = read(write(tmp_path / "b.jsonl.gz", whole[:200_000] + b"\xff" * 50 + whole[200_050:]))
+    damaged = read("-", stdin=io.BytesIO(whole[:200_000] + b"\xff" * 50 + whole[200_050:]))
     assert "damaged" in detail(damaged[-1])
 
 
