@@ -222,6 +222,10 @@ class Peer:
             self._connection.executemany("INSERT INTO doc VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
             self._connection.executemany("INSERT INTO words (rowid, tokens) VALUES (?, ?)", texts)
 
+    def count(self) -> int:
+        """Count its mentions."""
+        return int(self._connection.execute("SELECT count(*) FROM doc").fetchone()[0])
+
     def search(self, query: str) -> tuple[int, list[str]]:
         """Give the number of matches and the newest."""
         matching = "FROM doc WHERE row IN (SELECT rowid FROM words WHERE words MATCH ?)"
@@ -244,6 +248,12 @@ class Peer:
         for field in PEER_FACETS:
             self.facet(brand_id, field)
         self.timeline(brand_id)
+
+
+def stored(folder: Path) -> int:
+    """Count the mentions of a store."""
+    with closing(EmbeddedStore.open(folder, read_only=True)) as store:
+        return store.count()
 
 
 def compare(folder: Path, peer: Peer) -> None:
@@ -354,7 +364,10 @@ def main() -> None:
             if not known:
                 peer.fill(chosen.mentions)
             print("beside SQLite FTS5")
-            compare(folder / "store", peer)
+            if not known or peer.count() == stored(folder / "store"):
+                compare(folder / "store", peer)
+            else:
+                print("  not compared: the kept store got more mentions while it was read")
         print(f"while {chosen.rate} mentions a second come in")
         read_while_writing(folder / "store", chosen.mentions, chosen.rate)
     finally:
