@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -25,6 +26,7 @@ from ingest.source import RawPost
 MAX_TEXT_CHARS = 1_000_000
 MAX_TITLE_CHARS = 1_000
 MAX_SHORT_CHARS = 200
+MAX_ID_CHARS = 4_096
 MAX_TAGS = 100
 MAX_ATTRS = 32
 MAX_ATTR_CHARS = 256
@@ -179,9 +181,15 @@ def _read_id(value: object, row: str | None, source: str) -> tuple[str, str]:
     if isinstance(value, bool) or not isinstance(value, (str, int, type(None))):
         found = f"{json_type(value)} ({str(value)[:40]})" if isinstance(value, float) else json_type(value)
         raise BadRecord(BadReason.WRONG_TYPE, f"id: found {found}, expected a string or a whole number")
-    native_id = "" if value is None else one_line(str(value), 4096)
-    if not native_id:
+    native_id = "" if value is None else str(value).strip()
+    clean = one_line(native_id, MAX_ID_CHARS)
+    if not clean:
         raise BadRecord(BadReason.MISSING_ID, "the id is empty or absent, though the source has ids")
+    if native_id != clean and unicodedata.normalize("NFC", " ".join(native_id.split())) != clean:
+        # Cleaned, it would be an id that the source never gave, and might be another post's.
+        found = f"found {ascii(native_id)[:60]} ({len(native_id):,} characters)"
+        expected = f"expected at most {MAX_ID_CHARS:,}, none of them a control, hidden or broken one"
+        raise BadRecord(BadReason.WRONG_TYPE, f"id: {found}, {expected}")
     if _ROUNDED_ID.fullmatch(native_id):
         found = f"found {native_id}, a number that a spreadsheet has rounded"
         raise BadRecord(BadReason.WRONG_TYPE, f"id: {found}; export the column as text")

@@ -83,6 +83,8 @@ def test_every_kind_of_bad_row_is_parked_with_its_reason_and_the_rest_goes_on(
         b'{"id": "x2", "id": "x3", "text": "@acme"}': "bad_row",
         b'{"id": "x4", "text": "@acme", "x": ' + b"[" * 5000 + b"]" * 5000 + b"}": "too_deep",
         row(1, id=""): "missing_id",
+        row(13, id="b13\x00"): "wrong_type",
+        row(13, id="b13\ud800"): "wrong_type",
         row(2, text=None): "missing_text",
         row(3, text=["@acme"]): "wrong_type",
         row(4, created_at="1823-05-01T00:00:00Z"): "bad_date",

@@ -8,7 +8,7 @@ import pytest
 
 from domain.errors import BadReason, BadRecord, ConfigError
 from domain.records import MatchedPost, Post
-from ingest.normalise import MAX_TEXT_CHARS, Normaliser, NormaliserSettings
+from ingest.normalise import MAX_ID_CHARS, MAX_TEXT_CHARS, Normaliser, NormaliserSettings
 from ingest.source import RawPost
 from stream.codec import decode, encode
 
@@ -82,6 +82,10 @@ def test_a_row_of_a_source_without_ids_is_known_by_its_content() -> None:
         ({"id": 1.5}, BadReason.WRONG_TYPE, "1.5"),
         ({"id": 5.675882788752130e17}, BadReason.WRONG_TYPE, "number"),
         ({"id": "5.67588E+17"}, BadReason.WRONG_TYPE, "spreadsheet"),
+        ({"id": "17\x00"}, BadReason.WRONG_TYPE, r"'17\x00'"),
+        ({"id": "17\ud800"}, BadReason.WRONG_TYPE, r"'17\ud800'"),
+        ({"id": "1\u200b7"}, BadReason.WRONG_TYPE, r"'1\u200b7'"),
+        ({"id": "x" * (MAX_ID_CHARS + 1)}, BadReason.WRONG_TYPE, "4,097 characters"),
         ({"text": ""}, BadReason.MISSING_TEXT, "empty"),
         ({"text": None}, BadReason.MISSING_TEXT, "no text"),
         ({"text": "<p>\u200b</p>"}, BadReason.MISSING_TEXT, "visible"),
@@ -109,9 +113,14 @@ def test_a_bad_value_is_named(fields: dict[str, object], reason: BadReason, foun
     assert found in caught.value.detail
 
 
-@pytest.mark.parametrize(("value", "native_id"), [("17.0", "17"), (17.0, "17"), (" 17\x00", "17"), ("a/b:c", "a/b:c")])
+@pytest.mark.parametrize(("value", "native_id"), [("17.0", "17"), (17.0, "17"), (" 17\n", "17"), ("a/b:c", "a/b:c")])
 def test_an_id_is_the_same_however_it_was_exported(value: object, native_id: str) -> None:
     assert normalise(id=value).native_id == native_id
+
+
+def test_ids_that_differ_in_any_character_stay_different_posts() -> None:
+    given = ["a b", "a  b", "caf\u00e9", "cafe\u0301", "\ufb01", "fi"]
+    assert [normalise(id=one).native_id for one in given] == given
 
 
 @pytest.mark.parametrize("value", ["", "NaN", "null", float("nan"), None])
@@ -128,7 +137,7 @@ def test_what_cannot_be_a_source_is_kept_as_an_attribute() -> None:
 def test_every_hostile_value_can_be_written_to_the_log() -> None:
     nasty = "\ud800\x00\u202e<b>\U0001f600" * 100
     post = normalise(
-        id=nasty, text=nasty, title=nasty, author_handle=nasty, author_name=nasty, location=nasty, url=nasty,
+        text=nasty, title=nasty, author_handle=nasty, author_name=nasty, location=nasty, url=nasty,
         hashtags=[nasty], links=[f"http://a.example/{nasty}"], reply_to=nasty, attrs={nasty: nasty},
     )  # fmt: skip
     matched = MatchedPost(post=post, matches=())
