@@ -47,11 +47,18 @@ class DataFolder:
         return self.root / "spool"
 
     def require(self) -> None:
-        """Make sure that there is something to read.
+        """Make sure that there is something to read, and that it can be read.
 
         Raises:
-            ConfigError: nothing was ever stored here.
+            ConfigError: nothing was ever stored here, or the folder cannot be written to.
         """
+        for place in (self.root, self.store):
+            # Readers lock: SQLite and tantivy make files for that beside what they read.
+            if os.access(place, os.F_OK) and not os.access(place, os.R_OK | os.W_OK | os.X_OK):
+                raise ConfigError(
+                    f"{place}: cannot be written to, and reading it needs that, for lock files; run this as the "
+                    "folder's owner, or name a copy of the whole data folder with --data-dir"
+                )
         if not self.log.is_file():
             raise ConfigError(
                 f"{self.root}: holds no Soundings data; `soundings replay FILE` or `soundings up` fills it, "

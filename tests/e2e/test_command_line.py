@@ -7,6 +7,7 @@ import json
 import re
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -167,6 +168,38 @@ def test_a_data_folder_that_cannot_be_one_is_told(soundings: Soundings, posts_fi
     assert "holds no Soundings data" in refused(soundings, "dead-letters", "list")
     assert "holds no Soundings data" in refused(soundings, "reindex")
     assert not soundings.data.exists()
+
+
+# Root may write anywhere: without CAP_DAC_OVERRIDE (1) and CAP_DAC_READ_SEARCH (2) it meets permissions as all do.
+_AS_ANYBODY = """
+import ctypes, os, sys
+PR_CAPBSET_DROP = 24
+for capability in (1, 2):
+    ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("place", [".", "store"])
+def test_a_data_folder_that_may_only_be_read_is_told_in_one_line(
+    soundings: Soundings, posts_file: Path, place: str
+) -> None:
+    soundings.replay(posts_file)
+    folder = soundings.data / place
+    folder.chmod(0o500)
+    try:
+        for arguments in (["search", "acme"], ["books"], ["dead-letters", "list"]):
+            done = subprocess.run(
+                [sys.executable, "-c", _AS_ANYBODY, *soundings.command(*arguments)],
+                cwd=soundings.folder, env=soundings.environment, capture_output=True, check=False,
+            )  # fmt: skip
+            assert (done.returncode, done.stdout) == (2, b"")
+            (told,) = done.stderr.decode().splitlines()
+            assert told.startswith(f"soundings: {folder}: cannot be written to")
+            assert "name a copy of the whole data folder with --data-dir" in told
+    finally:
+        folder.chmod(0o700)
+    assert soundings.run("search", "acme").returncode == 0
 
 
 def test_a_busy_port_and_another_machine_are_refused(soundings: Soundings) -> None:
