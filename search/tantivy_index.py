@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,6 +42,11 @@ def _translated(doing: str) -> Iterator[None]:
         # A damaged file can make tantivy panic; PyO3 raises that beside Exception and exports no name for it.
         if not isinstance(exc, _ERRORS) and type(exc).__name__ != "PanicException":
             raise
+        if os.strerror(errno.ENOSPC) in str(exc):
+            raise BackendDown(
+                f"no room left for the search index ({doing}): free space on its disk, then start again; nothing that "
+                "was stored is lost"
+            ) from exc
         raise BackendDown(
             f"the search index failed while {doing}: {exc}. Check the disk; `soundings reindex` builds it again"
         ) from exc

@@ -109,8 +109,12 @@ class FolderLock:
                 f"{folder.root}: in use by another Soundings process{f' (process {holder})' if holder else ''}; "
                 "stop it, or name another folder with --data-dir"
             ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
+        except OSError as exc:
+            os.close(descriptor)
+            raise ConfigError(f"{folder.lock}: cannot be written: {exc.strerror}") from exc
         return cls(descriptor)
 
     def release(self) -> None:

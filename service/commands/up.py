@@ -12,7 +12,7 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from domain.errors import Busy, ConfigError, ServiceError
+from domain.errors import BackendDown, Busy, ConfigError, ServiceError
 from service.command import Command, add_config, add_data_dir, add_engine, load_settings
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def _replay(path: Path, settings: Settings, supervisor: Supervisor) -> None:
 
 def _run(options: Namespace) -> int:
     from service.child import Task
-    from service.data_folder import DataFolder, FolderLock
+    from service.data_folder import DataFolder, FolderLock, require_room
     from service.settings import address_problem
     from service.supervisor import ChildSpec, Supervisor
 
@@ -106,9 +106,16 @@ def _run(options: Namespace) -> int:
     replay: Path | None = options.replay
     if replay is not None and not replay.is_file():
         raise ConfigError(f"{replay}: there is no such file; --replay needs one that can be read again")
+    folder = DataFolder(settings.data.dir)
+    folder.create()
+    try:
+        require_room(folder.root, settings.data.disk_floor_mb)
+    except BackendDown as exc:
+        # Starting a pipeline again and again makes no room.
+        raise ConfigError(str(exc)) from exc
     with (
         listen(settings.web.host, settings.web.port) as listening,
-        FolderLock.take(DataFolder(settings.data.dir)) as lock,
+        FolderLock.take(folder) as lock,
     ):
         supervisor = Supervisor(
             [

@@ -105,6 +105,15 @@ def test_a_replay_goes_through_the_running_pipeline_and_is_found_on_the_page(up:
     assert "started with other brands" in changed.stderr
 
 
+def test_a_full_disk_is_told_once_at_the_start(soundings: Soundings) -> None:
+    soundings.config.write_text(soundings.config.read_text() + "\n[data]\ndisk_floor_mb = 900000000\n")
+    done = soundings.run("up", "--engine", "tiny", "--port", "0")
+    assert (done.returncode, done.stdout) == (2, "")
+    (told,) = done.stderr.splitlines()
+    assert f"{soundings.data}: " in told
+    assert "MB free on its disk, expected at least 900000000 MB (data.disk_floor_mb)" in told
+
+
 def test_a_second_one_on_the_same_folder_is_refused(up: Running) -> None:
     second = up.soundings.run("up", "--engine", "tiny", "--port", "0")
     assert second.returncode == 2

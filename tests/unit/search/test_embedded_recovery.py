@@ -45,6 +45,25 @@ while True:
     print(number, flush=True)
 """
 
+# Writes until the small disk that it makes for itself is full.
+FILLER = """
+import subprocess, sys
+from pathlib import Path
+from domain.errors import BackendDown
+from fakes.mentions import many_mentions
+from search.tantivy_index import TantivyIndex
+
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "none", sys.argv[1]], check=True)
+index = TantivyIndex(Path(sys.argv[1]) / "index", create=True)
+try:
+    for row, one in enumerate(many_mentions(5_000)):
+        index.replace(row, one, seen_before=False)
+        if row % 100 == 99:
+            index.commit()
+except BackendDown as exc:
+    print(exc)
+"""
+
 REMOVED = frozenset((*range(20, 25), *range(30, 35)))
 
 
@@ -323,3 +342,18 @@ def test_an_unused_store_closes_and_reopens(tmp_path: Path) -> None:
     store.refresh()
     assert store.search(SearchRequest()).total == 0
     store.close()
+
+
+def test_an_index_on_a_full_disk_asks_for_room_and_not_to_be_built_again(tmp_path: Path) -> None:
+    own_mounts = ["unshare", "--map-root-user", "--mount"]
+    if shutil.which("unshare") is None or subprocess.run([*own_mounts, "true"], check=False).returncode:
+        pytest.skip("a small disk needs a mount namespace, which this machine does not allow")
+    done = subprocess.run(
+        [*own_mounts, sys.executable, "-c", FILLER, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("no room left for the search index")
+    assert "reindex" not in done.stdout
