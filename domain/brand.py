@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from hashlib import blake2b
+
+from domain.text import fold_keyword
 
 SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
 
@@ -31,6 +34,7 @@ def is_slug(text: str) -> bool:
 
 
 def slug(name: str) -> str:
-    """Propose a brand id for a name; "brand" when nothing of the name can be kept."""
-    cleaned = re.sub(r"[^a-z0-9]+", "-", name.casefold())[:64].strip("-")
-    return cleaned or "brand"
+    """Propose a brand id for a name: its letters without accents; a hash of it where it has none of a to z, 0 to 9."""
+    folded = fold_keyword(name).replace("'", "")
+    cleaned = re.sub(r"[^a-z0-9]+", "-", folded)[:64].strip("-")
+    return cleaned or f"brand-{blake2b(folded.encode('utf-8', 'surrogatepass'), digest_size=3).hexdigest()}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -89,6 +90,9 @@ def _run(options: Namespace) -> int:
     names = [name.strip() for name in options.brands] or ["Your Brand"]
     if not all(any(character.isalnum() for character in name) for name in names):
         raise ConfigError("BRAND: found a name without a letter or digit; expected one such as 'Acme'")
+    for name in names:
+        if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name):
+            raise ConfigError(f"BRAND: found {name!a}, expected a name without line breaks or control characters")
     output: Path = options.output
     flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if options.force else os.O_EXCL)
     try:

@@ -8,6 +8,7 @@ import re
 import socket
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -289,6 +290,30 @@ def test_init_writes_a_configuration_that_checks_fine_and_replaces_none(sounding
     assert "is already there" in refused(soundings, "init", "X1", "--output", "new.toml")
     assert soundings.run("init", "X1", "--output", "new.toml", "--force").returncode == 0
     assert "without a letter" in refused(soundings, "init", "!!")
+
+
+def test_init_gives_every_name_of_any_script_an_id_of_its_own_and_refuses_control_characters(
+    soundings: Soundings,
+) -> None:
+    names = [
+        "L'Or\u00e9al",
+        "L\u2019Or\u00e9al",
+        "Citro\u00ebn",
+        "\u65e5\u672c",
+        "\u041c\u0438\u0440",
+        "\u65e5\u672c Air",
+    ]
+    assert soundings.run("init", *names, "--output", "new.toml").returncode == 0
+    brands = tomllib.loads((soundings.folder / "new.toml").read_text(encoding="utf-8"))["brands"]
+    ids = [brand["id"] for brand in brands]
+    assert [*ids[:3], ids[5]] == ["loreal", "loreal-2", "citroen", "air"]
+    assert len(set(ids)) == len(names)
+    assert all(re.fullmatch(r"brand-[0-9a-f]{6}", one) for one in ids[3:5])
+    assert soundings.run("check", "--config", "new.toml").returncode == 0
+    for name in ("Ac\nme", "Ac\x1b[31mme", "Ac\u2028me"):
+        told = refused(soundings, "init", name, "--output", "other.toml")
+        assert f"BRAND: found {name!a}" in told
+    assert not (soundings.folder / "other.toml").exists()
 
 
 @pytest.mark.parametrize(
