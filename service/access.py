@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import time
 from collections.abc import Callable, Mapping
 from types import FrameType
@@ -15,6 +14,7 @@ from service.control import ControlClient, Report, Request
 from service.data_folder import DataFolder, FolderLock
 from service.progress import progress_view
 from service.settings import Settings
+from service.terminal import complain
 
 if TYPE_CHECKING:
     from service.pipeline import Pipeline
@@ -81,8 +81,7 @@ def _here(settings: Settings, title: str, here: Callable[[Pipeline, Report], Map
             Pipeline(settings, patience_seconds=FOREGROUND_PATIENCE_SECONDS) as pipeline,
             progress_view(title) as view,
         ):
-            for notice in pipeline.notices:
-                print(f"soundings: {notice}", file=sys.stderr)
+            complain(pipeline.notices)
             pipeline.start()
             return here(pipeline, view.update)
     finally:

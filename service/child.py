@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from domain.errors import Busy, ConfigError, ServiceError
 from service.lifeline import announce_ready, hold, receive_task
 from service.settings import Settings, from_json, to_json
+from service.terminal import complain
 
 log = logging.getLogger(__name__)
 
@@ -100,10 +101,10 @@ def main() -> int:
     try:
         return run_pipeline(task) if role == "pipeline" else run_web(task)
     except (ConfigError, Busy) as exc:
-        print(f"soundings: {exc}", file=sys.stderr)
+        complain(exc.problems if isinstance(exc, ConfigError) else [str(exc)])
         return EXIT_OPERATOR
     except ServiceError as exc:
-        print(f"soundings: {role}: {exc}", file=sys.stderr)
+        complain([f"{role}: {exc}"])
         return EXIT_FAILED
 
 

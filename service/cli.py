@@ -10,10 +10,12 @@ import os
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
+from typing import NoReturn
 
 from domain.errors import Busy, ConfigError, QueryError, ServiceError
 from service.command import Command
 from service.commands import books, check, dead_letters, init, reindex, replay, search, try_file, up
+from service.terminal import caret, complain, safe, shorten
 
 COMMANDS: tuple[Command, ...] = (
     up.COMMAND,
@@ -30,11 +32,19 @@ COMMANDS: tuple[Command, ...] = (
 EXIT_FAILED = 1
 EXIT_OPERATOR = 2
 EXIT_INTERRUPTED = 130
+_PATH_WIDTH = 200
+
+
+class _Parser(ArgumentParser):
+    """argparse repeats arguments in its errors."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(safe(message))
 
 
 def build_parser() -> ArgumentParser:
     """Build the parser of all commands."""
-    parser = ArgumentParser(
+    parser = _Parser(
         prog="soundings",
         description="Listen to what people say about brands: posts in, tagged mentions out, found again, nothing lost.",
     )
@@ -69,8 +79,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except QueryError as exc:
-        from service.terminal import caret
-
         return _fail(caret(exc), EXIT_OPERATOR)
     except ConfigError as exc:
         return _fail(exc.problems, EXIT_OPERATOR)
@@ -85,14 +93,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as exc:
+        if exc.filename is not None:
+            # A path that cannot even be looked up: a name too long, a folder above it that may not be entered.
+            return _fail([f"{shorten(str(exc.filename), _PATH_WIDTH)[0]}: {exc.strerror}"], EXIT_OPERATOR)
         # The rooms translate their own: what comes this far is our output that cannot be written.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _fail([f"cannot write the output: {exc.strerror or exc}"], EXIT_FAILED)
 
 
 def _fail(lines: Sequence[str], code: int) -> int:
-    for number, line in enumerate(lines):
-        print(f"soundings: {line}" if number == 0 or not line.startswith(" ") else line, file=sys.stderr)
+    complain(lines)
     return code
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
 
@@ -29,6 +30,12 @@ def safe(text: str) -> str:
     Line breaks and tabs become spaces; control and bidi characters and lone surrogates become U+FFFD.
     """
     return text if text.isascii() and text.isprintable() else "".join(map(_safe_character, text))
+
+
+def complain(lines: Iterable[str]) -> None:
+    """Print lines on standard error, each marked as ours unless it begins with a space and goes on with the last."""
+    for number, line in enumerate(lines):
+        print(safe(f"soundings: {line}" if number == 0 or not line.startswith(" ") else line), file=sys.stderr)
 
 
 def shorten(text: str, width: int, spans: Iterable[Span] = ()) -> tuple[str, list[tuple[int, int]]]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from domain.brand import Brand
 from domain.errors import ConfigError
 from service.command import Command, add_config, add_data_dir, read_settings
+from service.terminal import safe
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -37,11 +38,11 @@ def _run(options: Namespace) -> int:
         except ConfigError as exc:
             problems += exc.problems
     for warning in (line for brand in settings.brands for line in query_warnings(brand)):
-        print(f"warning: {warning}", file=sys.stderr)
+        print(safe(f"warning: {warning}"), file=sys.stderr)
     if problems:
         raise ConfigError(problems)
     count = len(settings.brands)
-    print(f"{settings.origin}: fine: {count} brand{'' if count == 1 else 's'}: {_ids(settings.brands)}")
+    print(f"{safe(str(settings.origin))}: fine: {count} brand{'' if count == 1 else 's'}: {_ids(settings.brands)}")
     return 0
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from domain.errors import ConfigError
 from service.command import Command, add_config, add_data_dir, load_settings, positive
+from service.terminal import complain, safe, table
 
 # The beginning says what a record is; the whole of 16 MiB on a terminal helps nobody.
 _SHOWN_BYTES = 4_000
@@ -47,7 +48,6 @@ def _run(options: Namespace) -> int:
 
 def _list(options: Namespace) -> int:
     from service.components import open_reader
-    from service.terminal import safe
 
     with open_reader(load_settings(options)) as reader:
         rows = reader.log.dead_letters(
@@ -83,7 +83,6 @@ def _list(options: Namespace) -> int:
 
 def _show(options: Namespace) -> int:
     from service.components import open_reader
-    from service.terminal import safe, table
 
     with open_reader(load_settings(options)) as reader:
         row = reader.log.dead_letter(options.number)
@@ -119,7 +118,6 @@ def _show(options: Namespace) -> int:
 def _retry(options: Namespace) -> int:
     from service.access import perform
     from service.data_folder import DataFolder
-    from service.terminal import safe
 
     if bool(options.numbers) == options.every:
         raise ConfigError("retry: expected the numbers of dead letters, or --all")
@@ -134,8 +132,7 @@ def _retry(options: Namespace) -> int:
     )
     outcomes = ", ".join(f"{number:,} {outcome}" for outcome, number in answer["retried"].items()) or "none"
     print(f"Taken up again: {outcomes}.")
-    for problem in answer["problems"]:
-        print(safe(f"soundings: {problem}"), file=sys.stderr)
+    complain(answer["problems"])
     return 1 if answer["problems"] else 0
 
 

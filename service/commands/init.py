@@ -13,6 +13,7 @@ from domain.errors import ConfigError
 from service.command import Command
 from service.settings import DEFAULT_CONFIG
 from service.settings_table import SETTINGS, Setting
+from service.terminal import safe
 
 _HEAD = """\
 # Configuration of Soundings. `soundings check` finds every problem at once.
@@ -102,7 +103,10 @@ def _run(options: Namespace) -> int:
         raise ConfigError(f"{output}: is already there; --output names another file, --force replaces it") from None
     except OSError as exc:
         raise ConfigError(f"{output}: cannot be written: {exc.strerror}") from exc
-    print(f"Wrote {output} for {', '.join(names)}. Next: edit the queries, then `soundings check --config {output}`.")
+    shown = safe(str(output))
+    print(
+        f"Wrote {shown} for {safe(', '.join(names))}. Next: edit the queries, then `soundings check --config {shown}`."
+    )
     return 0
 
 

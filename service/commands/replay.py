@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from domain.errors import ConfigError
 from service.command import Command, add_config, add_data_dir, add_engine, load_settings
+from service.terminal import safe
 
 if TYPE_CHECKING:
     from service.settings import Settings
@@ -67,7 +68,7 @@ def _run(options: Namespace) -> int:
             request(settings, path, shown, options.engine),
             lambda pipeline, report: pipeline.replay(path, report, shown=shown),
         )
-    print(json.dumps(books) if options.json else "\n".join(summary(books)))
+    print(json.dumps(books) if options.json else "\n".join(map(safe, summary(books))))
     return 0
 
 

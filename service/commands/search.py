@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from domain.errors import ConfigError
 from domain.records import SENTIMENTS
 from service.command import Command, add_config, add_data_dir, load_settings, positive
+from service.terminal import safe, shorten
 
 if TYPE_CHECKING:
     from domain.query.ast import Node
@@ -44,7 +45,7 @@ def _run(options: Namespace) -> int:
     settings = load_settings(options)
     if not options.json:
         for warning in lint(options.query):
-            print(f"note: at position {warning.position + 1}: {warning.message}", file=sys.stderr)
+            print(safe(f"note: at position {warning.position + 1}: {warning.message}"), file=sys.stderr)
     parts: list[Node] = [node]
     for field, values in (("brand_id", options.brand), ("sentiment", options.sentiment)):
         if values:
@@ -57,7 +58,7 @@ def _run(options: Namespace) -> int:
     _show(node, page.mentions)
     for brand in options.brand if not page.total else ():
         if brand not in (names := [known.brand_id for known in settings.brands]):
-            print(f"note: the configuration has no brand {brand}{nearest(brand, names)}", file=sys.stderr)
+            print(safe(f"note: the configuration has no brand {brand}{nearest(brand, names)}"), file=sys.stderr)
     shown = len(page.mentions)
     print(
         f"{page.total:,} mention{'' if page.total == 1 else 's'}" + (f", {shown} shown" if shown < page.total else "")
@@ -83,7 +84,6 @@ def _show(node: Node, mentions: tuple[Mention, ...]) -> None:
     from rich.text import Text
 
     from search.highlight import highlights
-    from service.terminal import safe, shorten
 
     # Text objects are printed as they are: no markup is read from what people wrote.
     console = Console(highlight=False, soft_wrap=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from domain.errors import ConfigError
 from service.command import Command, add_config, add_engine, load_settings, positive
+from service.terminal import complain, safe, shorten
 
 if TYPE_CHECKING:
     from ingest.runner import Preview
@@ -53,7 +53,7 @@ def _run(options: Namespace) -> int:
     else:
         _show(options.file, answer)
     if not answer["readable"]:
-        print(f"soundings: {options.file}: no row can be read as a post; see [source.file.columns]", file=sys.stderr)
+        complain([f"{options.file}: no row can be read as a post; see [source.file.columns]"])
         return 2
     return 0
 
@@ -89,7 +89,6 @@ def _row(row: Preview, feeling: tuple[str, float] | None) -> dict[str, Any]:
 
 def _show(file: str, answer: dict[str, Any]) -> None:
     from domain.records import Span
-    from service.terminal import safe, shorten
 
     print("Columns read:")
     for field, column in answer["columns"].items():

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from domain.errors import BackendDown, Busy, ConfigError, ServiceError
 from service.command import Command, add_config, add_data_dir, add_engine, load_settings
+from service.terminal import complain, safe
 
 if TYPE_CHECKING:
     from service.settings import Settings
@@ -78,17 +79,17 @@ def _replay(path: Path, settings: Settings, supervisor: Supervisor) -> None:
             with progress_view("replay") as view:
                 books = client.ask(request(settings, path, str(path), None), view.update)
         except ConfigError as exc:
-            print(f"soundings: {exc}", file=sys.stderr)
+            complain(exc.problems)
             return
         except ServiceError as exc:
             # The pipeline went away, or has no room; the run goes on where it was when it is back.
             if not supervisor.stopping.is_set():
-                print(f"soundings: {exc}", file=sys.stderr)
+                complain([str(exc)])
             supervisor.stopping.wait(_AGAIN_SECONDS)
             continue
         finally:
             client.close()
-        print("\n".join(summary(books)), flush=True)
+        print("\n".join(map(safe, summary(books))), flush=True)
         return
 
 
@@ -141,7 +142,7 @@ def _announce(supervisor: Supervisor, address: str, folder: Path) -> None:
     ready = supervisor.ready("web")
     while not supervisor.stopping.is_set():
         if ready.wait(0.2):
-            print(f"Soundings serves {address} (data in {folder}; Ctrl-C stops it)", flush=True)
+            print(f"Soundings serves {address} (data in {safe(str(folder))}; Ctrl-C stops it)", flush=True)
             return
 
 

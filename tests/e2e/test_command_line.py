@@ -67,6 +67,42 @@ def test_a_file_of_which_no_row_maps_is_told_with_the_reason_and_can_be_tried_ag
     assert soundings.replay(path)["matched"] == 20
 
 
+def test_names_that_hold_control_characters_are_told_without_them(soundings: Soundings) -> None:
+    hostile = "a\x1b[31m\x9bb\u202e"
+    for arguments in (
+        ["replay", hostile],
+        ["try", hostile],
+        ["up", "--replay", hostile],
+        ["search", "acme", "--data-dir", hostile],
+        ["search", "acme", "--config", hostile],
+        ["search", f"({hostile}"],
+        ["search", "acme", hostile],
+        ["search", "acme", "--sentiment", hostile],
+        [hostile],
+    ):
+        told = refused(soundings, *arguments)
+        assert "a\ufffd[31m" in told or r"a\x1b[31m" in told
+        assert not any(sign in told for sign in ("\x1b", "\x9b", "\u202e"))
+    soundings.config.write_text('"\\u001b[31m" = 1\n[[brands]]\nid = "a\\u001b"\n')
+    assert "\x1b" not in refused(soundings, "check")
+
+
+def test_a_name_longer_than_any_path_is_one_clear_line(soundings: Soundings) -> None:
+    long = "x" * 5_000
+    for arguments in (
+        ["replay", long],
+        ["try", long],
+        ["up", "--replay", long],
+        ["search", "acme", "--data-dir", long],
+        ["replay", str(soundings.config), "--data-dir", long],
+        ["search", "acme", "--config", long],
+        ["check", "--config", long],
+        ["init", "Acme", "--output", long],
+    ):
+        (told,) = refused(soundings, *arguments).splitlines()
+        assert told.endswith("File name too long") or "File name too long;" in told
+
+
 def test_a_gzip_with_one_byte_flipped_is_refused_and_nothing_of_it_is_stored(
     soundings: Soundings, posts_file: Path
 ) -> None:
