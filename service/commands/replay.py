@@ -47,6 +47,9 @@ def _run(options: Namespace) -> int:
     from service.spool import spooled
 
     settings = load_settings(options)
+    if not DataFolder(settings.data.dir).log.exists():
+        # No pipeline ran there yet, so the brands must be ours; told before the folder is made.
+        settings = load_settings(options, brands=True)
     given = Path(options.file)
     keep: AbstractContextManager[Path]
     if options.file == STDIN:

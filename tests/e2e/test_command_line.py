@@ -193,9 +193,12 @@ def test_a_configuration_that_is_missing_broken_or_without_brands_stops_a_replay
     assert "not valid TOML" in refused(soundings, "replay", str(posts_file))
     soundings.config.write_text("")
     assert "soundings init" in refused(soundings, "replay", str(posts_file))
+    told = soundings.run("replay", "-", stdin=posts_file.read_bytes())
+    assert (told.returncode, "soundings init" in told.stderr) == (2, True)
     assert "soundings init" in refused(soundings, "up")
     soundings.config.write_text("[[brands]]\nid='a'\nquery='a b AND'\n")
     assert "position 8" in refused(soundings, "replay", str(posts_file))
+    assert not soundings.data.exists()
 
 
 def test_a_data_folder_that_cannot_be_one_is_told(soundings: Soundings, posts_file: Path) -> None:
