@@ -12,6 +12,9 @@ from domain.records import Span
 # What turns the reading order around: a post could make a line of ours read as something else.
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _STAND_IN = "\ufffd"
+# What is shown of a query around the place where reading failed: with indent and caret it fits 80 columns.
+_COLUMNS_BEFORE = 40
+_COLUMNS_AFTER = 20
 
 
 def _safe_character(character: str) -> str:
@@ -55,10 +58,35 @@ def shorten(text: str, width: int, spans: Iterable[Span] = ()) -> tuple[str, lis
     return f"{lead}{safe(text[start:end])}{tail}", inside
 
 
+def _columns(character: str) -> int:
+    """Count the columns that a terminal gives a character: none for marks and joiners, two for wide ones."""
+    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def _fitting(characters: Iterable[str], columns: int) -> int:
+    """Count the first characters that fit into so many columns."""
+    count = 0
+    for character in characters:
+        columns -= _columns(character)
+        if columns < 0:
+            break
+        count += 1
+    return count
+
+
 def caret(error: QueryError) -> list[str]:
-    """Give lines that say what is wrong with a query and show it with a caret under the place."""
-    width = sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in safe(error.query[: error.position]))
-    return [safe(str(error)), f"  {safe(error.query)}", f"  {' ' * width}^"]
+    """Give lines that say what is wrong with a query and show it with a caret under the place.
+
+    Of a long query some 60 columns around the place are shown, with `…` where something was cut.
+    """
+    query, place = safe(error.query), error.position
+    start = place - _fitting(reversed(query[:place]), _COLUMNS_BEFORE)
+    end = place + _fitting(query[place:], _COLUMNS_AFTER)
+    before = ("…" if start else "") + query[start:place]
+    after = query[place:end] + ("…" if end < len(query) else "")
+    return [safe(str(error)), f"  {before}{after}", f"  {' ' * sum(map(_columns, before))}^"]
 
 
 def table(rows: Sequence[tuple[str, str]], indent: str = "  ") -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from domain.fields import Field, find_field
-from domain.query.ast import And, Everything, Leaf, Node, Not, Or, Place
+from domain.query.ast import MAX_NEAR_SLOP, And, Everything, Leaf, Node, Not, Or, Place
 from domain.query.leaves import (
     QueryWarning,
     Source,
@@ -269,7 +269,7 @@ class _Parser:
         hint = f"Did you mean {near}?" if near else "To search for the text itself, put it in quotes."
         if rest in _NO_TEXT:
             self.source.fail(at, f"the unknown field `{name}`", "a field of the index", hint)
-        self.source.warn(at, f"`{name}` is no field, so `{name}:` is searched as a word. {hint}")
+        self.source.warn(at, f"{shown(name)} is no field, so {shown(name + ':')} is searched as a word. {hint}")
 
     def _field(self, target: Field, at: int, value_at: int) -> None:
         query = self.query
@@ -382,10 +382,11 @@ class _Parser:
         if self.query.startswith("~", self.at):
             found = _SLOP.match(self.query, self.at)
             if found is None:
+                rest = self.query[self.at + 1 :].split(maxsplit=1)
                 self.source.fail(
                     self.at + 1,
-                    shown(self.query[self.at + 1 : self.at + 11]) if self.at + 1 < len(self.query) else "the end",
-                    "a whole number after `~`",
+                    shown(rest[0]) if rest else "the end",
+                    f"a whole number from 0 to {MAX_NEAR_SLOP} after `~`",
                     'Proximity is written "two words"~3.',
                 )
             slop, self.at = int(found[1]), found.end()

@@ -201,6 +201,7 @@ def test_the_last_year_of_the_calendar_has_an_open_end() -> None:
         ('"aa bb"~x', 8, "`x`", "a whole number"),
         ('"aa bb"~', 8, "the end", "a whole number"),
         ('"aa bb"~1.5', 8, "`1.5`", "a whole number"),
+        ('"aa bb"~999999999999 cc', 8, "`999999999999`", "a whole number from 0 to 10 after `~`"),
         ('"aa"^2', 4, "`^`", "a space"),
         ('aa brnad:"x y"', 3, "the unknown field `brnad`", "Did you mean brand?"),
         ("nonsense:(aa)", 0, "the unknown field `nonsense`", "quotes"),

@@ -53,3 +53,20 @@ def test_the_caret_stands_under_the_place_where_reading_failed() -> None:
     assert query == "  日本 (a"
     assert mark == "  " + " " * 7 + "^"
     assert "expected `)`" in message
+
+
+@pytest.mark.parametrize("word", ["acme ", "\u65e5\u672c ", "e\u0301 "])
+def test_of_a_long_query_some_sixty_columns_around_the_place_are_shown(word: str) -> None:
+    _, query, mark = caret(QueryError(word * 500 + ")" + word * 500, len(word) * 500, "`)`", "a word"))
+    assert query.startswith("  \u2026")
+    assert query.endswith("\u2026")
+    assert 39 <= len(mark) - len("  \u2026^") <= 40
+    assert len(query) < 100
+    assert ")" in query
+
+
+def test_the_caret_counts_columns_and_not_characters() -> None:
+    for before, columns in (("e\u0301 ", 2), ("\U0001f600\U0001f600 ", 5), ("\uff21 ", 3), ("ab ", 3)):
+        _, query, mark = caret(QueryError(f"{before})", len(before), "`)`", "a word"))
+        assert query == f"  {before})"
+        assert mark == "  " + " " * columns + "^"
