@@ -78,7 +78,7 @@ def build_app(
 
     def answer_problem(request: Request, error: Exception) -> Response:
         status, problem = problem_of(error)
-        if request.url.path.startswith("/api/"):
+        if f"{request.scope['path']}/".startswith("/api/"):
             answer: Response = JSONResponse(ErrorAnswer(error=problem).model_dump(mode="json", by_alias=True), status)
         else:
             page = templates.get_template("problem.html").render(status=status, problem=problem)

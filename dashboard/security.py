@@ -52,7 +52,7 @@ def host_name(host: str) -> str:
 
 
 class Guard:
-    """Checks Host and Origin before a request, and sets the security headers on whatever answers it.
+    """Checks Host and Origin before a request, sets the security headers on whatever answers it, and answers HEAD.
 
     Args:
         app: what to protect.
@@ -68,6 +68,11 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
+        only_head = scope["method"] == "HEAD"
+        if only_head:
+            # Whatever can be read answers HEAD as it answers GET, without the body.
+            scope = {**scope, "method": "GET"}
+
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
@@ -75,6 +80,8 @@ class Guard:
                     headers[name] = value
                 # Answers hold personal text: no cache may keep them for others, and each use is checked again.
                 headers.setdefault("Cache-Control", "private, no-cache")
+            elif only_head:
+                message = {**message, "body": b""}
             await send(message)
 
         refusal = self._refusal(scope["method"], Headers(scope=scope))

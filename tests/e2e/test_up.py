@@ -79,6 +79,9 @@ def alive(pid: int) -> bool:
 
 def test_it_serves_the_page_and_the_books_and_stops_on_sigterm(up: Running) -> None:
     assert "<html" in up.text("/")
+    request = urllib.request.Request(f"{up.address}/", method="HEAD")
+    with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:
+        assert (answer.status, answer.read()) == (200, b"")
     assert json.loads(up.text("/api/openapi.json"))["openapi"]
     children = up.children()
     assert set(children) == {"pipeline", "web"}

@@ -151,6 +151,10 @@ def test_a_query_is_checked_without_being_run(world: World) -> None:
         ("/api/counts?interval=week", 422, "interval"),
         ("/api/counts?size=1000", 422, "size"),
         ("/api/nothing", 404, None),
+        ("/api/nothing/at/all", 404, None),
+        ("/api/mentions/", 404, None),
+        ("/api/", 404, None),
+        ("/api", 404, None),
     ],
 )
 def test_errors_say_what_was_found_and_expected(world: World, path: str, status: int, parameter: str | None) -> None:
@@ -158,6 +162,14 @@ def test_errors_say_what_was_found_and_expected(world: World, path: str, status:
     assert error["parameter"] == parameter
     assert error["found"]
     assert error["expected"]
+
+
+@pytest.mark.parametrize("path", ["/", "/api/brands", "/api/docs", "/api/openapi.json", "/api/nothing", "/?q=%28"])
+def test_head_answers_as_get_does_without_the_body(world: World, path: str) -> None:
+    full, head = ask(world.app, path), ask(world.app, path, method="HEAD")
+    assert head.status_code == full.status_code != 405
+    assert head.headers["content-type"] == full.headers["content-type"]
+    assert head.content == b""
 
 
 def test_the_description_and_its_page_name_every_route(world: World) -> None:
