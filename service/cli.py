@@ -7,6 +7,7 @@ mend something (arguments, configuration, a busy port, a locked folder, an unrea
 from __future__ import annotations
 
 import os
+import re
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
@@ -71,9 +72,18 @@ def _version() -> str:
         return "(not installed)"
 
 
+def _query_last(arguments: list[str]) -> list[str]:
+    """Let a query begin with a minus, as in `search -giveaway`: `search` has no short option but -h."""
+    dashed = [place for place, text in enumerate(arguments) if re.match(r"-[^-]", text) and text != "-h"]
+    if arguments[:1] != ["search"] or "--" in arguments or len(dashed) != 1:
+        return arguments
+    (place,) = dashed
+    return [*arguments[:place], *arguments[place + 1 :], "--", arguments[place]]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; gives the exit code."""
-    options = build_parser().parse_args(arguments)
+    options = build_parser().parse_args(_query_last(list(sys.argv[1:] if arguments is None else arguments)))
     try:
         code: int = options.run(options)
         sys.stdout.flush()

@@ -61,10 +61,10 @@ def _folder(text: str) -> Path:
     return Path(text)
 
 
-def positive(text: str) -> int:
-    """Read a whole number above 0 from the command line."""
-    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 1_000_000):
-        raise ArgumentTypeError(f"found {text!r}, expected a whole number from 1 to 1,000,000")
+def positive(text: str, most: int = 1_000_000) -> int:
+    """Read a whole number from 1 to `most` from the command line."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 20 and 0 < int(text) <= most):
+        raise ArgumentTypeError(f"found {text!r}, expected a whole number from 1 to {most:,}")
     return int(text)
 
 

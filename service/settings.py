@@ -244,7 +244,7 @@ def _take(setting: Setting, raw: Any, place: str, values: dict[str, Any], proble
     """Check one value against its setting and keep it, or say what is wrong with it."""
     wrong = _wrong(setting, raw)
     if wrong:
-        problems.append(f"{place}: found {wrong}, expected {setting.expected()}")
+        problems.append(f"{place}: {'is empty' if raw == '' else f'found {wrong}'}, expected {setting.expected()}")
     else:
         values[setting.key] = tuple(raw) if isinstance(raw, list) else raw
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import sys
 from argparse import ArgumentParser, Namespace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from domain.errors import ConfigError
 from domain.records import SENTIMENTS
 from service.command import Command, add_config, add_data_dir, load_settings, positive
 from service.terminal import safe, shorten
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from domain.query.ast import Node
     from domain.records import Mention
 
+# As the store's, which is not imported only to read arguments.
 MAX_LIMIT = 500
 _TEXT_WIDTH = 400
 
@@ -28,7 +29,13 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--sentiment", action="append", default=[], choices=SENTIMENTS, help="only this sentiment; may be repeated"
     )
-    parser.add_argument("--limit", type=positive, default=20, metavar="N", help="show at most N mentions (default 20)")
+    parser.add_argument(
+        "--limit",
+        type=partial(positive, most=MAX_LIMIT),
+        default=20,
+        metavar="N",
+        help=f"show at most N mentions, up to {MAX_LIMIT} (default 20)",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -40,8 +47,6 @@ def _run(options: Namespace) -> int:
     from service.settings import nearest
 
     node = parse(options.query)
-    if options.limit > MAX_LIMIT:
-        raise ConfigError(f"--limit: found {options.limit}, expected at most {MAX_LIMIT}")
     settings = load_settings(options)
     if not options.json:
         for warning in lint(options.query):

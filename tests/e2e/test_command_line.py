@@ -303,9 +303,27 @@ def test_search_filters_by_brand_and_sentiment_and_limits(soundings: Soundings, 
     assert {(one["brand_id"], one["sentiment"]) for one in only["mentions"]} == {("globex", "positive")}
     few = soundings.run("search", "acme", "--limit", "2").stdout
     assert few.strip().endswith(", 2 shown")
+    for wrong in ("0", "501", "-1", "9" * 5_000):
+        assert "expected a whole number from 1 to 500" in refused(soundings, "search", "acme", f"--limit={wrong}")
     marked = json.loads(soundings.run("search", "awful", "--limit", "1", "--json").stdout)["mentions"][0]
     start, end, field = marked["highlights"][0]
     assert marked[field][start:end] == "awful"
+
+
+def test_a_query_may_begin_with_a_minus(soundings: Soundings, posts_file: Path) -> None:
+    soundings.replay(posts_file)
+
+    def total(*arguments: str) -> int:
+        done = soundings.run("search", "--json", *arguments)
+        assert done.returncode == 0, done.stderr
+        return int(json.loads(done.stdout)["total"])
+
+    # -h would be an option, -hate is not.
+    for word in ("globex", "hate"):
+        assert total(f"-{word}") == total("--", f"-{word}") == total("") - total(word)
+    assert total("-globex", "--limit", "5") == total("--limit", "5", "-globex") == total("-globex")
+    assert "usage:" in refused(soundings, "search", "-x", "-y")
+    assert "usage: soundings search" in soundings.run("search", "-h").stdout
 
 
 def test_reindex_builds_the_index_again(soundings: Soundings, posts_file: Path) -> None:

@@ -97,6 +97,7 @@ def test_all_problems_are_told_at_once_with_the_nearest_name(tmp_path: Path) -> 
         [[brands]]
         id = "b"
         query = "b"
+        name = ""
         handles = "b"
         """,
     )
@@ -113,6 +114,7 @@ def test_all_problems_are_told_at_once_with_the_nearest_name(tmp_path: Path) -> 
         "qeury: unknown key; did you mean query?",
         "brand b: query: is missing",
         "brand b: id: used by an earlier brand too",
+        "brand b: name: is empty, expected a text",
         "brand b: handles: found 'b', expected a list of texts",
         "environment: SOUNDINGS_WEB_PROT: unknown setting; did you mean SOUNDINGS_WEB_PORT?",
         "environment: SOUNDINGS_WEB_PORT: found 'x', expected a whole number",
