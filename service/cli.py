@@ -1,7 +1,7 @@
 """The command line: finds the command, runs it, and turns errors into one clear line and an exit code.
 
-Exit codes: 0 done; 1 a dependency failed or the disk is full, the same command may work later; 2 the operator must
-mend something (arguments, configuration, a busy port, a locked folder, an unreadable file); 130 interrupted.
+Exit codes: 0 done; 1 a dependency failed or the disk filled up, the same command may work later; 2 the operator must
+mend something (arguments, configuration, a busy port, a locked or full folder, an unreadable file); 130 interrupted.
 """
 
 from __future__ import annotations
