@@ -52,6 +52,7 @@ FIELDS: tuple[Field, ...] = (
     Field("sentiment", "keyword", "towards the brand: negative, neutral, positive", facet=True),
     Field("sentiment_value", "integer", "-1, 0, 1", facet=True),
     Field("sentiment_score", "number", "p_positive - p_negative, in [-1, 1]", aliases=("score",)),
+    Field("sentiment_expected", "number", "expected feeling towards the brand, in [-2, 2]", aliases=("expected",)),
     Field("sentiment_reliable", "boolean", "the language has a model", aliases=("reliable",), facet=True),
     Field("post_sentiment", "keyword", "of the whole post", facet=True),
     Field("model", "keyword", "model that tagged it", facet=True),

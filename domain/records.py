@@ -170,6 +170,8 @@ class Mention:
     sentiment: Sentiment | None = None
     sentiment_value: int | None = None
     sentiment_score: float | None = None
+    # Expected value on the five points -2 (very negative) to 2 (very positive).
+    sentiment_expected: float | None = None
     p_negative: float | None = None
     p_neutral: float | None = None
     p_positive: float | None = None

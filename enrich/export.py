@@ -1,8 +1,8 @@
 """From a trained checkpoint to the folder that the engine loads, and back (extra `torch`).
 
-Write a folder, with temperature and figures from a development set:
+Write a folder, with temperatures and figures from development files:
 
-    python -m enrich.export --checkpoint CHECKPOINT --dev DEV.tsv.gz --out FOLDER
+    python -m enrich.export --checkpoint CHECKPOINT --dev DEV.tsv.gz --brand-dev BRAND_DEV.tsv.gz --out FOLDER
 
 Check a folder against PyTorch on its own weights, or write these weights as a Hugging Face checkpoint:
 
@@ -18,22 +18,19 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from safetensors.numpy import load_file, save_file
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from domain.records import SENTIMENTS
-from enrich.engine import SentimentEngine
+from enrich.engine import POINTS, Passage, SentimentEngine
 from enrich.graph import Arithmetic, Encoder, packed_weights, read_packed, unpacked_weights, write_graph, write_weights
-from enrich.labelled import LabelledText, read_labelled
-from enrich.model_text import model_text
+from enrich.labelled import LabelledBrand, LabelledText, read_labelled, read_labelled_brands
 from enrich.onnx_engine import (
     DESCRIPTION,
     EXACT_GRAPH,
@@ -46,19 +43,34 @@ from enrich.onnx_engine import (
     OnnxSettings,
     read_description,
 )
-from enrich.quality import Quality, expected_calibration_error, fit_temperature, quality, tempered
+from enrich.quality import (
+    BrandQuality,
+    Quality,
+    brand_quality,
+    expected_calibration_error,
+    fit_temperature,
+    quality,
+    tempered,
+)
+from enrich.torch_model import load, predict
+from enrich.word_pieces import WordPieces, question_of
 
 # Exact arithmetic differs from PyTorch's only in the order of additions.
 PARITY = 1e-4
-# Different lengths, handles, emoji, an empty mask's neighbours: written for this project.
-CHECK_TEXTS = (
-    "ok",
-    "The crew was lovely and we landed early, thank you @harbourair!",
-    "Third delay this week and nobody answers the phone. Never again \U0001f621\U0001f621",
-    "Does the lounge open at six?",
-    "I waited two hours at the desk, then the app told me my seat was gone; the agent shrugged, and that was that. "
-    * 8,
-    "@a @b @c https://example.org/x",
+# Different lengths, handles, emoji, no brand, several, one named twice, one beyond the cut: written for this project.
+CHECK_PASSAGES = (
+    Passage("ok"),
+    Passage("The crew was lovely and we landed early, thank you @harbourair!", (((51, 62),),)),
+    Passage("Third delay this week and nobody answers the phone. Never again \U0001f621\U0001f621"),
+    Passage("Left Acme for Globex, and Acme did not even ask why", (((5, 9), (26, 30)), ((14, 20),))),
+    Passage("Does the lounge of Acme open at six?", (((19, 23),), ())),
+    Passage(
+        "I waited two hours at the desk, then the app told me my seat was gone; the agent shrugged, and that was that. "
+        * 8
+        + "Acme.",
+        (((880, 884),),),
+    ),
+    Passage("@a @b @c https://example.org/x"),
 )
 
 
@@ -72,15 +84,22 @@ def _temperature_error(logits: npt.NDArray[np.float64], gold: npt.NDArray[np.int
     return float(np.mean(errors))
 
 
-def _measured(engine: SentimentEngine, rows: Sequence[LabelledText]) -> Quality:
-    probs = engine.predict([row.text for row in rows]).probs
+def _of_texts(engine: SentimentEngine, rows: Sequence[LabelledText]) -> Quality:
+    probs = engine.predict([Passage(row.text) for row in rows]).probs
     return quality(np.array([row.label for row in rows]), probs.argmax(axis=1), probs)
 
 
-def _rounded(figures: Quality) -> dict[str, Any]:
-    content = asdict(figures)
-    content["macro_recall_95"] = [round(bound, 4) for bound in figures.macro_recall_95]
-    return {k: round(v, 4) if isinstance(v, float) else v for k, v in content.items()}
+def _of_brands(engine: SentimentEngine, rows: Sequence[LabelledBrand], weights: Sequence[float]) -> BrandQuality:
+    return brand_quality(rows, engine.predict([row.passage() for row in rows]).towards, np.array(weights))
+
+
+def _rounded(figures: Quality | BrandQuality) -> dict[str, Any]:
+    def rounded(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return [rounded(one) for one in value]
+        return round(value, 4) if isinstance(value, float) else value
+
+    return {key: rounded(value) for key, value in asdict(figures).items()}
 
 
 def _describe(folder: Path, description: dict[str, Any]) -> None:
@@ -88,12 +107,15 @@ def _describe(folder: Path, description: dict[str, Any]) -> None:
     (folder / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
 
 
-def export(checkpoint: Path, dev_file: Path, out: Path, *, name: str, epoch: int, max_tokens: int = 128) -> None:
+def export(
+    checkpoint: Path, dev: Path, brand_dev: Path, out: Path, *, name: str, epoch: int, max_tokens: int = 128
+) -> None:
     """Write the engine folder of a trained checkpoint.
 
     Args:
         checkpoint: Hugging Face folder of a BERT-like classifier in safetensors, as `enrich.training` writes it.
-        dev_file: labelled texts (see `read_labelled`) that fit the temperature and give the figures.
+        dev: labelled texts (see `read_labelled`) that fit the temperature and give the figures.
+        brand_dev: labelled feelings towards brands (see `read_labelled_brands`) that do so for the second head.
         out: folder to write; files in it are replaced.
         name: name of the model, kept in every mention.
         epoch: its number, higher than that of the model it follows.
@@ -113,6 +135,7 @@ def export(checkpoint: Path, dev_file: Path, out: Path, *, name: str, epoch: int
         heads=config["num_attention_heads"],
         positions=max_tokens,
         labels=len(labels),
+        points=len(POINTS),
         layer_norm_eps=config["layer_norm_eps"],
     )
     out.mkdir(parents=True, exist_ok=True)
@@ -125,53 +148,64 @@ def export(checkpoint: Path, dev_file: Path, out: Path, *, name: str, epoch: int
     tokenizer["truncation"] = tokenizer["padding"] = None
     (out / TOKENIZER).write_text(json.dumps(tokenizer, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
 
-    training = checkpoint / "training.json"
+    training = json.loads((checkpoint / "training.json").read_text(encoding="utf-8"))
     description: dict[str, Any] = {
         "name": name,
         "epoch": epoch,
         "labels": labels,
         "max_tokens": max_tokens,
         "temperature": 1.0,
+        "brand_temperature": 1.0,
+        "point_weights": training["point_weights"],
         "encoder": asdict(encoder),
-        "training": json.loads(training.read_text(encoding="utf-8")) if training.is_file() else None,
+        "training": training,
     }
     _describe(out, description)
-    rows = read_labelled(dev_file)
-    gold = np.array([row.label for row in rows])
+    rows, brand_rows = read_labelled(dev), read_labelled_brands(brand_dev)
+    gold, points = np.array([row.label for row in rows]), np.array([row.label for row in brand_rows])
     settings = OnnxSettings(folder=out, exact=True)
-    raw = OnnxEngine(settings).predict([row.text for row in rows]).probs
+    plain = OnnxEngine(settings)
+    raw = plain.predict([Passage(row.text) for row in rows]).probs
+    towards = plain.predict([row.passage() for row in brand_rows]).towards
     # log(softmax(x)) differs from x by a constant of the row, which no temperature sees.
-    logits = np.log(np.maximum(raw.astype(np.float64), 1e-30))
+    logits, point_logits = (np.log(np.maximum(p.astype(np.float64), 1e-30)) for p in (raw, towards))
     description["temperature"] = fit_temperature(logits, gold)
+    description["brand_temperature"] = fit_temperature(point_logits, points)
     _describe(out, description)
+    measured = {}
+    for kind, exact in (("int8", False), ("fp32", True)):
+        engine = OnnxEngine(replace(settings, exact=exact))
+        measured[kind] = {
+            "texts": _rounded(_of_texts(engine, rows)),
+            "brands": _rounded(_of_brands(engine, brand_rows, training["point_weights"])),
+        }
     description["dev"] = {
         "rows": len(rows),
+        "brand_rows": len(brand_rows),
         "ece_before_scaling": round(expected_calibration_error(raw, gold), 4),
         "ece_after_scaling_cross_fitted": round(_temperature_error(logits, gold), 4),
-        "int8": _rounded(_measured(OnnxEngine(replace(settings, exact=False)), rows)),
-        "fp32": _rounded(_measured(OnnxEngine(settings), rows)),
-        "trained_fp32": _rounded(_trained(checkpoint, rows, description["temperature"], max_tokens)),
+        "brand_ece_before_scaling": round(expected_calibration_error(towards, points), 4),
+        "brand_ece_after_scaling_cross_fitted": round(_temperature_error(point_logits, points), 4),
+        **measured,
     }
     _describe(out, description)
 
 
-def torch_probs(checkpoint: Path, texts: Sequence[str], temperature: float, max_tokens: int) -> npt.NDArray[np.float64]:
-    """Give the probabilities of a checkpoint by PyTorch, in padded batches of 16. Shape: (N, 3)."""
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint, local_files_only=True)
-    model = AutoModelForSequenceClassification.from_pretrained(checkpoint, local_files_only=True, use_safetensors=True)
-    model = model.float().eval()
-    logits = []
-    with torch.inference_mode():
-        for start in range(0, len(texts), 16):
-            batch = [model_text(text) for text in texts[start : start + 16]]
-            rows = tokenizer(batch, truncation=True, max_length=max_tokens, padding=True, return_tensors="pt")
-            logits.append(model(**rows).logits.double().numpy())
-    return tempered(np.concatenate(logits), temperature)
+def torch_probs(
+    checkpoint: Path, passages: Sequence[Passage], description: Mapping[str, Any]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Give the probabilities of a checkpoint by PyTorch, in padded batches. Shapes: (N, 3) and (M, 5).
 
-
-def _trained(checkpoint: Path, rows: Sequence[LabelledText], temperature: float, max_tokens: int) -> Quality:
-    probs = torch_probs(checkpoint, [row.text for row in rows], temperature, max_tokens)
-    return quality(np.array([row.label for row in rows]), probs.argmax(axis=1), probs)
+    Only of brands that are named in what the model reads.
+    """
+    pieces = WordPieces(checkpoint / TOKENIZER, description["max_tokens"])
+    rows = pieces.rows([question_of(passage) for passage in passages])
+    logits, towards = predict(load(checkpoint), rows, batch=16)
+    named = [bool(places) for row in rows for places in row.places]
+    return (
+        tempered(logits.double().numpy(), description["temperature"]),
+        tempered(towards.double().numpy()[named], description["brand_temperature"]),
+    )
 
 
 def checkpoint_from_engine(folder: Path, out: Path) -> None:
@@ -221,19 +255,28 @@ def check(folder: Path) -> dict[str, float]:
     description = read_description(folder)
     with tempfile.TemporaryDirectory() as scratch:
         checkpoint_from_engine(folder, Path(scratch))
-        reference = torch_probs(Path(scratch), CHECK_TEXTS, description["temperature"], description["max_tokens"])
+        reference = np.concatenate([found.ravel() for found in torch_probs(Path(scratch), CHECK_PASSAGES, description)])
     found, alone = {}, {}
     for kind in ("exact", "int8"):
         # One batch for all, so that short texts are padded; no memory, so that alone means alone.
         engine = OnnxEngine(OnnxSettings(folder=folder, exact=kind == "exact", batch_tokens=100_000, cache_size=0))
-        found[kind] = engine.predict(CHECK_TEXTS).probs
-        alone[kind] = np.concatenate([engine.predict([text]).probs for text in CHECK_TEXTS])
+        found[kind] = _flat(engine, CHECK_PASSAGES)
+        alone[kind] = _flat(engine, *((passage,) for passage in CHECK_PASSAGES))
     return {
         "exact_torch": float(np.abs(found["exact"] - reference).max()),
         "exact_alone": float(np.abs(found["exact"] - alone["exact"]).max()),
         "int8_exact": float(np.abs(found["int8"] - found["exact"]).max()),
         "int8_alone": float(np.abs(found["int8"] - alone["int8"]).max()),
     }
+
+
+def _flat(engine: SentimentEngine, *calls: Sequence[Passage]) -> npt.NDArray[np.float64]:
+    """Give all probabilities of some calls in one row: of texts, then of brands that are named before the cut."""
+    found = [engine.predict(call) for call in calls]
+    # What is not named repeats the text's own three on five points, so the outer two are exactly 0.
+    named = [one.towards[one.towards[:, 0] > 0] for one in found]
+    parts = [*(one.probs.ravel() for one in found), *(towards.ravel() for towards in named)]
+    return np.concatenate(parts).astype(np.float64)
 
 
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
@@ -249,14 +292,15 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
         "--restore", type=Path, nargs="?", const=SHIPPED_MODEL, help="engine folder to write as a checkpoint"
     )
     parser.add_argument("--dev", type=Path, help="with --checkpoint: labelled texts, gzipped TSV")
+    parser.add_argument("--brand-dev", type=Path, help="with --checkpoint: feelings towards brands, gzipped TSV")
     parser.add_argument("--out", type=Path, help="folder to write")
-    parser.add_argument("--name", default="post-sentiment-1", help="name of the model")
-    parser.add_argument("--epoch", type=int, default=1, help="its number, above that of the model before")
+    parser.add_argument("--name", default="brand-sentiment-1", help="name of the model")
+    parser.add_argument("--epoch", type=int, default=2, help="its number, above that of the model before")
     args = parser.parse_args(argv)
     if args.check is None and args.out is None:
         parser.error("expected --out FOLDER")
-    if args.checkpoint is not None and args.dev is None:
-        parser.error("expected --dev FILE with --checkpoint")
+    if args.checkpoint is not None and (args.dev is None or args.brand_dev is None):
+        parser.error("expected --dev FILE and --brand-dev FILE with --checkpoint")
     return args
 
 
@@ -268,7 +312,7 @@ def main(argv: Sequence[str]) -> int:
         return 0
     folder = args.check
     if args.checkpoint is not None:
-        export(args.checkpoint, args.dev, args.out, name=args.name, epoch=args.epoch)
+        export(args.checkpoint, args.dev, args.brand_dev, args.out, name=args.name, epoch=args.epoch)
         folder = args.out
     differences = check(folder)
     good = differences["exact_torch"] <= PARITY and max(differences["exact_alone"], differences["int8_alone"]) <= 1e-5

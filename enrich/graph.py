@@ -40,13 +40,14 @@ ALIGNMENT = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoder:
-    """The shape of a BERT-like encoder with a pooler and a classifier."""
+    """The shape of a BERT-like encoder with a pooler, a classifier of the text and one of brands in it."""
 
     layers: int
     hidden: int
     heads: int
     positions: int
     labels: int
+    points: int
     layer_norm_eps: float
 
 
@@ -87,7 +88,7 @@ def packed_weights(state: Mapping[str, Array], encoder: Encoder) -> dict[str, Ar
             packed[name] = tensor[: encoder.positions] + state[f"{prefix}token_type_embeddings.weight"][0]
         elif (name.startswith(prefix) and tensor.ndim == 2) or name.endswith("position_ids"):
             continue
-        elif tensor.ndim == 2 and not name.startswith("classifier."):
+        elif tensor.ndim == 2 and not name.endswith("classifier.weight"):
             whole, packed[name + SCALE] = quantise(tensor)
             packed[name + INT8] = np.ascontiguousarray(whole.T)
         else:
@@ -219,15 +220,19 @@ class _Builder:
 
 
 def _layer(b: _Builder, encoder: Encoder, number: int, x: str, split: str, mask: str) -> str:
-    """Add one encoder layer. The last one follows the first token only: nothing else of it is read."""
+    """Add one encoder layer. The last one follows the tokens in `asked` only: nothing else of it is read."""
     prefix = f"bert.encoder.layer.{number}."
     head = encoder.hidden // encoder.heads
     every = b.rows(x)
     asking, asking_split, skip = every, split, x
     if number == encoder.layers - 1:
         cube = b.op("Reshape", [x, b.op("Concat", ["shape", b.constant("hidden", [encoder.hidden])], axis=0)])
-        skip = b.op("Gather", [cube, b.constant("first", np.array(0))], axis=1)
-        asking, asking_split = b.rows(skip), b.constant("split_first", [-1, 1, encoder.heads, head])
+        places = b.op("Unsqueeze", ["asked", b.constant("last_axis", [-1])])
+        skip = b.op(
+            "Reshape", [b.op("GatherND", [cube, places], batch_dims=1), b.constant("rows", [-1, encoder.hidden])]
+        )
+        asking_split = b.op("Concat", ["asked_shape", b.constant("heads", [encoder.heads, head])], axis=0)
+        asking = b.rows(skip)
 
     def heads(rows: _Row, name: str, shape: str, order: list[int]) -> str:
         projected = b.linear(rows, f"{prefix}attention.self.{name}")
@@ -257,7 +262,12 @@ def write_graph(
     places: Mapping[str, Stored],
     weights_file: str,
 ) -> None:
-    """Write one graph: `input_ids` and `attention_mask`, int64 (batch, length), to `logits`, float32 (batch, labels).
+    """Write one graph.
+
+    Inputs: `input_ids` and `attention_mask`, int64 (batch, length); `asked`, int64 (batch, slots): the tokens whose
+    last state is read, [CLS] first, filled up with 0; `shares`, float32 (batch, brands, slots): how much of each
+    slot a brand's feeling is read from, rows summing to 1. Outputs: `logits`, float32 (batch, labels), of the whole
+    text, and `towards`, float32 (batch, brands, points).
 
     Args:
         path: the `.onnx` file; the weights file lies beside it.
@@ -270,6 +280,7 @@ def write_graph(
     b = _Builder(arithmetic, packed, places, weights_file)
     words, embeddings = "bert.embeddings.word_embeddings.weight", "bert.embeddings."
     b.nodes.append(helper.make_node("Shape", ["input_ids"], ["shape"], name="shape"))
+    b.nodes.append(helper.make_node("Shape", ["asked"], ["asked_shape"], name="asked_shape"))
     length = b.op("Shape", ["input_ids"], start=1, end=2)
     begin = b.constant("begin", [0])
     picked = b.op("Cast", [b.op("Gather", [b.weight(words + INT8), "input_ids"])], to=TensorProto.FLOAT)
@@ -286,15 +297,34 @@ def write_graph(
     for number in range(encoder.layers):
         x = _layer(b, encoder, number, x, split, mask)
 
-    pooled = b.op("Tanh", [b.linear(b.rows(x), "bert.pooler.dense")])
+    width = b.constant("hidden", [encoder.hidden])
+    states = b.op("Reshape", [x, b.op("Concat", ["asked_shape", width], axis=0)])
+    first = b.op("Gather", [states, b.constant("first", np.array(0))], axis=1)
+    pooled = b.op("Tanh", [b.linear(b.rows(first), "bert.pooler.dense")])
     last = [b.weight("classifier.weight"), b.weight("classifier.bias")]
     b.nodes.append(helper.make_node("Gemm", [pooled, *last], ["logits"], name="logits", transB=1))
 
+    named = b.op("MatMul", ["shares", states])
+    whole = b.op("Expand", [b.op("Unsqueeze", [first, b.constant("second_axis", [1])]), b.op("Shape", [named])])
+    both = b.op("Concat", [named, whole], axis=-1)
+    both = b.op("Reshape", [both, b.constant("double_rows", [-1, 2 * encoder.hidden])])
+    felt = b.op("Tanh", [b.linear(b.rows(both), "brand.dense")])
+    points = b.op("Gemm", [felt, b.weight("brand.classifier.weight"), b.weight("brand.classifier.bias")], transB=1)
+    asked_of = b.op("Shape", ["shares"], start=0, end=2)
+    points_shape = b.op("Concat", [asked_of, b.constant("points", [encoder.points])], axis=0)
+    b.nodes.append(helper.make_node("Reshape", [points, points_shape], ["towards"], name="towards"))
+
+    int64, float32 = TensorProto.INT64, TensorProto.FLOAT
     inputs = [
-        helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "length"])
-        for name in ("input_ids", "attention_mask")
+        helper.make_tensor_value_info("input_ids", int64, ["batch", "length"]),
+        helper.make_tensor_value_info("attention_mask", int64, ["batch", "length"]),
+        helper.make_tensor_value_info("asked", int64, ["batch", "slots"]),
+        helper.make_tensor_value_info("shares", float32, ["batch", "brands", "slots"]),
     ]
-    outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", encoder.labels])]
+    outputs = [
+        helper.make_tensor_value_info("logits", float32, ["batch", encoder.labels]),
+        helper.make_tensor_value_info("towards", float32, ["batch", "brands", encoder.points]),
+    ]
     graph = helper.make_graph(b.nodes, arithmetic, inputs, outputs, list(b.initialisers.values()))
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, 1)]
     path.write_bytes(helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION).SerializeToString())
@@ -306,5 +336,5 @@ def read_packed(graph_file: Path) -> dict[str, Array]:
     return {
         tensor.name: numpy_helper.to_array(tensor)
         for tensor in model.graph.initializer
-        if tensor.name.startswith(("bert.", "classifier."))
+        if tensor.name.startswith(("bert.", "brand.", "classifier."))
     }

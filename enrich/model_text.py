@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -94,3 +95,38 @@ def model_text_with_offsets(text: str) -> ModelText:
     parts.append(text[done:])
     offsets.extend(range(done, len(text) + 1))
     return ModelText("".join(parts), tuple(offsets))
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of a text: words for the model, or (`brands` not empty) a place where these brands are named."""
+
+    text: str
+    brands: tuple[int, ...] = ()
+
+
+def model_pieces(text: str, brands: Sequence[Sequence[tuple[int, int]]]) -> list[Piece]:
+    """Cut a text where brands are named; what lies between is rewritten as by `model_text`.
+
+    Stretches that overlap, of one brand or of several, make one place for all of them.
+
+    Args:
+        text: stored text; may be empty.
+        brands: for each brand its stretches `[start, end)` in code points, within the text and not empty.
+    """
+    if not any(brands):
+        return [Piece(model_text(text))]
+    places: list[tuple[int, int, set[int]]] = []
+    for start, end, brand in sorted((start, end, k) for k, found in enumerate(brands) for start, end in found):
+        if places and start < places[-1][1]:
+            first, last, named = places[-1]
+            places[-1] = (first, max(last, end), named | {brand})
+        else:
+            places.append((start, end, {brand}))
+    pieces: list[Piece] = []
+    done = 0
+    for start, end, named in places:
+        pieces += (Piece(model_text(text[done:start])), Piece(text[start:end], tuple(sorted(named))))
+        done = end
+    pieces.append(Piece(model_text(text[done:])))
+    return pieces

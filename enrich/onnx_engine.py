@@ -1,6 +1,6 @@
 """The default engine: ONNX Runtime on the CPU over a model folder, in 8-bit or exact arithmetic.
 
-The only importer of `onnxruntime` and `tokenizers`. No network, no code from the folder, nothing pickled.
+The only importer of `onnxruntime`. No network, no code from the folder, nothing pickled.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnxruntime
-from tokenizers import Tokenizer
 
 from domain.errors import BackendDown, BadReason, BadRecord, ConfigError
 from domain.records import SENTIMENTS
-from enrich.engine import NO_TEXT_PROBS, BoolArray, FloatArray, Prediction
-from enrich.model_text import model_text
+from enrich.engine import NO_TEXT_PROBS, POINTS, Passage, Prediction, as_five
+from enrich.quality import tempered
+from enrich.word_pieces import MAX_CHARACTERS, Question, Row, WordPieces, question_of
 
 SHIPPED_MODEL = Path(__file__).parent / "models" / "post-sentiment-1"
 DESCRIPTION = "engine.json"
@@ -31,10 +30,6 @@ TOKENIZER = "tokenizer.json"
 WEIGHTS = "weights.bin"
 INT8_GRAPH, EXACT_GRAPH = "int8.onnx", "exact.onnx"
 FILES = (TOKENIZER, WEIGHTS, INT8_GRAPH, EXACT_GRAPH)
-
-# Above this the tokeniser would only make pieces that are cut off again: 128 pieces are some 600 characters, and
-# the longest runs of links and handles that still matter shrink by less than ten times.
-MAX_CHARACTERS = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,14 +64,25 @@ class _Description:
     epoch: int
     max_tokens: int
     temperature: float
+    brand_temperature: float
 
 
 @dataclass(frozen=True, slots=True)
 class _Scores:
-    """One remembered row."""
+    """What is remembered of one passage: three classes of the whole, five points towards each brand."""
 
-    probs: tuple[float, float, float]
+    probs: tuple[float, ...]
+    towards: tuple[tuple[float, ...], ...]
     truncated: bool
+
+
+def _slots(places: Sequence[Sequence[int]]) -> dict[int, int]:
+    """Number the tokens whose state is read: [CLS] is 0, then each marker once."""
+    slots = {0: 0}
+    for found in places:
+        for at in found:
+            slots.setdefault(at, len(slots))
+    return slots
 
 
 def read_description(folder: Path) -> dict[str, Any]:
@@ -114,11 +120,12 @@ def _description(folder: Path) -> _Description:
             epoch=int(content["epoch"]),
             max_tokens=int(content["max_tokens"]),
             temperature=float(content["temperature"]),
+            brand_temperature=float(content["brand_temperature"]),
         )
     except (KeyError, TypeError, ValueError) as exc:
         raise ConfigError(f"{folder / DESCRIPTION}: a value is missing or of the wrong type ({exc})") from exc
-    if found.temperature <= 0 or found.max_tokens < 3:
-        raise ConfigError(f"{folder / DESCRIPTION}: expected temperature > 0 and max_tokens >= 3, found {found}")
+    if min(found.temperature, found.brand_temperature) <= 0 or found.max_tokens < 3:
+        raise ConfigError(f"{folder / DESCRIPTION}: expected temperatures > 0 and max_tokens >= 3, found {found}")
     return found
 
 
@@ -169,12 +176,7 @@ class OnnxEngine:
         self._session = _session(folder / (EXACT_GRAPH if self._settings.exact else INT8_GRAPH))
         threads = self._settings.threads or _cores()
         self._pool = ThreadPoolExecutor(threads, "sentiment") if threads > 1 else None
-        try:
-            self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
-        except Exception as exc:  # the library raises Exception itself
-            raise ConfigError(f"{folder / TOKENIZER}: not a tokenizer of this version ({exc})") from exc
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
+        self._word_pieces = WordPieces(folder / TOKENIZER, self._description.max_tokens)
         self._cache: OrderedDict[bytes, _Scores] = OrderedDict()
         self._hits = self._misses = 0
 
@@ -195,34 +197,34 @@ class OnnxEngine:
         """How well the memory of repeated texts works."""
         return CacheCounts(hits=self._hits, misses=self._misses, size=len(self._cache))
 
-    def predict(self, texts: Sequence[str]) -> Prediction:
-        read = [model_text(text[:MAX_CHARACTERS]) for text in texts]
-        cut = [len(text) > MAX_CHARACTERS for text in texts]
+    def predict(self, passages: Sequence[Passage]) -> Prediction:
+        cut = [len(passage.text) > MAX_CHARACTERS for passage in passages]
         try:
-            keys = [hashlib.blake2b(text.encode(), digest_size=16).digest() for text in read]
+            questions = [question_of(passage) for passage in passages]
         except UnicodeEncodeError as exc:
             raise BadRecord(BadReason.ENGINE_FAILED, f"found a text that is not Unicode ({exc.reason})") from exc
 
-        # Each distinct text once; the first row that has it stands for all.
+        # Each distinct passage once; the first row that has it stands for all.
         rows: dict[bytes, _Scores] = {}
-        wanted: dict[bytes, str] = {}
-        for key, text in zip(keys, read, strict=True):
-            known = self._cache.get(key)
+        wanted: dict[bytes, Question] = {}
+        for question in questions:
+            known = self._cache.get(question.key)
             if known is not None:
-                self._cache.move_to_end(key)
-                rows[key] = known
-            elif key not in wanted:
-                wanted[key] = text
+                self._cache.move_to_end(question.key)
+                rows[question.key] = known
+            elif question.key not in wanted:
+                wanted[question.key] = question
         self._misses += len(wanted)
-        self._hits += len(texts) - len(wanted)
-        if wanted:
-            probs, truncated = self._run(list(wanted.values()))
-            for key, row, is_cut in zip(wanted, probs.tolist(), truncated.tolist(), strict=True):
-                rows[key] = _Scores(tuple(row), is_cut)
-                self._remember(key, rows[key])
+        self._hits += len(passages) - len(wanted)
+        for key, scores in zip(wanted, self._run(list(wanted.values())), strict=True):
+            rows[key] = scores
+            self._remember(key, scores)
+        found = [rows[question.key] for question in questions]
+        towards = [row for scores in found for row in scores.towards]
         return Prediction(
-            np.array([rows[key].probs for key in keys], dtype=np.float32).reshape(len(texts), len(SENTIMENTS)),
-            np.array([rows[key].truncated or was for key, was in zip(keys, cut, strict=True)], dtype=np.bool_),
+            np.array([scores.probs for scores in found], dtype=np.float32).reshape(len(passages), len(SENTIMENTS)),
+            np.array(towards, dtype=np.float32).reshape(len(towards), len(POINTS)),
+            np.array([scores.truncated or was for scores, was in zip(found, cut, strict=True)], dtype=np.bool_),
         )
 
     def _remember(self, key: bytes, scores: _Scores) -> None:
@@ -231,19 +233,15 @@ class OnnxEngine:
             if len(self._cache) > self._settings.cache_size:
                 self._cache.popitem(last=False)
 
-    def _run(self, texts: Sequence[str]) -> tuple[FloatArray, BoolArray]:
-        """Tokenise and score distinct texts. Shapes: (N, 3) and (N,)."""
-        limit = self._description.max_tokens
-        encoded = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]
-        truncated = np.array([len(ids) > limit for ids in encoded], dtype=np.bool_)
-        # The last piece of a whole text is [SEP]; a cut one keeps it.
-        encoded = [ids if len(ids) <= limit else [*ids[: limit - 1], ids[-1]] for ids in encoded]
-        lengths = [len(ids) for ids in encoded]
-        logits = np.empty((len(encoded), len(SENTIMENTS)), dtype=np.float64)
-        batches = list(_batches(lengths, self._settings.batch_tokens))
+    def _run(self, questions: Sequence[Question]) -> list[_Scores]:
+        """Tokenise and score distinct passages."""
+        rows = self._word_pieces.rows(questions)
+        found: list[_Scores | None] = [None] * len(rows)
+        batches = list(_batches([len(row.ids) for row in rows], self._settings.batch_tokens))
 
         def score(batch: list[int]) -> None:
-            logits[batch] = self._logits([encoded[row] for row in batch])
+            for place, scores in zip(batch, self._scores([rows[place] for place in batch]), strict=True):
+                found[place] = scores
 
         if self._pool is None or len(batches) == 1:
             for batch in batches:
@@ -252,24 +250,40 @@ class OnnxEngine:
             # The longest texts first, so that no thread is left alone with them at the end.
             for _ in self._pool.map(score, reversed(batches)):
                 pass
-        logits /= self._description.temperature
-        logits -= logits.max(axis=1, keepdims=True)
-        probs = np.exp(logits)
-        probs /= probs.sum(axis=1, keepdims=True)
-        # Two pieces are [CLS] and [SEP]: nothing was written.
-        probs[np.array(lengths) <= 2] = NO_TEXT_PROBS
-        return probs.astype(np.float32), truncated
+        return [scores for scores in found if scores is not None]
 
-    def _logits(self, rows: Sequence[list[int]]) -> npt.NDArray[np.float32]:
-        """Run one batch; the last row is the longest. Thread-safe. Shape: (rows, 3)."""
-        ids = np.zeros((len(rows), len(rows[-1])), dtype=np.int64)
+    def _scores(self, rows: Sequence[Row]) -> list[_Scores]:
+        """Score one batch; the last row is the longest. Thread-safe."""
+        slots = [_slots(row.places) for row in rows]
+        ids = np.zeros((len(rows), len(rows[-1].ids)), dtype=np.int64)
         mask = np.zeros_like(ids)
-        for place, row in enumerate(rows):
-            ids[place, : len(row)] = row
-            mask[place, : len(row)] = 1
+        asked = np.zeros((len(rows), max(map(len, slots))), dtype=np.int64)
+        shares = np.zeros((len(rows), max(1, *(len(row.places) for row in rows)), asked.shape[1]), dtype=np.float32)
+        for place, (row, slot) in enumerate(zip(rows, slots, strict=True)):
+            ids[place, : len(row.ids)] = row.ids
+            mask[place, : len(row.ids)] = 1
+            asked[place, : len(slot)] = list(slot)
+            for brand, found in enumerate(row.places):
+                for at in found:
+                    shares[place, brand, slot[at]] = 1 / len(found)
+        inputs = {"input_ids": ids, "attention_mask": mask, "asked": asked, "shares": shares}
         try:
-            outputs = self._session.run(["logits"], {"input_ids": ids, "attention_mask": mask})
+            logits, points = self._session.run(["logits", "towards"], inputs)
         except Exception as exc:  # see _session
             raise BackendDown(f"{self.name}: ONNX Runtime failed on a batch of {ids.shape} ({exc})") from exc
-        logits: npt.NDArray[np.float32] = outputs[0]
-        return logits
+        probs = tempered(logits, self._description.temperature)
+        # Two pieces are [CLS] and [SEP]: nothing was written.
+        probs[[len(row.ids) <= 2 for row in rows]] = NO_TEXT_PROBS
+        towards = tempered(points, self._description.brand_temperature)
+        unnamed = as_five(probs)
+        return [
+            _Scores(
+                tuple(probs[place].tolist()),
+                tuple(
+                    tuple((towards[place, brand] if found else unnamed[place]).tolist())
+                    for brand, found in enumerate(row.places)
+                ),
+                row.truncated,
+            )
+            for place, row in enumerate(rows)
+        ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from domain.records import SENTIMENTS
+from enrich.engine import POINTS
+from enrich.labelled import LabelledBrand
 
 Labels: TypeAlias = npt.NDArray[np.int64]
 Floats: TypeAlias = npt.NDArray[np.floating[Any]]
@@ -49,6 +51,34 @@ def f1_positive_negative(gold: Labels, found: Labels) -> float:
     return float(np.mean(scores))
 
 
+def mae_macro(gold: Labels, found: Labels, topics: Labels) -> float:
+    """Give the mean absolute error in points, every class of a topic alike, every topic alike, in [0, 4].
+
+    As the scorer of SemEval task 4C does: classes are averaged within a topic where they occur, then topics.
+    `gold` and `found` count into `POINTS`, `topics` numbers the topics; shapes (N,).
+    """
+    error = np.abs(gold - found)
+    by_topic = []
+    for topic in np.unique(topics):
+        here = topics == topic
+        by_topic.append(np.mean([error[here & (gold == label)].mean() for label in np.unique(gold[here])]))
+    return float(np.mean(by_topic))
+
+
+def as_classes(points: Labels) -> Labels:
+    """Give negative, neutral, positive (0, 1, 2) for points (0 to 4). Shape (N,)."""
+    return np.sign(points - len(POINTS) // 2) + 1
+
+
+def best_points(towards: Floats, weights: Floats) -> Labels:
+    """Give the point with the least expected error when a class counts as `weights` says. (M, 5), (5,) -> (M,).
+
+    With weights of one over a class's share, rare classes count as much as frequent ones: what `mae_macro` asks for.
+    """
+    places = np.arange(len(POINTS))
+    return np.asarray(((towards * weights) @ np.abs(places[:, None] - places)).argmin(axis=1))
+
+
 def expected_calibration_error(probs: Floats, gold: Labels) -> float:
     """Give how far confidence lies from accuracy on average, in [0, 1], over 15 equal bins (Guo et al. 2017)."""
     confidence, found = probs.max(axis=1), probs.argmax(axis=1)
@@ -61,11 +91,10 @@ def expected_calibration_error(probs: Floats, gold: Labels) -> float:
     return error
 
 
-def bootstrap_95(measure: Callable[[Labels, Labels], float], gold: Labels, found: Labels) -> tuple[float, float]:
-    """Give the central 95 % of a measure over 1,000 resampled sets; the same draws every time."""
+def resampled_95(measure: Callable[[Labels], float], size: int) -> tuple[float, float]:
+    """Give the central 95 % of a measure of row numbers over 1,000 resampled sets; the same draws every time."""
     rng = np.random.default_rng(20261123)
-    draws = [rng.integers(0, len(gold), len(gold)) for _ in range(1_000)]
-    low, high = np.percentile([measure(gold[draw], found[draw]) for draw in draws], [2.5, 97.5])
+    low, high = np.percentile([measure(rng.integers(0, size, size)) for _ in range(1_000)], [2.5, 97.5])
     return float(low), float(high)
 
 
@@ -73,10 +102,43 @@ def quality(gold: Labels, found: Labels, probs: Floats | None = None) -> Quality
     """Measure labels, and probabilities where a model gives them. Shapes: (N,), (N,), (N, 3); N > 0."""
     return Quality(
         macro_recall=macro_recall(gold, found),
-        macro_recall_95=bootstrap_95(macro_recall, gold, found),
+        macro_recall_95=resampled_95(lambda draw: macro_recall(gold[draw], found[draw]), len(gold)),
         f1_positive_negative=f1_positive_negative(gold, found),
         accuracy=float(np.mean(gold == found)),
         ece=None if probs is None else expected_calibration_error(probs, gold),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrandQuality:
+    """Measures of feelings towards brands, on one labelled set. Intervals are the central 95 % over resampled rows.
+
+    `mae_macro` is in points, [0, 4], of the point with the least expected balanced error (`best_points`);
+    the other measures are of three classes, in [0, 1].
+    """
+
+    macro_recall: float
+    macro_recall_95: tuple[float, float]
+    mae_macro: float
+    mae_macro_95: tuple[float, float]
+    accuracy: float
+    ece: float
+
+
+def brand_quality(rows: Sequence[LabelledBrand], towards: Floats, weights: Floats) -> BrandQuality:
+    """Measure five-point probabilities, shape (N, 5), N > 0; `weights` as for `best_points`."""
+    gold = np.array([row.label for row in rows])
+    names = sorted({row.topic for row in rows})
+    topics = np.array([names.index(row.topic) for row in rows])
+    three = np.stack([towards[:, :2].sum(axis=1), towards[:, 2], towards[:, 3:].sum(axis=1)], axis=1)
+    classes, found, points = as_classes(gold), three.argmax(axis=1), best_points(towards, weights)
+    return BrandQuality(
+        macro_recall=macro_recall(classes, found),
+        macro_recall_95=resampled_95(lambda draw: macro_recall(classes[draw], found[draw]), len(rows)),
+        mae_macro=mae_macro(gold, points, topics),
+        mae_macro_95=resampled_95(lambda draw: mae_macro(gold[draw], points[draw], topics[draw]), len(rows)),
+        accuracy=float(np.mean(classes == found)),
+        ece=expected_calibration_error(three, classes),
     )
 
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 
 from domain import ids
 from domain.brand import Brand
@@ -13,8 +14,9 @@ from domain.clock import Clock
 from domain.errors import BadReason, BadRecord, ServiceError
 from domain.records import SENTIMENTS, BrandMatch, MatchedPost, Mention, Outcome, Post, Retraction, Topic, Withdrawal
 from domain.text import index_tokens
-from enrich.engine import Prediction, SentimentEngine
+from enrich.engine import POINTS, Passage, Prediction, SentimentEngine, as_three
 from enrich.language import Language, LanguageIdentifier
+from enrich.naming import BrandPlaces
 from enrich.words import content_words
 from stream.codec import decode, encode
 from stream.dead_letters import letter_of_record
@@ -34,11 +36,20 @@ def language_is_english(language: Language) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Scored:
-    """What the engine found in one post: `value` is -1, 0 or 1, by the probabilities before they were rounded."""
+class _Feeling:
+    """Feeling towards one brand, rounded; `value` and `expected` come from the probabilities before that."""
 
     probs: tuple[float, float, float]
     value: int
+    expected: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """What the engine found in one post: of the whole (-1, 0 or 1), and towards each of its brands."""
+
+    value: int
+    feelings: tuple[_Feeling, ...]
     truncated: bool
 
 
@@ -49,12 +60,6 @@ class _Read:
     language: Language
     tokens: str
     words: tuple[str, ...]
-
-
-def model_input(matched: MatchedPost) -> str:
-    """Give the text that the engine reads: title and text, as a reader sees them one after the other."""
-    post = matched.post
-    return f"{post.title}\n{post.text}" if post.title else post.text
 
 
 class EnrichStage:
@@ -82,6 +87,7 @@ class EnrichStage:
         self._engine = engine
         self._language = language
         self._brands = brands
+        self._places = BrandPlaces(brands)
         self._clock = clock
         # The engine computes outside Python's lock: what it does not need is read from the posts meanwhile.
         self._beside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
@@ -105,12 +111,16 @@ class EnrichStage:
                     )
             except BadRecord as error:
                 outcomes[place] = self._parked(record, error)
-        texts = {place: model_input(content) for place, content in matched.items() if content.matches}
-        scores = self._beside.submit(self._scores, list(texts.values()))
+        passages = {
+            place: self._places.passage(content.post, content.matches)
+            for place, content in matched.items()
+            if content.matches
+        }
+        scores = self._beside.submit(self._scores, list(passages.values()))
 
         def finish() -> Sequence[Handled]:
-            read = {place: self._read(matched[place].post, text) for place, text in texts.items()}
-            scored: dict[int, _Scored | BadRecord | None] = dict(zip(texts, scores.result(), strict=True))
+            read = {place: self._read(matched[place].post, passage.text) for place, passage in passages.items()}
+            scored: dict[int, _Scored | BadRecord | None] = dict(zip(passages, scores.result(), strict=True))
             for place, content in matched.items():
                 outcomes[place] = self._enriched(records[place], content, scored.get(place), read.get(place))
             return [outcome for outcome in outcomes if outcome is not None]
@@ -126,40 +136,50 @@ class EnrichStage:
             version = self._version(matched)
             values = [encode(withdrawal) for withdrawal in _withdrawals(matched, version)]
             if scored is not None and read is not None:
-                values += [encode(self._mention(matched, match, scored, read, version)) for match in matched.matches]
+                values += [
+                    encode(self._mention(matched, match, scored, feeling, read, version))
+                    for match, feeling in zip(matched.matches, scored.feelings, strict=True)
+                ]
         except BadRecord as error:
             return self._parked(record, error)
         return Handled(Outcome.OK if values else Outcome.FILTERED, tuple(self._out(record, value) for value in values))
 
-    def _scores(self, texts: Sequence[str]) -> list[_Scored | BadRecord]:
-        """Score all texts in one call; when that fails, halve until the bad text is alone."""
-        if not texts:
+    def _scores(self, passages: Sequence[Passage]) -> list[_Scored | BadRecord]:
+        """Score all posts in one call; when that fails, halve until the bad post is alone."""
+        if not passages:
             return []
         try:
-            found = self._engine.predict(texts)
+            found = self._engine.predict(passages)
         except BadRecord as error:
             failure = error
         except ServiceError:
             raise
         except Exception as exc:  # an engine's own bug may hang on one text; the others must not suffer
             # Its message may quote the text, and details end up in logs.
-            _LOG.debug("%s failed on %d posts", self._engine.name, len(texts), exc_info=True)
+            _LOG.debug("%s failed on %d posts", self._engine.name, len(passages), exc_info=True)
             failure = BadRecord(BadReason.ENGINE_FAILED, f"{self._engine.name}: {type(exc).__name__}; more at DEBUG")
         else:
-            return _scored(found, self._engine.decimals)
-        if len(texts) == 1:
+            return _scored(passages, found, self._engine.decimals)
+        if len(passages) == 1:
             return [failure]
-        middle = len(texts) // 2
-        return self._scores(texts[:middle]) + self._scores(texts[middle:])
+        middle = len(passages) // 2
+        return self._scores(passages[:middle]) + self._scores(passages[middle:])
 
     def _read(self, post: Post, text: str) -> _Read:
         tokens = index_tokens(post.title, post.text)
         return _Read(self._language.identify(text), tokens, content_words(tokens.split(" ")))
 
-    def _mention(self, matched: MatchedPost, match: BrandMatch, scored: _Scored, read: _Read, version: int) -> Mention:
+    def _mention(
+        self,
+        matched: MatchedPost,
+        match: BrandMatch,
+        scored: _Scored,
+        feeling: _Feeling,
+        read: _Read,
+        version: int,
+    ) -> Mention:
         post = matched.post
-        negative, neutral, positive = scored.probs
-        sentiment = SENTIMENTS[scored.value + 1]
+        negative, neutral, positive = feeling.probs
         brand = self._brands.get(match.brand_id)
         return Mention(
             mention_id=ids.mention_id(post.post_id, match.brand_id),
@@ -189,15 +209,15 @@ class EnrichStage:
             thread_id=post.thread_id,
             published_at=post.published_at,
             edited_at=post.edited_at,
-            # This model scores the post as a whole: every brand in it gets the same.
-            sentiment=sentiment,
-            sentiment_value=scored.value,
+            sentiment=SENTIMENTS[feeling.value + 1],
+            sentiment_value=feeling.value,
+            sentiment_expected=feeling.expected,
             sentiment_score=round(positive - negative, self._engine.decimals),
             p_negative=negative,
             p_neutral=neutral,
             p_positive=positive,
             sentiment_reliable=language_is_english(read.language),
-            post_sentiment=sentiment,
+            post_sentiment=SENTIMENTS[scored.value + 1],
             model=self._engine.name,
             truncated=scored.truncated,
             hashtags=post.hashtags,
@@ -227,11 +247,18 @@ class EnrichStage:
         return Handled(Outcome.PARKED, letter=letter)
 
 
-def _scored(found: Prediction, decimals: int) -> list[_Scored | BadRecord]:
-    rows = zip(found.probs.tolist(), found.probs.argmax(axis=1).tolist(), found.truncated.tolist(), strict=True)
+def _scored(passages: Sequence[Passage], found: Prediction, decimals: int) -> list[_Scored | BadRecord]:
+    three = as_three(found.towards)
+    rows = zip(three.tolist(), three.argmax(axis=1).tolist(), (found.towards @ POINTS).tolist(), strict=True)
+    feelings = iter(
+        [
+            _Feeling((round(a, decimals), round(b, decimals), round(c, decimals)), best - 1, round(expected, decimals))
+            for (a, b, c), best, expected in rows
+        ]
+    )
+    whole = zip(passages, found.probs.argmax(axis=1).tolist(), found.truncated.tolist(), strict=True)
     return [
-        _Scored((round(a, decimals), round(b, decimals), round(c, decimals)), best - 1, cut)
-        for (a, b, c), best, cut in rows
+        _Scored(best - 1, tuple(islice(feelings, len(passage.brands))), truncated) for passage, best, truncated in whole
     ]
 
 

