@@ -14,14 +14,18 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data"
 POSTS = DATA / "mentions" / "us-airlines-2015.jsonl.gz"
-DEV = DATA / "sentiment" / "dev.tsv.gz"
+_PARTS = ("train.tsv.gz", "dev.tsv.gz")
+TEXTS = [str(DATA / "sentiment" / part) for part in _PARTS]
+BRANDS = [str(DATA / "brand-sentiment" / part) for part in _PARTS]
+)
 
 
 def main() -> int:
     """Run them all; the number that failed."""
     peer = os.environ.get("BENCH_TORCH_PYTHON")
     benches = [
-        ["bench.quality", str(DEV)],
+        ["bench.quality", "--texts", *TEXTS, "--brands", *BRANDS],
+        ["bench.behaviour"],
         ["bench.sentiment", str(POSTS), *(["--peer-python", peer] if peer else [])],
         ["bench.replay", str(POSTS)],
         ["bench.matching"],

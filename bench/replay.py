@@ -23,6 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from domain.clock import SystemClock
+from enrich.engine import Passage
+from enrich.naming import BrandPlaces
+from ingest.matching import BrandMatcher
 from ingest.normalise import Normaliser
 from ingest.source import RawPost
 from service.components import build_engine, file_source
@@ -62,17 +65,20 @@ def sentiment_alone(options: argparse.Namespace) -> dict[str, Any]:
     source = file_source(settings, options.file)
     normaliser = Normaliser(source.name, source.settings.normalise)
     reader = source.open(None)
-    texts: list[str] = []
+    matcher = BrandMatcher(settings.brands)
+    places = BrandPlaces({brand.brand_id: brand for brand in settings.brands})
+    passages: list[Passage] = []
     now = SystemClock().now()
     while items := reader.read(BATCH_RECORDS):
-        texts += [normaliser.normalise(i.content, now).text for i in items if isinstance(i.content, RawPost)]
+        posts = [normaliser.normalise(item.content, now) for item in items if isinstance(item.content, RawPost)]
+        passages += [places.passage(post, matcher.match(post)) for post in posts]
     reader.close()
     engine = build_engine(settings.engine)
-    engine.predict(texts[:8])
+    engine.predict(passages[:8])
     began = time.perf_counter()
-    for start in range(0, len(texts), BATCH_RECORDS):
-        engine.predict(texts[start : start + BATCH_RECORDS])
-    return {"posts": len(texts), "seconds": time.perf_counter() - began}
+    for start in range(0, len(passages), BATCH_RECORDS):
+        engine.predict(passages[start : start + BATCH_RECORDS])
+    return {"posts": len(passages), "seconds": time.perf_counter() - began}
 
 
 def in_process(options: argparse.Namespace, part: str) -> dict[str, Any]:

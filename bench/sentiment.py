@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from domain.records import SENTIMENTS
-from enrich.engine import Prediction
+from enrich.engine import FloatArray, Passage
 from enrich.model_text import model_text
 from enrich.onnx_engine import SHIPPED_MODEL, OnnxEngine, OnnxSettings
 
@@ -70,7 +70,8 @@ def read_texts(path: Path) -> list[str]:
 
 def _timed(engine: OnnxEngine, texts: Sequence[str]) -> Round:
     started, worked = time.perf_counter(), time.process_time()
-    found = [engine.predict(texts[start : start + CALL]).probs for start in range(0, len(texts), CALL)]
+    passages = [Passage(text) for text in texts]
+    found = [engine.predict(passages[start : start + CALL]).probs for start in range(0, len(texts), CALL)]
     seconds, cpu = time.perf_counter() - started, time.process_time() - worked
     return Round(seconds, cpu, [SENTIMENTS[i] for i in np.concatenate(found).argmax(axis=1)])
 
@@ -104,18 +105,17 @@ def _ask(peer: subprocess.Popen[str]) -> Round:
 
 def flips(build: Callable[..., OnnxEngine], texts: Sequence[str]) -> dict[str, float]:
     """Give the share of labels that change with the batch, against one post at a time, and the largest score change."""
+    passages = [Passage(text) for text in texts]
 
-    def run(batch_tokens: int, call: int) -> Prediction:
+    def run(batch_tokens: int, call: int) -> FloatArray:
         engine = build(batch_tokens=batch_tokens)
-        found = [engine.predict(texts[start : start + call]) for start in range(0, len(texts), call)]
-        return Prediction(
-            np.concatenate([part.probs for part in found]), np.concatenate([part.truncated for part in found])
-        )
+        found = [engine.predict(passages[start : start + call]).probs for start in range(0, len(texts), call)]
+        return np.concatenate(found)
 
-    alone = run(1, 1).probs
+    alone = run(1, 1)
     result: dict[str, float] = {}
     for batch_tokens, call in ((256, 64), (256, 512), (4096, len(texts))):
-        probs = run(batch_tokens, call).probs
+        probs = run(batch_tokens, call)
         changed = float(np.mean(probs.argmax(axis=1) != alone.argmax(axis=1)))
         result[f"labels_changed_calls_of_{call}_batches_of_{batch_tokens}"] = changed
         result["largest_score_change"] = max(
@@ -132,7 +132,7 @@ def measure(texts: Sequence[str], folder: Path, peer_python: str | None, rounds:
 
     engines = {"int8": build(), "fp32": build(exact=True)}
     for engine in engines.values():
-        engine.predict(texts[:64])
+        engine.predict([Passage(text) for text in texts[:64]])
     best: dict[str, Round] = {}
     with tempfile.TemporaryDirectory() as scratch:
         peer = _peer(peer_python, folder, texts, Path(scratch)) if peer_python else None

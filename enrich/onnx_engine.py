@@ -24,7 +24,7 @@ from enrich.engine import NO_TEXT_PROBS, POINTS, Passage, Prediction, as_five
 from enrich.quality import tempered
 from enrich.word_pieces import MAX_CHARACTERS, Question, Row, WordPieces, question_of
 
-SHIPPED_MODEL = Path(__file__).parent / "models" / "post-sentiment-1"
+SHIPPED_MODEL = Path(__file__).parent / "models" / "brand-sentiment-1"
 DESCRIPTION = "engine.json"
 TOKENIZER = "tokenizer.json"
 WEIGHTS = "weights.bin"

@@ -143,10 +143,10 @@ def brand_quality(rows: Sequence[LabelledBrand], towards: Floats, weights: Float
 
 
 def tempered(logits: Floats, temperature: float) -> npt.NDArray[np.float64]:
-    """Give softmax(logits / temperature) by row."""
+    """Give softmax(logits / temperature) over the last axis."""
     scaled = np.asarray(logits, dtype=np.float64) / temperature
-    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+    powers = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
 def fit_temperature(logits: Floats, gold: Labels) -> float:

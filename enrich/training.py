@@ -131,17 +131,17 @@ def _joined(first: _Example, second: _Example, joint: str) -> _Lesson:
 
 
 def _with_clause(example: _Example, clause: Clause) -> _Lesson:
-    """A text with a clause about another brand, whose label follows from the clause and the text's own."""
-    at = len(clause.before)
+    """A text with a clause about other brands, whose labels follow from the clause and the text's own."""
+    said, others = clause.texts[0], []
+    for behind in clause.texts[1:]:
+        others.append((len(said), len(said) + 1))
+        said += "X" + behind
     if clause.leads:
-        shift = len(clause.before) + 1 + len(clause.behind) + 1
-        text = f"{clause.before}X{clause.behind} {example.text}"
-        places, other = _shifted(example.places, shift), (at, at + 1)
+        text, own, shift = f"{said} {example.text}", _shifted(example.places, len(said) + 1), 0
     else:
-        shift = len(example.text) + 1 + at
-        text = f"{example.text} {clause.before}X{clause.behind}"
-        places, other = example.places, (shift, shift + 1)
-    return _Lesson(Passage(text, (places, (other,))), NO_LABEL, (example.towards, clause.label))
+        text, own, shift = f"{example.text} {said}", example.places, len(example.text) + 1
+    places = tuple(_shifted([other], shift) for other in others)
+    return _Lesson(Passage(text, (own, *places)), NO_LABEL, (example.towards, *clause.labels))
 
 
 def _shifted(places: Sequence[Stretch], by: int) -> tuple[Stretch, ...]:

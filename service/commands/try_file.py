@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from domain.errors import ConfigError
@@ -12,6 +12,8 @@ from service.command import Command, add_config, add_engine, load_settings, posi
 from service.terminal import complain, safe, shorten
 
 if TYPE_CHECKING:
+    from domain.brand import Brand
+    from enrich.engine import SentimentEngine
     from ingest.runner import Preview
 
 _TEXT_WIDTH = 160
@@ -40,11 +42,11 @@ def _run(options: Namespace) -> int:
     if not rows:
         raise ConfigError(f"{options.file}: holds no row at all; expected posts, one a row")
     matched = [row for row in rows if row.post is not None and row.matches]
-    feelings = _sentiments(build_engine(settings.engine), matched) if matched else {}
+    feelings = _sentiments(build_engine(settings.engine), settings.brands, matched) if matched else {}
     columns = next((source.columns_of(row.item) for row in rows if row.post is not None), {})
     answer = {
         "columns": dict(columns),
-        "rows": [_row(row, feelings.get(id(row))) for row in rows],
+        "rows": [_row(row, feelings.get(id(row), {})) for row in rows],
         "readable": sum(row.error is None for row in rows),
         "matched": len(matched),
     }
@@ -58,18 +60,25 @@ def _run(options: Namespace) -> int:
     return 0
 
 
-def _sentiments(engine: Any, matched: Sequence[Preview]) -> dict[int, tuple[str, float]]:
-    """Tag the matched posts in one pass: sentiment and its probability, by the identity of the row."""
+def _sentiments(
+    engine: SentimentEngine, brands: Sequence[Brand], matched: Sequence[Preview]
+) -> dict[int, dict[str, tuple[str, float]]]:
+    """Tag the matched posts in one pass: by the identity of the row, each brand's sentiment and its probability."""
     from domain.records import SENTIMENTS
+    from enrich.engine import as_three
+    from enrich.naming import BrandPlaces
 
-    texts = [f"{row.post.title}\n{row.post.text}" if row.post.title else row.post.text for row in matched if row.post]
-    probs = engine.predict(texts).probs
-    return {
-        id(row): (SENTIMENTS[int(each.argmax())], float(each.max())) for row, each in zip(matched, probs, strict=True)
-    }
+    places = BrandPlaces({brand.brand_id: brand for brand in brands})
+    found = engine.predict([places.passage(row.post, row.matches) for row in matched if row.post])
+    towards = iter(as_three(found.towards))
+    feelings: dict[int, dict[str, tuple[str, float]]] = {}
+    for row in matched:
+        of_brand = {match.brand_id: next(towards) for match in row.matches}
+        feelings[id(row)] = {brand: (SENTIMENTS[int(p.argmax())], float(p.max())) for brand, p in of_brand.items()}
+    return feelings
 
 
-def _row(row: Preview, feeling: tuple[str, float] | None) -> dict[str, Any]:
+def _row(row: Preview, feelings: Mapping[str, tuple[str, float]]) -> dict[str, Any]:
     shown: dict[str, Any] = {"position": row.item.position}
     if row.error is not None:
         return {**shown, "parked": row.error.reason.value, "detail": row.error.detail}
@@ -82,8 +91,10 @@ def _row(row: Preview, feeling: tuple[str, float] | None) -> dict[str, Any]:
         "text": post.text,
         "brands": {match.brand_id: [[s.start, s.end, s.field] for s in match.spans] for match in row.matches},
     }
-    if feeling is not None:
-        shown |= {"sentiment": feeling[0], "sentiment_prob": round(feeling[1], 4)}
+    if feelings:
+        shown["sentiment"] = {
+            brand: {"label": label, "prob": round(prob, 4)} for brand, (label, prob) in feelings.items()
+        }
     return shown
 
 
@@ -107,7 +118,8 @@ def _show(file: str, answer: dict[str, Any]) -> None:
         for brand, spans in row["brands"].items():
             named = [row["text"][s.start : s.end] for s in (Span(*span) for span in spans) if s.field == "text"]
             words = ", ".join(safe(word) for word in named) or "by title, author or link"
-            print(f"  -> {brand}: {row['sentiment']} ({row['sentiment_prob']:.2f}), named: {words}")
+            feeling = row["sentiment"][brand]
+            print(f"  -> {brand}: {feeling['label']} ({feeling['prob']:.2f}), named: {words}")
         if not row["brands"]:
             print("  -> names no brand: would be filtered")
     total = len(answer["rows"])

@@ -5,7 +5,7 @@ Another implementation is one more line in `ENGINES`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ import pytest
 from domain.errors import BadReason, BadRecord
 from domain.ids import MAX_MODEL_EPOCH
 from domain.records import SENTIMENTS
-from enrich.engine import NO_TEXT_PROBS, SentimentEngine
+from enrich.engine import NO_TEXT_PROBS, POINTS, Passage, Prediction, SentimentEngine, as_five
 from enrich.onnx_engine import OnnxEngine, OnnxSettings
 from enrich.tiny_engine import TinyEngine
 
@@ -45,13 +45,22 @@ HOSTILE = (
 )
 
 
+# Two brands of which each text names one or both, and one that it does not name.
+LEFT = Passage("I left Acme for Globex and never looked back.", (((7, 11),), ((16, 22),)))
+TWICE = Passage("Acme again: late. Never Acme! Globex was fine.", (((0, 4), (24, 28)), ((30, 36),), ()))
+
+
+def _of_texts(engine: SentimentEngine, texts: Sequence[str]) -> Prediction:
+    return engine.predict([Passage(text) for text in texts])
+
+
 @pytest.fixture(scope="module", params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> SentimentEngine:
     return ENGINES[request.param]()
 
 
 def test_each_text_gets_a_row_of_probabilities_that_sum_to_one(engine: SentimentEngine) -> None:
-    found = engine.predict([GOOD, PLAIN, BAD, *HOSTILE])
+    found = _of_texts(engine, [GOOD, PLAIN, BAD, *HOSTILE])
     assert found.probs.shape == (3 + len(HOSTILE), len(SENTIMENTS))
     assert found.probs.dtype == np.float32
     assert found.truncated.shape == (3 + len(HOSTILE),)
@@ -61,12 +70,12 @@ def test_each_text_gets_a_row_of_probabilities_that_sum_to_one(engine: Sentiment
 
 
 def test_columns_stand_in_the_order_of_sentiments(engine: SentimentEngine) -> None:
-    labels = [SENTIMENTS[i] for i in engine.predict([BAD, PLAIN, GOOD]).probs.argmax(axis=1)]
+    labels = [SENTIMENTS[i] for i in _of_texts(engine, [BAD, PLAIN, GOOD]).probs.argmax(axis=1)]
     assert labels == ["negative", "neutral", "positive"]
 
 
 def test_no_texts_give_no_rows(engine: SentimentEngine) -> None:
-    found = engine.predict([])
+    found = _of_texts(engine, [])
     assert found.probs.shape == (0, len(SENTIMENTS))
     assert found.truncated.shape == (0,)
 
@@ -74,10 +83,10 @@ def test_no_texts_give_no_rows(engine: SentimentEngine) -> None:
 def test_scores_do_not_depend_on_batch_mates_order_or_repeats(engine: SentimentEngine) -> None:
     """A replay cuts other batches than the first run did, and must give the same scores."""
     texts = [GOOD, PLAIN, BAD, *HOSTILE]
-    together = engine.predict(texts).probs
-    alone = np.concatenate([engine.predict([text]).probs for text in texts])
-    backwards = engine.predict(texts[::-1]).probs[::-1]
-    twice = engine.predict(texts + texts).probs
+    together = _of_texts(engine, texts).probs
+    alone = np.concatenate([_of_texts(engine, [text]).probs for text in texts])
+    backwards = _of_texts(engine, texts[::-1]).probs[::-1]
+    twice = _of_texts(engine, texts + texts).probs
     np.testing.assert_allclose(alone, together, atol=1e-5)
     np.testing.assert_allclose(backwards, together, atol=1e-5)
     np.testing.assert_allclose(twice, np.concatenate([together, together]), atol=1e-5)
@@ -85,22 +94,63 @@ def test_scores_do_not_depend_on_batch_mates_order_or_repeats(engine: SentimentE
 
 @pytest.mark.parametrize("text", ["", " ", "\n\t ​".strip("​")])
 def test_a_text_without_words_is_neutral_without_leaning(engine: SentimentEngine, text: str) -> None:
-    np.testing.assert_allclose(engine.predict([GOOD, text]).probs[1], NO_TEXT_PROBS, atol=1e-6)
+    np.testing.assert_allclose(_of_texts(engine, [GOOD, text]).probs[1], NO_TEXT_PROBS, atol=1e-6)
 
 
 def test_only_long_texts_are_marked_as_truncated(engine: SentimentEngine) -> None:
-    assert engine.predict([GOOD, "so late " * 700, ""]).truncated.tolist() == [False, True, False]
+    assert _of_texts(engine, [GOOD, "so late " * 700, ""]).truncated.tolist() == [False, True, False]
 
 
 def test_a_text_that_is_not_unicode_is_a_bad_record_and_harms_nothing_after_it(engine: SentimentEngine) -> None:
-    before = engine.predict([GOOD]).probs
+    before = _of_texts(engine, [GOOD]).probs
     with pytest.raises(BadRecord) as caught:
-        engine.predict([GOOD, "half a pair: \ud83d"])
+        _of_texts(engine, [GOOD, "half a pair: \ud83d"])
     assert caught.value.reason is BadReason.ENGINE_FAILED
-    np.testing.assert_array_equal(engine.predict([GOOD]).probs, before)
+    np.testing.assert_array_equal(_of_texts(engine, [GOOD]).probs, before)
 
 
 def test_name_epoch_and_decimals_can_be_stored(engine: SentimentEngine) -> None:
     assert engine.name
     assert 0 <= engine.epoch <= MAX_MODEL_EPOCH
     assert 1 <= engine.decimals <= 7
+
+
+def test_each_brand_gets_a_row_of_five_points_in_the_order_asked(engine: SentimentEngine) -> None:
+    found = engine.predict([LEFT, Passage(PLAIN), TWICE])
+    assert found.towards.shape == (5, len(POINTS))
+    assert found.towards.dtype == np.float32
+    np.testing.assert_allclose(found.towards.sum(axis=1), 1, atol=1e-5)
+    alone = np.concatenate([engine.predict([passage]).towards for passage in (LEFT, TWICE)])
+    np.testing.assert_allclose(alone, found.towards, atol=1e-5)
+
+
+def test_a_brand_that_is_not_named_gets_the_posts_own_probabilities(engine: SentimentEngine) -> None:
+    found = engine.predict([TWICE])
+    np.testing.assert_allclose(found.towards[2:], as_five(found.probs), atol=1e-6)
+
+
+def test_a_brand_named_beyond_the_cut_gets_the_posts_own_probabilities(engine: SentimentEngine) -> None:
+    text = "so late " * 3_000 + "Acme"
+    found = engine.predict([Passage(text, (((len(text) - 4, len(text)),),))])
+    assert found.truncated.tolist() == [True]
+    np.testing.assert_allclose(found.towards, as_five(found.probs), atol=1e-6)
+
+
+def test_what_a_brand_is_called_changes_nothing(engine: SentimentEngine) -> None:
+    """Unless its name is a word of feeling, which only an engine that reads names could mistake."""
+    other = Passage(LEFT.text.replace("Acme", "Ye Olde Shoppe"), (((7, 21),), ((26, 32),)))
+    np.testing.assert_allclose(engine.predict([other]).towards, engine.predict([LEFT]).towards, atol=1e-5)
+
+
+def test_brands_that_share_a_place_share_its_feeling(engine: SentimentEngine) -> None:
+    text = "Terrible service at Acme Air, never again"
+    found = engine.predict([Passage(text, (((20, 24),), ((20, 28),)))]).towards
+    np.testing.assert_allclose(found[0], found[1], atol=1e-6)
+
+
+def test_a_hundred_brands_in_a_row_are_each_told(engine: SentimentEngine) -> None:
+    text = " ".join(f"@brand{number:03}" for number in range(100)) + " thank you all"
+    places = tuple(((number * 10, number * 10 + 9),) for number in range(100))
+    found = engine.predict([Passage(text, places)]).towards
+    assert found.shape == (100, len(POINTS))
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)

@@ -24,7 +24,7 @@ from domain.records import (
     Withdrawal,
 )
 from domain.text import index_tokens
-from enrich.engine import Prediction
+from enrich.engine import Passage, Prediction
 from enrich.language import FastTextLanguage
 from enrich.stage import EnrichStage
 from enrich.tiny_engine import TinyEngine
@@ -46,11 +46,11 @@ class WatchedEngine(TinyEngine):
         self.calls: list[int] = []
         self.failure: Exception | None = None
 
-    def predict(self, texts: Sequence[str]) -> Prediction:
-        self.calls.append(len(texts))
-        if self.failure is not None and any("poison" in text for text in texts):
+    def predict(self, passages: Sequence[Passage]) -> Prediction:
+        self.calls.append(len(passages))
+        if self.failure is not None and any("poison" in passage.text for passage in passages):
             raise self.failure
-        return super().predict(texts)
+        return super().predict(passages)
 
 
 @pytest.fixture

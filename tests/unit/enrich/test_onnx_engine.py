@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from domain.errors import ConfigError
+from enrich.engine import Passage, Prediction
 from enrich.onnx_engine import DESCRIPTION, FILES, SHIPPED_MODEL, OnnxEngine, OnnxSettings
 
 TEXTS = (
@@ -20,7 +22,7 @@ TEXTS = (
     "I waited two hours at the desk, then the app told me my seat was gone. " * 6,
     "@acme \U0001f621\U0001f621 https://example.org/x",
 )
-# What the exact engine of post-sentiment-1 said of each when it was shipped: negative, neutral, positive.
+# What the exact engine of brand-sentiment-1 said of each when it was shipped: negative, neutral, positive.
 SHIPPED = (
     (0.23035, 0.41423, 0.35542),
     (0.17158, 0.65038, 0.17804),
@@ -29,6 +31,10 @@ SHIPPED = (
     (0.56997, 0.2827, 0.14733),
     (0.69764, 0.23194, 0.07042),
 )
+
+
+def _read(engine: OnnxEngine, texts: Sequence[str]) -> Prediction:
+    return engine.predict([Passage(text) for text in texts])
 
 
 def _engine(
@@ -46,26 +52,26 @@ def copied(tmp_path: Path) -> Path:
 
 def test_the_exact_engine_gives_the_scores_that_were_shipped() -> None:
     """Another tokeniser, text preparation or runtime that changed them would show here."""
-    np.testing.assert_allclose(_engine(exact=True).predict(TEXTS).probs, SHIPPED, atol=1e-4)
+    np.testing.assert_allclose(_read(_engine(exact=True), TEXTS).probs, SHIPPED, atol=1e-4)
 
 
 @pytest.mark.parametrize("exact", [False, True])
 def test_batches_side_by_side_give_the_scores_of_one_after_the_other(exact: bool) -> None:
     texts = [f"{text} {i}" for i in range(20) for text in TEXTS]
-    together = OnnxEngine(OnnxSettings(exact=exact, threads=3, cache_size=0, batch_tokens=64)).predict(texts).probs
-    np.testing.assert_allclose(together, _engine(exact=exact, batch_tokens=64).predict(texts).probs, atol=1e-5)
+    together = _read(OnnxEngine(OnnxSettings(exact=exact, threads=3, cache_size=0, batch_tokens=64)), texts).probs
+    np.testing.assert_allclose(together, _read(_engine(exact=exact, batch_tokens=64), texts).probs, atol=1e-5)
 
 
 @pytest.mark.parametrize("exact", [False, True])
 def test_padding_changes_no_score(exact: bool) -> None:
     """A graph that forgot the attention mask would change short texts beside a long one."""
-    padded = _engine(exact=exact, batch_tokens=100_000).predict(TEXTS).probs
-    alone = _engine(exact=exact, batch_tokens=1).predict(TEXTS).probs
+    padded = _read(_engine(exact=exact, batch_tokens=100_000), TEXTS).probs
+    alone = _read(_engine(exact=exact, batch_tokens=1), TEXTS).probs
     np.testing.assert_allclose(padded, alone, atol=1e-5)
 
 
 def test_8_bit_arithmetic_stays_close_to_exact() -> None:
-    np.testing.assert_allclose(_engine().predict(TEXTS).probs, _engine(exact=True).predict(TEXTS).probs, atol=0.06)
+    np.testing.assert_allclose(_read(_engine(), TEXTS).probs, _read(_engine(exact=True), TEXTS).probs, atol=0.06)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -88,7 +94,8 @@ def test_a_missing_file_is_refused_with_what_to_do(copied: Path, name: str) -> N
     ("change", "complaint"),
     [
         ({"labels": ["positive", "neutral", "negative"]}, "found labels"),
-        ({"temperature": 0}, "temperature > 0"),
+        ({"temperature": 0}, "temperatures > 0"),
+        ({"brand_temperature": -1}, "temperatures > 0"),
         ({"temperature": "warm"}, "wrong type"),
         ({"max_tokens": 2}, "max_tokens >= 3"),
         ({"sha256": {}}, "expected the SHA-256 of weights.bin, found none"),
@@ -111,8 +118,8 @@ def test_a_description_that_is_none_is_refused(copied: Path, content: str) -> No
 
 def test_a_repeated_text_is_scored_once() -> None:
     engine = _engine(cache_size=100)
-    first = engine.predict(["ok", "ok", "fine"]).probs
-    again = engine.predict(["fine", "ok"]).probs
+    first = _read(engine, ["ok", "ok", "fine"]).probs
+    again = _read(engine, ["fine", "ok"]).probs
     counts = engine.cache_counts
     assert (counts.hits, counts.misses, counts.size) == (3, 2, 2)
     np.testing.assert_array_equal(again, first[[2, 0]])
@@ -120,29 +127,29 @@ def test_a_repeated_text_is_scored_once() -> None:
 
 def test_texts_that_differ_only_in_handles_and_links_are_the_same_to_the_model() -> None:
     engine = _engine(cache_size=100)
-    engine.predict(["@one late again https://example.org/1", "@two late again https://example.org/2"])
+    _read(engine, ["@one late again https://example.org/1", "@two late again https://example.org/2"])
     assert engine.cache_counts.misses == 1
 
 
 def test_the_memory_of_texts_is_bounded_and_forgets_the_least_recently_used() -> None:
     engine = _engine(cache_size=2)
-    engine.predict(["one"])
-    engine.predict(["two"])
-    engine.predict(["one"])
-    engine.predict(["three"])
+    _read(engine, ["one"])
+    _read(engine, ["two"])
+    _read(engine, ["one"])
+    _read(engine, ["three"])
     assert engine.cache_counts.size == 2
     before = engine.cache_counts.misses
-    engine.predict(["one"])
+    _read(engine, ["one"])
     assert engine.cache_counts.misses == before
-    engine.predict(["two"])
+    _read(engine, ["two"])
     assert engine.cache_counts.misses == before + 1
 
 
 def test_a_text_cut_by_characters_is_truncated_even_when_the_rest_is_one_word() -> None:
     engine = _engine(cache_size=10)
     link = "https://example.org/" + "a" * 20_000
-    assert engine.predict([link, "late"]).truncated.tolist() == [True, False]
+    assert _read(engine, [link, "late"]).truncated.tolist() == [True, False]
 
 
 def test_the_name_tells_the_arithmetic() -> None:
-    assert [_engine().name, _engine(exact=True).name] == ["post-sentiment-1/int8", "post-sentiment-1/fp32"]
+    assert [_engine().name, _engine(exact=True).name] == ["brand-sentiment-1/int8", "brand-sentiment-1/fp32"]
