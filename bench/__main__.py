@@ -17,7 +17,6 @@ POSTS = DATA / "mentions" / "us-airlines-2015.jsonl.gz"
 _PARTS = ("train.tsv.gz", "dev.tsv.gz")
 TEXTS = [str(DATA / "sentiment" / part) for part in _PARTS]
 BRANDS = [str(DATA / "brand-sentiment" / part) for part in _PARTS]
-)
 
 
 def main() -> int:
