@@ -49,8 +49,8 @@ class TrainingSettings:
     bucket_batches: int = 50
     # Of the texts with a brand: read together with another text about another brand; followed by a clause about
     # another brand; read as if it named none.
-    joined_share: float = 0.15
-    clause_share: float = 0.15
+    joined_share: float = 0.1
+    clause_share: float = 0.2
     unmarked_share: float = 0.2
     bf16: bool = False
     seed: int = 20261123
