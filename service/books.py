@@ -9,7 +9,7 @@ from domain.brand import Brand
 from domain.records import SENTIMENTS, Outcome
 from search.store import Store
 from service.runs import Run
-from service.tally import UNTAGGED, read_tally
+from service.tally import TRUNCATED, UNRELIABLE, UNTAGGED, read_notes, read_tally
 from service.terminal import safe
 from stream.protocol import Log
 
@@ -68,6 +68,7 @@ def run_books(
         "mentions": sum(by_brand.values()),
         "mentions_by_brand": by_brand,
         "sentiment": feelings,
+        **read_notes(log, run.run_id),
         "stages": stages,
         "stored_total": store.count(),
         "seconds": round(seconds, 3),
@@ -123,6 +124,10 @@ def summary(books: Mapping[str, Any]) -> list[str]:
         lines.append(f"  {name:<10}{books[name]:>12,}{note}")
     for brand, number in sorted(books["mentions_by_brand"].items(), key=lambda pair: (-pair[1], pair[0])):
         lines.append(f"    {brand:<20}{number:>8,}")
+    for note, meaning in ((UNRELIABLE, "not judged: no model of their language"), (TRUNCATED, "read in part")):
+        if books[note]:
+            share = 100 * books[note] / books["mentions"]
+            lines.append(f"    {note:<20}{books[note]:>8,}  {meaning} ({share:.1f} % of the mentions)")
     lines.append(f"  {'stored':<10}{books['stored_total']:>12,}  mentions in all")
     reasons: dict[str, int] = {}
     for stage in books["stages"].values():

@@ -1,10 +1,11 @@
-"""The tally: how many mentions each run brought, by brand and sentiment, counted once and durably."""
+"""The tally: how many mentions each run brought, by brand and sentiment and by what is wrong with them, durably."""
 
 from __future__ import annotations
 
 import json
 import threading
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from domain.errors import BadRecord
 from domain.records import Topic
@@ -16,8 +17,12 @@ TOPICS = (Topic.MENTIONS.value,)
 BATCH_RECORDS = 512
 _POLL_SECONDS = 0.2
 _SPACE = "tally"
+_NOTES_SPACE = "tally-notes"
 # A mention that no engine tagged.
 UNTAGGED = "untagged"
+
+# Of these a mention's sentiment says less: a language without a model, a text that was read only in part.
+UNRELIABLE, TRUNCATED = "unreliable", "truncated"
 
 Tally = dict[str, dict[str, int]]
 
@@ -27,6 +32,13 @@ def read_tally(log: Log, run: str) -> Mapping[str, Mapping[str, int]]:
     found = log.state(_SPACE, [run]).get(run)
     tally: Tally = {} if found is None else json.loads(found)
     return tally
+
+
+def read_notes(log: Log, run: str) -> Mapping[str, int]:
+    """Give how many mentions of a run are `unreliable` and `truncated`."""
+    found = log.state(_NOTES_SPACE, [run]).get(run)
+    notes: dict[str, int] = {} if found is None else json.loads(found)
+    return {note: notes.get(note, 0) for note in (UNRELIABLE, TRUNCATED)}
 
 
 def keep_tally(log: Log, stop: threading.Event) -> None:
@@ -48,6 +60,7 @@ def keep_tally(log: Log, stop: threading.Event) -> None:
 def _count(log: Log, records: Sequence[LogRecord]) -> Settlement:
     runs = sorted({record.run for record in records})
     tallies: dict[str, Tally] = {run: json.loads(raw) for run, raw in log.state(_SPACE, runs).items()}
+    noted: dict[str, dict[str, int]] = {run: json.loads(raw) for run, raw in log.state(_NOTES_SPACE, runs).items()}
     offsets: dict[tuple[str, int], int] = {}
     for record in records:
         offsets[record.topic, record.partition] = record.offset + 1
@@ -60,5 +73,14 @@ def _count(log: Log, records: Sequence[LogRecord]) -> Settlement:
             brand = tallies.setdefault(record.run, {}).setdefault(str(document.get("brand_id")), {})
             sentiment = str(document.get("sentiment", UNTAGGED))
             brand[sentiment] = brand.get(sentiment, 0) + 1
+            notes = noted.setdefault(record.run, {})
+            for note in _notes(document):
+                notes[note] = notes.get(note, 0) + 1
     writes = [StateWrite(_SPACE, run, json.dumps(tally).encode()) for run, tally in tallies.items()]
+    writes += [StateWrite(_NOTES_SPACE, run, json.dumps(notes).encode()) for run, notes in noted.items()]
     return Settlement(group=GROUP, state=writes, offsets=offsets)
+
+
+def _notes(document: Mapping[str, Any]) -> list[str]:
+    notes = [] if document.get("sentiment_reliable") else [UNRELIABLE]
+    return [*notes, TRUNCATED] if document.get("truncated") else notes

@@ -60,6 +60,19 @@ def test_standard_input_gzip_and_csv_give_the_same_books_as_the_file(
     assert list((another.data / "spool").iterdir()) == []
 
 
+def test_the_books_tell_what_the_model_could_not_judge_or_not_read_whole(soundings: Soundings, tmp_path: Path) -> None:
+    texts = {
+        "1": "@acme was lovely today, thank you all so much for the help",
+        "2": "Der Flug mit @acme war leider wieder viel zu spät und niemand wusste etwas.",
+        "3": "@acme was late. " + "And then we waited and waited for the bags. " * 110,
+    }
+    rows = [{"id": number, "text": text, "created_at": "2026-10-01T00:00:00Z"} for number, text in texts.items()]
+    books = soundings.replay(write_posts(tmp_path / "posts.jsonl", rows))
+    assert (books["mentions"], books["unreliable"], books["truncated"]) == (3, 1, 1)
+    shown = soundings.run("search", "truncated:true", "--json")
+    assert [one["post_id"].rpartition(":")[2] for one in json.loads(shown.stdout)["mentions"]] == ["3"]
+
+
 def test_only_the_books_are_on_standard_output_and_progress_is_not(soundings: Soundings, posts_file: Path) -> None:
     done = soundings.run("replay", str(posts_file), "--engine", "tiny", "--json")
     assert len(done.stdout.splitlines()) == 1
