@@ -62,6 +62,9 @@ class MentionAnswer(Answer):
     collected_at: datetime
     sentiment: Sentiment | None = Field(description="towards the brand")
     sentiment_score: float | None = Field(description="p_positive - p_negative, from -1 to 1")
+    sentiment_expected: float | None = Field(
+        description="expected feeling towards the brand, from -2 (very negative) to 2"
+    )
     sentiment_reliable: bool = Field(description="false where the language has no model; then not counted in `net`")
     p_negative: float | None
     p_neutral: float | None

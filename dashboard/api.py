@@ -188,6 +188,7 @@ def mention_answer(mention: Mention, query: Node) -> MentionAnswer:
         collected_at=mention.collected_at,
         sentiment=mention.sentiment,
         sentiment_score=mention.sentiment_score,
+        sentiment_expected=mention.sentiment_expected,
         sentiment_reliable=mention.sentiment_reliable,
         p_negative=mention.p_negative,
         p_neutral=mention.p_neutral,

@@ -86,6 +86,7 @@ def test_a_mention_comes_back_as_it_was_written(store: Store) -> None:
         sentiment="negative",
         sentiment_value=-1,
         sentiment_score=-0.75,
+        sentiment_expected=-1.25,
         published_at=datetime(2026, 3, 1, 12, 0, 0, 123_457, tzinfo=UTC),
         attrs={"k": "v"},
     )

@@ -101,6 +101,7 @@ def _plain(index: int) -> Mention:
         sentiment=label,
         sentiment_value=value,
         sentiment_score=0.8 * value,
+        sentiment_expected=1.1 * value,
         sentiment_reliable=not foreign,
     )
     return replace(made, brand=_NAMES[brand])

@@ -128,6 +128,7 @@ def test_a_mention_is_matched_by_every_field_of_the_index(query: str) -> None:
         sentiment="negative",
         sentiment_value=-1,
         sentiment_score=-0.5,
+        sentiment_expected=-1.25,
         sentiment_reliable=True,
         lang="de",
         story_id="S1",

@@ -99,6 +99,7 @@ MENTION = Mention(
     sentiment="neutral",
     sentiment_value=0,
     sentiment_score=0.0,
+    sentiment_expected=-1.25,
 )
 
 
