@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy, nll_loss
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from domain.records import SENTIMENTS
 from enrich.clauses import CLAUSES, Clause
@@ -31,6 +32,8 @@ from enrich.torch_model import BrandSentimentModel, fresh, padded, predict
 from enrich.word_pieces import Row, WordPieces, question_of
 
 NO_LABEL = -1
+# The average is taken every so many steps: it costs a pass over all weights.
+_AVERAGE_EVERY = 10
 _JOINTS = (" ", ". ", ", but ", ", while ", " ... ", " and ")
 
 
@@ -45,13 +48,17 @@ class TrainingSettings:
     max_tokens: int = 128
     label_smoothing: float = 0.05
     weight_decay: float = 0.01
-    # Batches are cut from this many batches sorted by length: little padding, still well shuffled.
+    # See `length_batches`.
     bucket_batches: int = 50
-    # Of the texts with a brand: read together with another text about another brand; followed by a clause about
-    # another brand; read as if it named none.
-    joined_share: float = 0.1
+    # Of the texts with a brand: read as if it named none.
+    unmarked_share: float = 0.15
+    # Lessons on top, for each text with a brand: read together with another text about another brand; with a clause
+    # about another brand.
+    joined_share: float = 0.06
     clause_share: float = 0.2
-    unmarked_share: float = 0.2
+    # The weights that are kept are a moving average over the last of them: each step counts this much less than the
+    # one after it.
+    average_decay: float = 0.998
     bf16: bool = False
     seed: int = 20261123
 
@@ -96,7 +103,7 @@ def _example(text: str, post: int, brand: LabelledBrand | None) -> _Example:
 
 
 class _Lessons:
-    """Makes the lessons of an epoch: the examples as they are, and some with a second brand."""
+    """Makes the lessons of an epoch: the examples as they are, and some with another brand on top."""
 
     def __init__(self, examples: Sequence[_Example], settings: TrainingSettings, rng: random.Random) -> None:
         self._examples, self._settings, self._rng = examples, settings, rng
@@ -104,21 +111,20 @@ class _Lessons:
         self._clauses = [[clause for clause in CLAUSES if point in clause.after] for point in range(len(POINTS))]
 
     def epoch(self) -> list[_Lesson]:
-        """Give one lesson for each example."""
-        return [self._lesson(example) for example in self._examples]
+        """Give one lesson for each example, and those on top."""
+        settings, rng = self._settings, self._rng
+        lessons = [self._plain(example) for example in self._examples]
+        for example in self._about_brands:
+            if rng.random() < settings.clause_share:
+                lessons.append(_with_clause(example, rng.choice(self._clauses[example.towards])))
+            other = rng.choice(self._about_brands)
+            if rng.random() < settings.joined_share and other.topic != example.topic:
+                lessons.append(_joined(example, other, rng.choice(_JOINTS)))
+        return lessons
 
-    def _lesson(self, example: _Example) -> _Lesson:
-        if not example.places:
-            return _Lesson(Passage(example.text), example.post, ())
-        dice = self._rng.random()
-        joined, clause = self._settings.joined_share, self._settings.clause_share
-        if dice < joined:
-            other = self._rng.choice(self._about_brands)
-            if other.topic != example.topic:
-                return _joined(example, other, self._rng.choice(_JOINTS))
-        elif dice < joined + clause:
-            return _with_clause(example, self._rng.choice(self._clauses[example.towards]))
-        elif dice > 1 - self._settings.unmarked_share and example.post != NO_LABEL:
+    def _plain(self, example: _Example) -> _Lesson:
+        unmarked = example.post != NO_LABEL and self._rng.random() < self._settings.unmarked_share
+        if unmarked or not example.places:
             return _Lesson(Passage(example.text), example.post, ())
         return _Lesson(Passage(example.text, (example.places,)), example.post, (example.towards,))
 
@@ -148,10 +154,14 @@ def _shifted(places: Sequence[Stretch], by: int) -> tuple[Stretch, ...]:
     return tuple((start + by, end + by) for start, end in places)
 
 
-def _batches(lengths: Sequence[int], settings: TrainingSettings, rng: random.Random) -> list[list[int]]:
+def length_batches(lengths: Sequence[int], size: int, bucket_batches: int, rng: random.Random) -> list[list[int]]:
+    """Cut row numbers into batches of rows of about the same length, in random order.
+
+    Cut from `bucket_batches` batches sorted by length: little padding, still well shuffled.
+    """
     order = list(range(len(lengths)))
     rng.shuffle(order)
-    size, span = settings.batch_size, settings.batch_size * settings.bucket_batches
+    span = size * bucket_batches
     batches = []
     for start in range(0, len(order), span):
         bucket = sorted(order[start : start + span], key=lengths.__getitem__)
@@ -166,13 +176,29 @@ def balanced(counts: Sequence[int] | torch.Tensor) -> torch.Tensor:
     return numbers.sum() / (len(numbers) * numbers.clamp(min=1))
 
 
+def point_weights(counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Give what each of five points weighs in training, and again when a point is chosen. `counts`: rows by point.
+
+    In training negative, neutral and positive weigh the same, and within them the rarer point the square root of what
+    would make both the same: the rarest is a hundredth of all, and its full weight would drown the rest in its noise.
+    Choosing goes half of the rest of the way (see `quality.best_points`).
+    """
+    numbers = counts.float().clamp(min=1)
+    classes = torch.tensor([0, 0, 1, 2, 2])
+    of_class = torch.zeros(3).index_add(0, classes, numbers)
+    within = (of_class[classes] / numbers).sqrt()
+    within = within * (of_class / torch.zeros(3).index_add(0, classes, numbers * within))[classes]
+    training = balanced(of_class)[classes] * within
+    return training, (balanced(numbers) / training).sqrt()
+
+
 class _Loss:
     """What is learnt from one batch: the whole in three classes, each brand in five points and in three classes."""
 
     def __init__(self, examples: Sequence[_Example], smoothing: float) -> None:
         posts = torch.tensor([one.post for one in examples if one.post != NO_LABEL])
         points = torch.tensor([one.towards for one in examples if one.towards != NO_LABEL], dtype=torch.long)
-        self.points = balanced(torch.bincount(points, minlength=len(POINTS)))
+        self._points, self.choosing = point_weights(torch.bincount(points, minlength=len(POINTS)))
         self._posts = balanced(torch.bincount(posts, minlength=len(SENTIMENTS)))
         self._classes = balanced(torch.bincount(points.sub(2).sign().add(1), minlength=len(SENTIMENTS)))
         self._smoothing = smoothing
@@ -189,8 +215,7 @@ class _Loss:
         if asked:
             rows, brands, labels = torch.tensor(asked).T
             found = towards[rows, brands].float()
-            # The rarest points are a hundredth of all: their full weight would drown the rest in their noise.
-            points = cross_entropy(found, labels, weight=self.points.sqrt(), label_smoothing=self._smoothing)
+            points = cross_entropy(found, labels, weight=self._points, label_smoothing=self._smoothing)
             logs = found.log_softmax(dim=-1)
             three = torch.stack([logs[:, :2].logsumexp(-1), logs[:, 2], logs[:, 3:].logsumexp(-1)], dim=1)
             classes = nll_loss(three, labels.sub(2).sign().add(1), weight=self._classes)
@@ -198,7 +223,8 @@ class _Loss:
         return loss
 
 
-def _schedule(step: int, steps: int, warmup: int) -> float:
+def schedule(step: int, steps: int, warmup: int) -> float:
+    """Give the share of the learning rate: rising over the warm-up, then falling to 0."""
     if step < warmup:
         return (step + 1) / warmup
     return max(0.0, (steps - step) / max(1, steps - warmup))
@@ -229,7 +255,7 @@ class _Held:
             probs = towards.softmax(-1).numpy()
             three = np.stack([probs[:, :2].sum(1), probs[:, 2], probs[:, 3:].sum(1)], axis=1)
             found["dev_brand_macro_recall"] = macro_recall(as_classes(self._points), three.argmax(1))
-            points = best_points(probs, weights.sqrt().numpy())
+            points = best_points(probs, weights.numpy())
             found["dev_brand_mae"] = mae_macro(self._points, points, self._topics)
         recalls = found["dev_macro_recall"] + found.get("dev_brand_macro_recall", 0.0)
         return found | {"chosen_by": recalls - found.get("dev_brand_mae", 0.0)}
@@ -241,7 +267,8 @@ def _epoch(
     """Give an epoch's batches."""
     model.train()
     rows = pieces.rows([question_of(lesson.passage) for lesson in lessons])
-    for batch in _batches([len(row.ids) for row in rows], settings, rng):
+    lengths = [len(row.ids) for row in rows]
+    for batch in length_batches(lengths, settings.batch_size, settings.bucket_batches, rng):
         yield [rows[place] for place in batch], [lessons[place] for place in batch]
 
 
@@ -268,7 +295,9 @@ def train(
     held = _Held(read_labelled(texts[1]), about[1], pieces)
     model = fresh(encoder)
     loss_of = _Loss(examples, settings.label_smoothing)
-    steps = settings.epochs * math.ceil(len(examples) / settings.batch_size)
+    teacher = _Lessons(examples, settings, rng)
+    epochs = [teacher.epoch() for _ in range(settings.epochs)]
+    steps = sum(math.ceil(len(lessons) / settings.batch_size) for lessons in epochs)
     optimiser = torch.optim.AdamW(
         [
             {"params": [p for p in model.parameters() if p.dim() > 1], "weight_decay": settings.weight_decay},
@@ -278,17 +307,17 @@ def train(
         fused=True,
     )
     warmup = max(1, int(steps * settings.warmup_share))
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _schedule(step, steps, warmup))
-    teacher = _Lessons(examples, settings, rng)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: schedule(step, steps, warmup))
+    averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.average_decay**_AVERAGE_EVERY))
     report: dict[str, Any] = {
         "settings": asdict(settings),
         "examples": {"all": len(examples), "with a brand": sum(bool(example.places) for example in examples)},
-        "point_weights": [round(weight, 4) for weight in loss_of.points.sqrt().tolist()],
+        "point_weights": [round(weight, 4) for weight in loss_of.choosing.tolist()],
         "history": [],
     }
     step, started = 0, time.monotonic()
-    for epoch in range(1, settings.epochs + 1):
-        for rows, lessons in _epoch(model, teacher.epoch(), pieces, settings, rng):
+    for epoch, given in enumerate(epochs, start=1):
+        for rows, lessons in _epoch(model, given, pieces, settings, rng):
             with torch.autocast("cpu", dtype=torch.bfloat16, enabled=settings.bf16):
                 logits, towards = model(*padded(rows))
             loss = loss_of(logits, towards, lessons)
@@ -298,14 +327,16 @@ def train(
             scheduler.step()
             optimiser.zero_grad(set_to_none=True)
             step += 1
+            if step % _AVERAGE_EVERY == 0:
+                averaged.update_parameters(model)
             if step % 100 == 0:
                 pace = (time.monotonic() - started) / step
                 print(f"step {step}/{steps} loss {loss.item():.3f} {pace:.3f} s/step", flush=True)
-        figures = held.measure(model, loss_of.points)
+        figures = held.measure(averaged.module, loss_of.choosing)
         report["history"].append({"epoch": epoch, **figures, "minutes": (time.monotonic() - started) / 60})
         print(f"epoch {epoch}: {json.dumps(figures)}", flush=True)
         if figures["chosen_by"] >= max(entry["chosen_by"] for entry in report["history"]):
-            model.save(out, encoder, report)
+            averaged.module.save(out, encoder, report)
     # The best epoch's weights stand; the report tells of all.
     (out / "training.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return out
