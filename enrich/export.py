@@ -124,6 +124,40 @@ def export(
     Raises:
         ValueError: the checkpoint's labels or shape are not what the engine needs.
     """
+    rows, brand_rows = read_labelled(dev), read_labelled_brands(brand_dev)
+    export_rows(checkpoint, rows, brand_rows, out, name=name, epoch=epoch, max_tokens=max_tokens)
+
+
+def export_rows(
+    checkpoint: Path,
+    rows: Sequence[LabelledText],
+    brand_rows: Sequence[LabelledBrand],
+    out: Path,
+    *,
+    name: str,
+    epoch: int,
+    max_tokens: int = 128,
+    temperatures: tuple[float, float] = (1.0, 1.0),
+    weights: Sequence[float] | None = None,
+    least_rows: int = 1,
+) -> None:
+    """Write the engine folder of a trained checkpoint, as `export` does from files.
+
+    Args:
+        checkpoint: as `export`.
+        rows: labelled texts; may be empty.
+        brand_rows: labelled feelings towards brands; may be empty.
+        out: as `export`.
+        name: as `export`.
+        epoch: as `export`.
+        max_tokens: as `export`.
+        temperatures: of texts and of brands, kept where there are too few rows to fit one on.
+        weights: what each point counts when one is chosen; None: what training found.
+        least_rows: fewer are too few for a temperature and for figures of calibration.
+
+    Raises:
+        ValueError: as `export`.
+    """
     config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
     labels = [config["id2label"][str(i)] for i in range(len(config["id2label"]))]
     if labels != list(SENTIMENTS) or config["model_type"] != "bert" or config["hidden_act"] != "gelu":
@@ -156,12 +190,11 @@ def export(
         "max_tokens": max_tokens,
         "temperature": 1.0,
         "brand_temperature": 1.0,
-        "point_weights": training["point_weights"],
+        "point_weights": list(weights or training["point_weights"]),
         "encoder": asdict(encoder),
         "training": training,
     }
     _describe(out, description)
-    rows, brand_rows = read_labelled(dev), read_labelled_brands(brand_dev)
     gold, points = np.array([row.label for row in rows]), np.array([row.label for row in brand_rows])
     settings = OnnxSettings(folder=out, exact=True)
     plain = OnnxEngine(settings)
@@ -169,25 +202,27 @@ def export(
     towards = plain.predict([row.passage() for row in brand_rows]).towards
     # log(softmax(x)) differs from x by a constant of the row, which no temperature sees.
     logits, point_logits = (np.log(np.maximum(p.astype(np.float64), 1e-30)) for p in (raw, towards))
-    description["temperature"] = fit_temperature(logits, gold)
-    description["brand_temperature"] = fit_temperature(point_logits, points)
+    description["temperature"] = fit_temperature(logits, gold) if len(rows) >= least_rows else temperatures[0]
+    if len(brand_rows) >= least_rows:
+        description["brand_temperature"] = fit_temperature(point_logits, points)
+    else:
+        description["brand_temperature"] = temperatures[1]
     _describe(out, description)
-    measured = {}
+    measured: dict[str, dict[str, Any]] = {}
     for kind, exact in (("int8", False), ("fp32", True)):
         engine = OnnxEngine(replace(settings, exact=exact))
-        measured[kind] = {
-            "texts": _rounded(_of_texts(engine, rows)),
-            "brands": _rounded(_of_brands(engine, brand_rows, training["point_weights"])),
-        }
-    description["dev"] = {
-        "rows": len(rows),
-        "brand_rows": len(brand_rows),
-        "ece_before_scaling": round(expected_calibration_error(raw, gold), 4),
-        "ece_after_scaling_cross_fitted": round(_temperature_error(logits, gold), 4),
-        "brand_ece_before_scaling": round(expected_calibration_error(towards, points), 4),
-        "brand_ece_after_scaling_cross_fitted": round(_temperature_error(point_logits, points), 4),
-        **measured,
-    }
+        measured[kind] = {}
+        if rows:
+            measured[kind]["texts"] = _rounded(_of_texts(engine, rows))
+        if brand_rows:
+            measured[kind]["brands"] = _rounded(_of_brands(engine, brand_rows, description["point_weights"]))
+    calibration = {}
+    for prefix, probs, scores, labels_there in (("", raw, logits, gold), ("brand_", towards, point_logits, points)):
+        if len(labels_there) >= least_rows:
+            calibration[f"{prefix}ece_before_scaling"] = round(expected_calibration_error(probs, labels_there), 4)
+            error = _temperature_error(scores, labels_there)
+            calibration[f"{prefix}ece_after_scaling_cross_fitted"] = round(error, 4)
+    description["dev"] = {"rows": len(rows), "brand_rows": len(brand_rows), **calibration, **measured}
     _describe(out, description)
 
 

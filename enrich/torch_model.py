@@ -104,14 +104,16 @@ def padded(rows: Sequence[Row]) -> tuple[torch.Tensor, torch.Tensor, torch.Tenso
 def predict(model: BrandSentimentModel, rows: Sequence[Row], *, batch: int = 64) -> tuple[torch.Tensor, torch.Tensor]:
     """Give logits of every row, and of every brand of every row, in order. Shapes: (N, 3) and (M, 5)."""
     model.eval()
+    device = next(model.parameters()).device
     logits = torch.empty((len(rows), len(SENTIMENTS)))
     towards: list[torch.Tensor] = [torch.empty((0, len(POINTS)))] * len(rows)
     order = sorted(range(len(rows)), key=lambda place: len(rows[place].ids))
     with torch.inference_mode():
         for start in range(0, len(order), batch):
             chosen = order[start : start + batch]
-            whole, brands = model(*padded([rows[place] for place in chosen]))
-            logits[chosen] = whole.float()
+            batched = padded([rows[place] for place in chosen])
+            whole, brands = (found.float().cpu() for found in model(*(part.to(device) for part in batched)))
+            logits[chosen] = whole
             for at, place in enumerate(chosen):
-                towards[place] = brands[at, : len(rows[place].places)].float()
+                towards[place] = brands[at, : len(rows[place].places)]
     return logits, torch.cat(towards) if towards else torch.empty((0, len(POINTS)))

@@ -12,11 +12,11 @@ import math
 import random
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -28,11 +28,13 @@ from enrich.clauses import CLAUSES, Clause
 from enrich.engine import POINTS, Passage, Stretch
 from enrich.labelled import LabelledBrand, LabelledText, places_of, read_labelled, read_labelled_brands
 from enrich.quality import as_classes, best_points, macro_recall, mae_macro
-from enrich.torch_model import BrandSentimentModel, fresh, padded, predict
+from enrich.torch_model import BrandSentimentModel, fresh, load, padded, predict
 from enrich.word_pieces import Row, WordPieces, question_of
 
+LabelledRows: TypeAlias = tuple[Sequence[LabelledText], Sequence[LabelledBrand]]
+
 NO_LABEL = -1
-# The average is taken every so many steps: it costs a pass over all weights.
+# The average is taken every so many steps (a short run has few): it costs a pass over all weights.
 _AVERAGE_EVERY = 10
 _JOINTS = (" ", ". ", ", but ", ", while ", " ... ", " and ")
 
@@ -196,9 +198,12 @@ class _Loss:
     """What is learnt from one batch: the whole in three classes, each brand in five points and in three classes."""
 
     def __init__(self, examples: Sequence[_Example], smoothing: float) -> None:
-        posts = torch.tensor([one.post for one in examples if one.post != NO_LABEL])
+        posts = torch.tensor([one.post for one in examples if one.post != NO_LABEL], dtype=torch.long)
         points = torch.tensor([one.towards for one in examples if one.towards != NO_LABEL], dtype=torch.long)
-        self._points, self.choosing = point_weights(torch.bincount(points, minlength=len(POINTS)))
+        by_point = torch.bincount(points, minlength=len(POINTS))
+        # Labels in three classes tell nothing of how strong a feeling is.
+        self._strength_known = bool(by_point.all())
+        self._points, self.choosing = point_weights(by_point)
         self._posts = balanced(torch.bincount(posts, minlength=len(SENTIMENTS)))
         self._classes = balanced(torch.bincount(points.sub(2).sign().add(1), minlength=len(SENTIMENTS)))
         self._smoothing = smoothing
@@ -215,11 +220,14 @@ class _Loss:
         if asked:
             rows, brands, labels = torch.tensor(asked).T
             found = towards[rows, brands].float()
-            points = cross_entropy(found, labels, weight=self._points, label_smoothing=self._smoothing)
             logs = found.log_softmax(dim=-1)
             three = torch.stack([logs[:, :2].logsumexp(-1), logs[:, 2], logs[:, 3:].logsumexp(-1)], dim=1)
             classes = nll_loss(three, labels.sub(2).sign().add(1), weight=self._classes)
-            loss = loss + (points + classes) / 2
+            if self._strength_known:
+                points = cross_entropy(found, labels, weight=self._points, label_smoothing=self._smoothing)
+                loss = loss + (points + classes) / 2
+            else:
+                loss = loss + classes
         return loss
 
 
@@ -272,6 +280,10 @@ def _epoch(
         yield [rows[place] for place in batch], [lessons[place] for place in batch]
 
 
+def _print(line: str) -> None:
+    print(line, flush=True)
+
+
 def train(
     texts: tuple[Path, Path], brands: tuple[Path, Path] | None, encoder: Path, out: Path, settings: TrainingSettings
 ) -> Path:
@@ -287,13 +299,43 @@ def train(
     Returns:
         `out`.
     """
+    about = [read_labelled_brands(path) for path in brands] if brands is not None else [[], []]
+    learnt, held = ((read_labelled(path), rows) for path, rows in zip(texts, about, strict=True))
+    return fit(learnt, held, encoder, out, settings)
+
+
+def fit(
+    learnt: LabelledRows,
+    held_out: LabelledRows,
+    encoder: Path,
+    out: Path,
+    settings: TrainingSettings,
+    *,
+    trained: bool = False,
+    say: Callable[[str], None] = _print,
+    say_every: int = 100,
+) -> Path:
+    """Fine-tune on rows, as `train` does on files.
+
+    Args:
+        learnt: rows to learn; at least one, and a brand's text names it.
+        held_out: rows that choose the epoch.
+        encoder: as `train`; with `trained` a checkpoint with both heads, which go on learning.
+        out: as `train`.
+        settings: see there.
+        trained: whether `encoder` is a checkpoint of this function.
+        say: gets a line every `say_every` steps and after each epoch.
+        say_every: see `say`.
+
+    Returns:
+        `out`.
+    """
     torch.manual_seed(settings.seed)
     rng = random.Random(settings.seed)  # noqa: S311 -- shuffles rows, guards nothing
     pieces = WordPieces(encoder / "tokenizer.json", settings.max_tokens)
-    about = [read_labelled_brands(path) for path in brands] if brands is not None else [[], []]
-    examples = examples_of(read_labelled(texts[0]), about[0])
-    held = _Held(read_labelled(texts[1]), about[1], pieces)
-    model = fresh(encoder)
+    examples = examples_of(*learnt)
+    held = _Held(*held_out, pieces)
+    model = load(encoder) if trained else fresh(encoder)
     loss_of = _Loss(examples, settings.label_smoothing)
     teacher = _Lessons(examples, settings, rng)
     epochs = [teacher.epoch() for _ in range(settings.epochs)]
@@ -308,7 +350,8 @@ def train(
     )
     warmup = max(1, int(steps * settings.warmup_share))
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: schedule(step, steps, warmup))
-    averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.average_decay**_AVERAGE_EVERY))
+    average_every = min(_AVERAGE_EVERY, max(1, steps // 100))
+    averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.average_decay**average_every))
     report: dict[str, Any] = {
         "settings": asdict(settings),
         "examples": {"all": len(examples), "with a brand": sum(bool(example.places) for example in examples)},
@@ -327,14 +370,14 @@ def train(
             scheduler.step()
             optimiser.zero_grad(set_to_none=True)
             step += 1
-            if step % _AVERAGE_EVERY == 0:
+            if step % average_every == 0:
                 averaged.update_parameters(model)
-            if step % 100 == 0:
+            if step % say_every == 0:
                 pace = (time.monotonic() - started) / step
-                print(f"step {step}/{steps} loss {loss.item():.3f} {pace:.3f} s/step", flush=True)
+                say(f"step {step}/{steps} loss {loss.item():.3f} {pace:.3f} s/step")
         figures = held.measure(averaged.module, loss_of.choosing)
         report["history"].append({"epoch": epoch, **figures, "minutes": (time.monotonic() - started) / 60})
-        print(f"epoch {epoch}: {json.dumps(figures)}", flush=True)
+        say(f"epoch {epoch}: {json.dumps(figures)}")
         if figures["chosen_by"] >= max(entry["chosen_by"] for entry in report["history"]):
             averaged.module.save(out, encoder, report)
     # The best epoch's weights stand; the report tells of all.
