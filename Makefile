@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 DATA   ?= soundings-data
 
-.PHONY: help run test lint type format bench soak docs clean
+.PHONY: help run test test-torch lint type format bench soak docs clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -25,6 +25,13 @@ run: $(VENV)/base ## Replay the sample through every stage and serve at http://1
 test: $(VENV)/dev ## Install what the tests need and run them all
 	sh tests/install-browser.sh
 	$(BIN)/python -m pytest
+
+$(VENV)/torch: $(VENV)/dev
+	$(PIP) install --progress-bar on --quiet --constraint constraints.txt --editable '.[torch,dev]'
+	@touch $@
+
+test-torch: $(VENV)/torch ## Install torch (6 GB) and run the tests of training and of the engine transformers
+	$(BIN)/python -m pytest tests/torch tests/contract/test_sentiment_engine.py
 
 lint: $(VENV)/dev ## Check style and formatting
 	$(BIN)/ruff check .

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 from domain.brand import Brand
@@ -17,6 +19,7 @@ from service.settings import EngineSettings, Settings
 if TYPE_CHECKING:
     from dashboard.app import Application
     from enrich.engine import SentimentEngine
+    from enrich.model_folder import TransformersSettings
     from ingest.file import FileSource
     from search.embedded import EmbeddedStore
     from stream.embedded import EmbeddedLog
@@ -37,6 +40,7 @@ COMPONENTS: tuple[Component, ...] = (
     Component("source", "file", "JSON lines, CSV or TSV, plain or gzipped, or standard input"),
     Component("engine", "int8", "the shipped English model in 8-bit arithmetic, the fastest"),
     Component("engine", "exact", "the same 8-bit weights in 32-bit arithmetic, about half as fast"),
+    Component("engine", "transformers", "any text classifier of Hugging Face, on a GPU where there is one", "torch"),
     Component("engine", "tiny", "a word list: instant, for tests and for trying things out"),
     Component("store", "embedded", "SQLite as the truth and a tantivy index derived from it"),
 )
@@ -52,9 +56,88 @@ def build_engine(settings: EngineSettings) -> SentimentEngine:
         from enrich.tiny_engine import TinyEngine
 
         return TinyEngine()
+    if settings.kind == "transformers":
+        from enrich.model_folder import missing_extra
+
+        if extra := missing_extra():
+            raise ConfigError(f"engine.kind: transformers needs an extra: {extra}")
+        from enrich.transformers_engine import build_transformers_engine
+
+        return build_transformers_engine(_transformers(settings))
     from enrich.onnx_engine import OnnxEngine, OnnxSettings
 
-    return OnnxEngine(OnnxSettings(exact=settings.kind == "exact", threads=settings.threads))
+    return OnnxEngine(
+        OnnxSettings(folder=engine_folder(settings), exact=settings.kind == "exact", threads=settings.threads)
+    )
+
+
+def engine_folder(settings: EngineSettings) -> Path:
+    """Give the folder of the model that int8 and exact run."""
+    from enrich.onnx_engine import SHIPPED_MODEL
+
+    return Path(settings.folder).expanduser() if settings.folder else SHIPPED_MODEL
+
+
+def _transformers(settings: EngineSettings, *, download: bool | None = None) -> TransformersSettings:
+    from enrich.model_folder import TransformersSettings
+
+    return TransformersSettings(
+        model=settings.model,
+        labels=settings.labels,
+        download=settings.download if download is None else download,
+        temperature=settings.temperature,
+        epoch=settings.epoch,
+        threads=settings.threads,
+    )
+
+
+def engine_problems(settings: EngineSettings) -> list[str]:
+    """Tell what keeps the engine from being built, without loading a model or using the network."""
+    if settings.kind == "transformers":
+        from enrich.model_folder import problems_of
+
+        fetched = settings.download and not Path(settings.model).expanduser().is_dir()
+        problems = problems_of(_transformers(settings, download=False))
+        # What may be fetched when it is needed is no problem now.
+        return [one for one in problems if not (fetched and "no model of this id" in one)]
+    if settings.kind == "tiny" or not settings.folder:
+        return []
+    from enrich.onnx_engine import read_description
+
+    try:
+        read_description(engine_folder(settings))
+    except ConfigError as exc:
+        return list(exc.problems)
+    return []
+
+
+def point_weights(settings: EngineSettings) -> tuple[float, ...]:
+    """Give how much each of the five points counts when the engine's best point is chosen; alike where none says.
+
+    Raises:
+        ConfigError: the model's description cannot be read.
+    """
+    from enrich.engine import POINTS
+
+    alike = (1.0,) * len(POINTS)
+    if settings.kind == "tiny":
+        return alike
+    if settings.kind == "transformers":
+        from enrich.model_folder import locate
+
+        paths = [locate(_transformers(settings)) / name for name in ("engine.json", "training.json")]
+    else:
+        paths = [engine_folder(settings) / "engine.json"]
+    for path in paths:
+        if path.is_file():
+            try:
+                weights = tuple(float(weight) for weight in json.loads(path.read_text("utf-8"))["point_weights"])
+            except (OSError, ValueError, KeyError, TypeError) as exc:
+                raise ConfigError(f"{path}: point_weights cannot be read ({exc})") from exc
+            if len(weights) != len(POINTS):
+                raise ConfigError(f"{path}: found {len(weights)} point_weights, expected {len(POINTS)}")
+            return weights
+    return alike
 
 
 def file_source(settings: Settings, path: str) -> FileSource:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import math
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,13 +18,16 @@ from typing import Any
 
 from domain.brand import Brand, is_slug, slug
 from domain.errors import ConfigError
-from service.settings_table import BRAND_SETTINGS, COLUMNS_KEY, SETTINGS, Setting, Value
+from domain.records import SENTIMENTS
+from service.settings_table import BRAND_SETTINGS, COLUMNS_KEY, LABELS_KEY, SETTINGS, Setting, Value
 
 CONFIG_VARIABLE = "SOUNDINGS_CONFIG"
 DEFAULT_CONFIG = Path("soundings.toml")
 # A configuration is typed by people; a file beyond this is something else by mistake.
 MAX_CONFIG_BYTES = 16 * 1024 * 1024
 _FILE = "source.file."
+_ENGINE = "engine."
+_TABLES = (COLUMNS_KEY, LABELS_KEY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +50,19 @@ class WebSettings:
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """The sentiment engine. `threads` 0 means one for each core."""
+    """The sentiment engine; see the table. `threads` 0 means one for each core.
+
+    `labels` maps a label of a model from elsewhere to one of `domain.records.SENTIMENTS`.
+    """
 
     kind: str
     threads: int
+    folder: str = ""
+    model: str = ""
+    download: bool = False
+    temperature: float = 1.0
+    epoch: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +145,7 @@ def read(
     document = read_document(path, problems) if path else {}
     where = str(path) if path else ""
     values = {setting.key: setting.default for setting in SETTINGS}
-    flat, column_table, brand_tables = _split(document, where, problems)
+    flat, tables, brand_tables = _split(document, where, problems)
     for setting in SETTINGS:
         if setting.key in flat:
             _take(setting, flat[setting.key], f"{where}: {setting.key}", values, problems)
@@ -140,9 +153,10 @@ def read(
     for key, value in (overrides or {}).items():
         if value is not None:
             values[key] = value
-    mapping = _columns(column_table, columns, where, problems)
+    mapping = _columns(tables.get(COLUMNS_KEY, {}), columns, where, problems)
+    labels = _labels(tables.get(LABELS_KEY, {}), where, problems)
     brands = _brands(brand_tables, where, problems)
-    return _build(values, mapping, brands, path), problems
+    return _build(values, mapping, labels, brands, path), problems
 
 
 def load(
@@ -187,23 +201,24 @@ def read_document(path: Path, problems: list[str]) -> dict[str, Any]:
 
 def _split(
     document: Mapping[str, Any], where: str, problems: list[str]
-) -> tuple[dict[str, Any], Mapping[str, Any], Sequence[Any]]:
-    """Part a document into plain settings by dotted key, the column table and the brand tables."""
+) -> tuple[dict[str, Any], dict[str, Mapping[str, Any]], Sequence[Any]]:
+    """Part a document into plain settings by dotted key, tables whose keys are the user's, and the brand tables."""
     known = {setting.key for setting in SETTINGS}
     sections = {key.rsplit(".", depth)[0] for key in known for depth in (1, 2) if key.count(".") >= depth}
     flat: dict[str, Any] = {}
-    columns: Mapping[str, Any] = {}
+    tables: dict[str, Mapping[str, Any]] = {}
     brands: Sequence[Any] = ()
 
     def walk(table: Mapping[str, Any], prefix: str) -> None:
-        nonlocal columns, brands
+        nonlocal brands
         for name, value in table.items():
             key = f"{prefix}{name}"
-            if key == COLUMNS_KEY:
+            if key in _TABLES:
                 if isinstance(value, dict):
-                    columns = value
+                    tables[key] = value
                 else:
-                    problems.append(f'{where}: {key}: found {_show(value)}, expected a table of field = "column"')
+                    pairs = 'field = "column"' if key == COLUMNS_KEY else 'LABEL = "negative"'
+                    problems.append(f"{where}: {key}: found {_show(value)}, expected a table of {pairs}")
             elif key == "brands":
                 if isinstance(value, list):
                     brands = value
@@ -216,11 +231,11 @@ def _split(
             elif key in sections:
                 problems.append(f"{where}: {key}: found {_show(value)}, expected a table [{key}]")
             else:
-                hint = nearest(key, [*known, *sections, COLUMNS_KEY, "brands"])
+                hint = nearest(key, [*known, *sections, *_TABLES, "brands"])
                 problems.append(f"{where}: {key}: unknown key{hint}")
 
     walk(document, "")
-    return flat, columns, brands
+    return flat, tables, brands
 
 
 def _read_environment(environ: Mapping[str, str], values: dict[str, Any], problems: list[str]) -> None:
@@ -237,6 +252,10 @@ def _read_environment(environ: Mapping[str, str], values: dict[str, Any], proble
         raw: Any = environ[name]
         if setting.kind == "integer" and raw.strip().lstrip("-").isascii() and raw.strip().lstrip("-").isdigit():
             raw = int(raw)
+        elif setting.kind == "number":
+            raw = _number(raw)
+        elif setting.kind == "boolean":
+            raw = {"true": True, "false": False}.get(raw.strip().lower(), raw)
         _take(setting, raw, f"environment: {name}", values, problems)
 
 
@@ -249,11 +268,23 @@ def _take(setting: Setting, raw: Any, place: str, values: dict[str, Any], proble
         values[setting.key] = tuple(raw) if isinstance(raw, list) else raw
 
 
+def _number(text: str) -> float | str:
+    """Read a number from the environment; what is none stays as it is."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
 def _wrong(setting: Setting, raw: Any) -> str:
     """Say what was found instead of a fitting value; "" when it fits."""
-    if setting.kind == "integer":
-        if isinstance(raw, bool) or not isinstance(raw, int):
+    if setting.kind == "boolean":
+        return "" if isinstance(raw, bool) else _show(raw)
+    if setting.kind in ("integer", "number"):
+        if isinstance(raw, bool) or not isinstance(raw, int if setting.kind == "integer" else int | float):
             return _show(raw)
+        if not math.isfinite(raw):
+            return str(raw)
         low = setting.minimum is not None and raw < setting.minimum
         high = setting.maximum is not None and raw > setting.maximum
         return str(raw) if low or high else ""
@@ -262,7 +293,7 @@ def _wrong(setting: Setting, raw: Any) -> str:
         return "" if fits else _show(raw)
     if not isinstance(raw, str):
         return _show(raw)
-    if not raw:
+    if not raw and setting.default != "":
         return "an empty text"
     if "\0" in raw:
         return "a text with a NUL character"
@@ -294,6 +325,18 @@ def _columns(table: Mapping[str, Any], fields: Sequence[str], where: str, proble
         else:
             columns[name] = column
     return columns
+
+
+def _labels(table: Mapping[str, Any], where: str, problems: list[str]) -> dict[str, str]:
+    """Check what labels of a model are said to mean."""
+    labels: dict[str, str] = {}
+    for name, sentiment in table.items():
+        if sentiment in SENTIMENTS:
+            labels[name] = sentiment
+        else:
+            expected = f"expected one of {', '.join(SENTIMENTS)}"
+            problems.append(f"{where}: {LABELS_KEY}.{name}: found {_show(sentiment)}, {expected}")
+    return labels
 
 
 def _brands(tables: Sequence[Any], where: str, problems: list[str]) -> tuple[Brand, ...]:
@@ -346,7 +389,11 @@ def _brand(values: Mapping[str, Any]) -> Brand:
 
 
 def _build(
-    values: Mapping[str, Any], columns: Mapping[str, str], brands: tuple[Brand, ...], origin: Path | None
+    values: Mapping[str, Any],
+    columns: Mapping[str, str],
+    labels: Mapping[str, str],
+    brands: tuple[Brand, ...],
+    origin: Path | None,
 ) -> Settings:
     """Put checked values into their dataclasses."""
     return Settings(
@@ -357,7 +404,10 @@ def _build(
             retention_days=values["data.retention_days"],
         ),
         web=WebSettings(host=values["web.host"], port=values["web.port"]),
-        engine=EngineSettings(kind=values["engine.kind"], threads=values["engine.threads"]),
+        engine=EngineSettings(
+            **{key.removeprefix(_ENGINE): value for key, value in values.items() if key.startswith(_ENGINE)},
+            labels=labels,
+        ),
         file=FileSettings(
             **{key.removeprefix(_FILE): value for key, value in values.items() if key.startswith(_FILE)},
             columns=columns,

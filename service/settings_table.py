@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-SettingKind = Literal["text", "path", "integer", "choice", "texts"]
-Value = str | int | tuple[str, ...] | None
+SettingKind = Literal["text", "path", "integer", "number", "boolean", "choice", "texts"]
+Value = str | int | float | tuple[str, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
     """One key of the configuration file.
 
-    `key` is its dotted path. `minimum` and `maximum` bound an integer, both included. A setting that can come
-    from the environment has the name that `environment` gives.
+    `key` is its dotted path. `minimum` and `maximum` bound an integer or a number, both included. A text or path whose
+    default is "" may be left empty. A setting that can come from the environment has the name that `environment` gives.
     """
 
     key: str
@@ -22,8 +22,8 @@ class Setting:
     default: Value
     meaning: str
     choices: tuple[str, ...] = ()
-    minimum: int | None = None
-    maximum: int | None = None
+    minimum: float | None = None
+    maximum: float | None = None
 
     @property
     def environment(self) -> str:
@@ -36,10 +36,12 @@ class Setting:
             return "one of " + ", ".join(self.choices)
         if self.kind == "texts":
             return "a list of texts"
-        if self.kind == "integer":
+        if self.kind == "boolean":
+            return "true or false"
+        if self.kind in ("integer", "number"):
             low = "" if self.minimum is None else f" from {self.minimum}"
             high = "" if self.maximum is None else f" to {self.maximum}"
-            return f"a whole number{low}{high}"
+            return f"a {'whole ' if self.kind == 'integer' else ''}number{low}{high}"
         return "a path" if self.kind == "path" else "a text"
 
 
@@ -69,11 +71,41 @@ SETTINGS: tuple[Setting, ...] = (
         "engine.kind",
         "choice",
         "int8",
-        "sentiment engine: int8 is fast, exact is the same model in 32-bit arithmetic, tiny is a word list for tests",
-        choices=("int8", "exact", "tiny"),
+        "sentiment engine: int8 is fast, exact is the same model in 32-bit arithmetic, transformers runs any Hugging "
+        "Face model, tiny is a word list for tests",
+        choices=("int8", "exact", "transformers", "tiny"),
     ),
     Setting(
         "engine.threads", "integer", 0, "threads of one model run; 0 takes one for each core", minimum=0, maximum=256
+    ),
+    Setting(
+        "engine.folder",
+        "path",
+        "",
+        "folder of the model that int8 and exact run, as `soundings train` writes it; the one of Soundings when empty",
+    ),
+    Setting("engine.model", "text", "", "model that transformers runs: a folder, or the id of a model on Hugging Face"),
+    Setting(
+        "engine.download",
+        "boolean",
+        False,
+        "whether transformers may fetch a model that is not on this machine yet; else the network is never used",
+    ),
+    Setting(
+        "engine.temperature",
+        "number",
+        1.0,
+        "the scores of the model of transformers are divided by it; above 1 makes its probabilities less sure",
+        minimum=0.01,
+        maximum=100,
+    ),
+    Setting(
+        "engine.epoch",
+        "integer",
+        0,
+        "number of the model of transformers; mentions scored under a lower one are scored again by a replay",
+        minimum=0,
+        maximum=65535,
     ),
     Setting("source.file.name", "text", "file", "source of a row that names none"),
     Setting(
@@ -120,3 +152,5 @@ BRAND_SETTINGS: tuple[Setting, ...] = (
 
 # Which column of a file holds which field of a post: `[source.file.columns]`, field = "column".
 COLUMNS_KEY = "source.file.columns"
+# What the labels of a model from elsewhere mean: `[engine.labels]`, LABEL_0 = "negative".
+LABELS_KEY = "engine.labels"

@@ -19,7 +19,7 @@ def _arguments(parser: ArgumentParser) -> None:
 
 def _run(options: Namespace) -> int:
     from service.brand_check import query_problems, query_warnings
-    from service.components import file_source
+    from service.components import engine_problems, file_source
     from service.settings import address_problem
 
     settings, problems = read_settings(options)
@@ -28,6 +28,7 @@ def _run(options: Namespace) -> int:
     address = address_problem(settings.web.host)
     if address:
         problems.append(address)
+    problems += engine_problems(settings.engine)
     parts: list[Callable[[], object]] = [lambda: file_source(settings, "-")]
     if not problems:
         # Of a file that cannot be read, nobody knows whether it names a brand.
@@ -54,7 +55,8 @@ def _ids(brands: Sequence[Brand]) -> str:
 COMMAND = Command(
     "check",
     "Find every problem of the configuration at once.",
-    "Opens nothing but the file. Exit code 2 when there is a problem; warnings alone are fine.",
+    "Opens nothing but the file, and a model of your own where it names one. Exit code 2 when there is a problem; "
+    "warnings alone are fine.",
     _arguments,
     _run,
 )

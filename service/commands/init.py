@@ -25,7 +25,12 @@ _BRAND_HEAD = """
 # An ambiguous name needs company: delta AND (flight* OR airline*). Raise query_revision with each change of the query.
 """
 
-_COLUMNS = """
+_TABLES = """
+# What the labels of the model of transformers mean, where they are not called negative, neutral and positive.
+# [engine.labels]
+# LABEL_0 = "negative"
+# LABEL_1 = "positive"
+
 # Which column of a file holds which field of a post, where the names do not say so themselves.
 # [source.file.columns]
 # id = "tweet_id"
@@ -43,6 +48,8 @@ def toml_text(value: str) -> str:
 def _default(setting: Setting) -> str:
     if isinstance(setting.default, tuple):
         return "[" + ", ".join(toml_text(text) for text in setting.default) + "]"
+    if isinstance(setting.default, bool):
+        return "true" if setting.default else "false"
     return toml_text(setting.default) if isinstance(setting.default, str) else str(setting.default)
 
 
@@ -69,7 +76,7 @@ def render(names: Sequence[str]) -> str:
             parts.append(f"\n[{table}]\n")
             section = table
         parts.append(f"# {setting.meaning} ({setting.environment})\n# {name} = {_default(setting)}\n")
-    parts += [_COLUMNS, _BRAND_HEAD]
+    parts += [_TABLES, _BRAND_HEAD]
     for name, brand_id in zip(names, brand_ids(names), strict=True):
         query = '"' + name.replace("\\", " ").replace('"', " ").strip() + '"'
         parts.append(

@@ -1,14 +1,17 @@
 """What every SentimentEngine promises: one suite, run on each implementation.
 
-Another implementation is one more line in `ENGINES`.
+Another implementation is one more line in `ENGINES`. Those of the extra `torch` run where it is installed
+(`make test-torch` installs it) and are shown as skipped elsewhere.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
+from fakes.hugging_face import LABELS, TORCH_IS_HERE, foreign_model, own_checkpoint
 
 from domain.errors import BadReason, BadRecord
 from domain.ids import MAX_MODEL_EPOCH
@@ -17,13 +20,35 @@ from enrich.engine import NO_TEXT_PROBS, POINTS, Passage, Prediction, SentimentE
 from enrich.onnx_engine import OnnxEngine, OnnxSettings
 from enrich.tiny_engine import TinyEngine
 
-ENGINES: dict[str, Callable[[], SentimentEngine]] = {
-    "tiny": TinyEngine,
-    "int8": lambda: OnnxEngine(OnnxSettings(threads=1)),
-    "exact": lambda: OnnxEngine(OnnxSettings(threads=1, exact=True)),
-    "int8 without cache": lambda: OnnxEngine(OnnxSettings(threads=1, cache_size=0)),
-    "exact without cache": lambda: OnnxEngine(OnnxSettings(threads=1, exact=True, cache_size=0)),
+
+def _transformers(folder: Path, labels: dict[str, str]) -> SentimentEngine:
+    from enrich.model_folder import TransformersSettings
+    from enrich.transformers_engine import build_transformers_engine
+
+    return build_transformers_engine(TransformersSettings(model=str(folder), labels=labels))
+
+
+ENGINES: dict[str, Callable[[Path], SentimentEngine]] = {
+    "tiny": lambda _: TinyEngine(),
+    "int8": lambda _: OnnxEngine(OnnxSettings(threads=1)),
+    "exact": lambda _: OnnxEngine(OnnxSettings(threads=1, exact=True)),
+    "int8 without cache": lambda _: OnnxEngine(OnnxSettings(threads=1, cache_size=0)),
+    "exact without cache": lambda _: OnnxEngine(OnnxSettings(threads=1, exact=True, cache_size=0)),
 }
+OF_TORCH: dict[str, Callable[[Path], SentimentEngine]] = {
+    "transformers, any model": lambda folder: _transformers(foreign_model(folder), LABELS),
+    "transformers, own checkpoint": lambda folder: _transformers(own_checkpoint(folder), {}),
+}
+PARAMETERS = [pytest.param(build, id=name) for name, build in ENGINES.items()] + [
+    pytest.param(
+        build,
+        id=name if TORCH_IS_HERE else f"{name} (not run: the extra torch is not installed)",
+        marks=pytest.mark.skipif(
+            not TORCH_IS_HERE, reason="the extra torch is not installed; `make test-torch` has it"
+        ),
+    )
+    for name, build in OF_TORCH.items()
+]
 
 GOOD = "Thank you, what a wonderful flight and a lovely crew!"
 PLAIN = "The gate opens at nine."
@@ -54,9 +79,10 @@ def _of_texts(engine: SentimentEngine, texts: Sequence[str]) -> Prediction:
     return engine.predict([Passage(text) for text in texts])
 
 
-@pytest.fixture(scope="module", params=ENGINES)
-def engine(request: pytest.FixtureRequest) -> SentimentEngine:
-    return ENGINES[request.param]()
+@pytest.fixture(scope="module", params=PARAMETERS)
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> SentimentEngine:
+    build: Callable[[Path], SentimentEngine] = request.param
+    return build(tmp_path_factory.mktemp("engine"))
 
 
 def test_each_text_gets_a_row_of_probabilities_that_sum_to_one(engine: SentimentEngine) -> None:

@@ -106,7 +106,7 @@ def test_all_problems_are_told_at_once_with_the_nearest_name(tmp_path: Path) -> 
         "colour: unknown key",
         "web.prot: unknown key; did you mean web.port?",
         "web.host: found 5, expected a text",
-        "engine.kind: found 'int4', expected one of int8, exact, tiny",
+        "engine.kind: found 'int4', expected one of int8, exact, transformers, tiny",
         "data.disk_floor_mb: found -1, expected a whole number from 0",
         "data.retention_days: found true",
         "source.file.columns.txt: unknown field of a post; did you mean text?",
