@@ -15,19 +15,35 @@ from typing import NoReturn
 
 from domain.errors import Busy, ConfigError, QueryError, ServiceError
 from service.command import Command
-from service.commands import books, check, dead_letters, init, reindex, replay, search, try_file, up
+from service.commands import (
+    books,
+    check,
+    dead_letters,
+    evaluate,
+    init,
+    reindex,
+    replay,
+    search,
+    tag,
+    train,
+    try_file,
+    up,
+)
 from service.terminal import caret, complain, safe, shorten
 
 COMMANDS: tuple[Command, ...] = (
     up.COMMAND,
     replay.COMMAND,
     try_file.COMMAND,
+    tag.COMMAND,
     search.COMMAND,
     books.COMMAND,
     init.COMMAND,
     check.COMMAND,
     dead_letters.COMMAND,
     reindex.COMMAND,
+    evaluate.COMMAND,
+    train.COMMAND,
 )
 
 EXIT_FAILED = 1
