@@ -31,7 +31,7 @@ $(VENV)/torch: $(VENV)/dev
 	@touch $@
 
 test-torch: $(VENV)/torch ## Install torch (6 GB) and run the tests of training and of the engine transformers
-	$(BIN)/python -m pytest tests/torch tests/contract/test_sentiment_engine.py
+	$(BIN)/python -m pytest tests/torch tests/contract/test_sentiment_engine.py tests/e2e/test_own_model.py
 
 lint: $(VENV)/dev ## Check style and formatting
 	$(BIN)/ruff check .
