@@ -188,6 +188,10 @@ class Mention:
     replies: int | None = None
     views: int | None = None
     engagement_at: datetime | None = None
+    # By what near-duplicates find each other (`domain.stories`), not indexed. Empty: too short to be compared, a story
+    # of its own. Absent: made before there were stories.
+    signature: str | None = None
+    # Assigned by the store, which answers with what it is now.
     story_id: str | None = None
     location: str | None = None
     backfilled: bool = False

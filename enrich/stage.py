@@ -17,6 +17,7 @@ from domain.text import index_tokens
 from enrich.engine import POINTS, Passage, Prediction, SentimentEngine, as_three
 from enrich.language import Language, LanguageIdentifier
 from enrich.naming import BrandPlaces
+from enrich.signature import signature
 from enrich.words import content_words
 from stream.codec import decode, encode
 from stream.dead_letters import letter_of_record
@@ -60,6 +61,7 @@ class _Read:
     language: Language
     tokens: str
     words: tuple[str, ...]
+    signature: str
 
 
 class EnrichStage:
@@ -167,7 +169,8 @@ class EnrichStage:
 
     def _read(self, post: Post, text: str) -> _Read:
         tokens = index_tokens(post.title, post.text)
-        return _Read(self._language.identify(text), tokens, content_words(tokens.split(" ")))
+        packed = signature(tokens, post.domains).pack()
+        return _Read(self._language.identify(text), tokens, content_words(tokens.split(" ")), packed)
 
     def _mention(
         self,
@@ -228,6 +231,7 @@ class EnrichStage:
             replies=post.replies,
             views=post.views,
             engagement_at=post.engagement_at,
+            signature=read.signature,
             location=post.location,
             backfilled=post.backfilled,
             attrs=post.attrs,
