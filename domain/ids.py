@@ -16,9 +16,9 @@ MAX_REVISION_MS = (1 << (63 - MODEL_EPOCH_BITS)) - 1
 MAX_AHEAD = timedelta(minutes=5)
 
 
-def _digest(*parts: str) -> str:
-    """Hash parts to 26 lower-case base32 characters (128 bits); parts cannot run into each other."""
-    digest = blake2b(digest_size=16)
+def _digest(*parts: str, size: int = 16) -> str:
+    """Hash parts to 26 lower-case base32 characters (`size` bytes, 128 bits); parts cannot run into each other."""
+    digest = blake2b(digest_size=size)
     for part in parts:
         raw = part.encode("utf-8", "surrogatepass")
         digest.update(len(raw).to_bytes(8, "big"))
@@ -39,6 +39,14 @@ def row_id(source: str, row: str) -> str:
 def mention_id(post_id: str, brand_id: str) -> str:
     """Give the id of the mention of one brand in one post: 26 lower-case base32 characters."""
     return _digest(post_id, brand_id)
+
+
+def story_id(post_id: str, version: int) -> str:
+    """Give the id of the story that a post founds: 16 lower-case base32 characters (80 bits).
+
+    Another model changes nothing; a later revision of the post, which may tell something else, founds another.
+    """
+    return _digest(post_id, str(version >> MODEL_EPOCH_BITS), size=10)
 
 
 def version(revision_ms: int, model_epoch: int) -> int:

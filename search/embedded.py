@@ -6,22 +6,24 @@ import fcntl
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from domain.aggregation import Aggregation, Result
-from domain.clock import Clock, SystemClock
+from domain.clock import Clock, SystemClock, from_ms
 from domain.errors import BackendDown, BadReason, BadRecord, Busy
 from domain.fields import FIELDS
 from domain.query.ast import Node
 from domain.records import Mention, Retraction, Withdrawal
+from domain.stories import read_signature
 from search.cursor import Position, decode_cursor, encode_cursor
 from search.indexer import Indexer, IndexReader, Progress
-from search.store import MAX_PAGE, SearchPage, SearchRequest, Sort, Written
+from search.store import MAX_PAGE, SearchPage, SearchRequest, Sort, Story, Written
 from search.tantivy_aggregations import aggregate
 from search.tantivy_index import Bounds, Hits, Snapshot
 from search.tantivy_schema import ms_of_order_key, order_key
-from search.truth import Truth
+from search.truth import Content, Kept, Truth, Write
 from stream.codec import decode, encode
 
 _TRUTH_FILE: Final = "mentions.sqlite3"
@@ -100,12 +102,12 @@ class EmbeddedStore:
     def write(self, records: Sequence[Mention | Withdrawal | Retraction]) -> Sequence[Written | BadRecord]:
         indexer = self._indexer()
         outcomes: list[Written | BadRecord] = []
-        sound: list[tuple[Mention, bytes] | Withdrawal | Retraction] = []
+        sound: list[Write] = []
         places: list[int] = []
         for place, record in enumerate(records):
             outcomes.append(Written.STORED)
             try:
-                sound.append((record, _content(record)) if isinstance(record, Mention) else record)
+                sound.append(_content(record) if isinstance(record, Mention) else record)
                 places.append(place)
             except BadRecord as exc:
                 outcomes[place] = exc
@@ -138,8 +140,15 @@ class EmbeddedStore:
     # --- reading
 
     def get(self, mention_id: str) -> Mention | None:
-        content = self._truth.get(mention_id)
-        return None if content is None else _mention(content)
+        kept = self._truth.get(mention_id)
+        return None if kept is None else _mention(kept)
+
+    def story(self, story_id: str) -> Story | None:
+        row = self._truth.story(story_id)
+        if row is None:
+            return None
+        original = _mention(Kept(row.json, story_id))
+        return Story(story_id, original, row.posts, row.mentions, from_ms(row.first_ms), from_ms(row.last_ms))
 
     def count(self) -> int:
         return self._truth.count()
@@ -223,21 +232,22 @@ def _lock(folder: Path) -> int:
     return lock
 
 
-def _content(mention: Mention) -> bytes:
-    """Give a mention as it is kept.
+def _content(mention: Mention) -> Content:
+    """Give a mention as it is written.
 
     Raises:
-        BadRecord: a text that is not valid Unicode, or a number that the store cannot hold.
+        BadRecord: a text that is not valid Unicode, a number that the store cannot hold, or no signature of ours.
     """
     for name in _INTEGERS:
         value = getattr(mention, name)
         if value is not None and not -_MAX_INTEGER <= value <= _MAX_INTEGER:
             raise BadRecord(BadReason.STORE_REFUSED, f"{name} is {value}, expected a number of at most 63 bits")
-    return encode(mention)
+    signature = None if mention.signature is None else read_signature(mention.signature)
+    return Content(mention, encode(mention), signature)
 
 
-def _mention(content: bytes) -> Mention:
-    mention = decode(content)
+def _mention(kept: Kept) -> Mention:
+    mention = decode(kept.json)
     if not isinstance(mention, Mention):
         raise BackendDown(f"the store holds a {type(mention).__name__} where a mention was expected")
-    return mention
+    return mention if kept.story_id is None else replace(mention, story_id=kept.story_id)

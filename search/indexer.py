@@ -107,7 +107,8 @@ class _Follower:
         for change in changes:
             # Rows are numbered upwards: one above all seen was never in the index.
             mention = self._recent.take(change) or _mention_of(change)
-            self.index.replace(change.row, mention, seen_before=change.row <= self._highest_row)
+            seen_before = change.row <= self._highest_row
+            self.index.replace(change.row, mention, seen_before=seen_before, story_id=change.story_id)
             self._highest_row = max(self._highest_row, change.row)
             self.applied = change.seq
         if len(changes) < _BATCH:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
@@ -55,6 +56,22 @@ class SearchPage:
     next_cursor: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Story:
+    """Posts that say nearly the same, as far as they are known and not gone.
+
+    `original` is a mention of the earliest of them by event time (`published_at`, else `collected_at`), then post id;
+    of several mentions the one of the newest version. Times are event times, to the millisecond.
+    """
+
+    story_id: str
+    original: Mention
+    posts: int
+    mentions: int
+    first_at: datetime
+    last_at: datetime
+
+
 class Store(Protocol):
     """Mentions by id and version; searchable within a second or so of `write`. Thread-safe."""
 
@@ -64,6 +81,11 @@ class Store(Protocol):
         A mention is stored if its version is higher than the stored one. A withdrawal of version v removes a mention
         of version <= v and forbids versions <= v later. A retraction removes every mention of the post and forbids
         all later writes of that post.
+
+        A mention that has a signature (even an empty one) is given a story, the same for all mentions of its post: that
+        of the oldest original within 30 days that says nearly the same (`domain.stories`), else its own. Only what was
+        written before decides, so that batches and restarts change nothing. A post keeps its story until a higher
+        version says something else; a mention without a signature keeps what its `story_id` says.
 
         Raises:
             RetryLater, BackendDown: nothing may be taken as written.
@@ -81,6 +103,12 @@ class Store(Protocol):
 
     def get(self, mention_id: str) -> Mention | None:
         """Give one mention as last written (no waiting for the index), or None."""
+
+    def story(self, story_id: str) -> Story | None:
+        """Give a story as last written, or None when no mention that has a signature is in it.
+
+        Takes time in the number of its mentions: some 0.2 s for 100,000.
+        """
 
     def count(self) -> int:
         """Give how many mentions are stored, from the truth and not the index."""

@@ -82,8 +82,8 @@ class TantivyIndex:
 
     # --- writing
 
-    def replace(self, row: int, mention: Mention | None, *, seen_before: bool) -> None:
-        """Put a row's mention in place of what stood there; None only removes.
+    def replace(self, row: int, mention: Mention | None, *, seen_before: bool, story_id: str | None = None) -> None:
+        """Put a row's mention in place of what stood there; None only removes. `story_id` overrides the mention's.
 
         `seen_before` False promises that the index never held this row: a deletion costs a look into every segment.
         """
@@ -93,7 +93,7 @@ class TantivyIndex:
             if seen_before:
                 self._writer.delete_documents_by_term(ROW, row)
             if mention is not None:
-                self._writer.add_document(document_of(row, mention))
+                self._writer.add_document(document_of(row, mention, story_id))
 
     def commit(self) -> None:
         """Make what was written durable and visible."""

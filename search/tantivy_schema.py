@@ -109,8 +109,11 @@ def _id_bits(mention_id: str) -> int:
     return int.from_bytes(head, "big") >> (16 - _ID_BITS)
 
 
-def document_of(row: int, mention: Mention) -> tantivy.Document:
-    """Give the document of a mention. Unknown stays absent; a repeated keyword counts once per mention."""
+def document_of(row: int, mention: Mention, story_id: str | None = None) -> tantivy.Document:
+    """Give the document of a mention. Unknown stays absent; a repeated keyword counts once per mention.
+
+    `story_id` stands in the place of the mention's own.
+    """
     values: dict[str, int | float | bool | str | list[str]] = {
         ROW: row,
         ORDER: order_key(position_of(mention)),
@@ -119,6 +122,8 @@ def document_of(row: int, mention: Mention) -> tantivy.Document:
     for name, value in zip(_KEYWORDS, _keyword_values(mention), strict=True):
         if value and (folded := _folded(value)):
             values[name] = folded
+    if story_id is not None:
+        values["story_id"] = _folded(story_id)
     for name, many in zip(_MULTIPLE, _multiple_values(mention), strict=True):
         if many:
             values[name] = [folded for folded in dict.fromkeys(map(_folded, many)) if folded]

@@ -8,14 +8,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from domain.clock import to_ms
 from domain.errors import BackendDown, ConfigError, RetryLater
 from domain.records import Mention, Retraction, Withdrawal
+from domain.stories import Signature
+from search.stories import STORY_SQL, STORY_TABLES, Stories
 
-# Raise when the tables change in a way that older programs cannot read.
-TRUTH_SCHEMA: Final = 1
+# Raise when the tables change in a way that older programs cannot read, or cannot write without harm.
+# 2: stories. A folder of schema 1 is given their tables when a writer opens it; its mentions have no story.
+TRUTH_SCHEMA: Final = 2
+_WITHOUT_STORIES: Final = 1
 _BUSY_SECONDS: Final = 10.0
 # A page cache of 64 MB keeps the inner pages of the index on random mention ids in memory for a million rows.
 _CACHE_KIB: Final = 64_000
@@ -56,6 +60,36 @@ class Change:
     mention_id: str
     version: int
     json: bytes | None
+    story_id: str | None
+
+
+class Content(NamedTuple):
+    """A mention to write: its JSON, and what its story is found by (None: it gets no story)."""
+
+    mention: Mention
+    json: bytes
+    signature: Signature | None
+
+
+class Kept(NamedTuple):
+    """A mention as it is kept: its JSON, and its post's story (None: what the JSON says)."""
+
+    json: bytes
+    story_id: str | None
+
+
+class StoryRow(NamedTuple):
+    """A story: its original's id, one of its mentions as JSON, times in ms since 1970."""
+
+    post_id: str
+    json: bytes
+    first_ms: int
+    posts: int
+    mentions: int
+    last_ms: int
+
+
+Write: TypeAlias = Content | Withdrawal | Retraction
 
 
 @contextmanager
@@ -83,6 +117,7 @@ class Truth:
     def __init__(self, path: Path, *, read_only: bool) -> None:
         self._path = path
         self._reading, self._writing = threading.Lock(), threading.Lock()
+        self._has_stories = False
         if read_only and not path.exists():
             raise BackendDown(f"there is no store at {path}: start the pipeline, or check the data folder")
         with translated(path):
@@ -130,10 +165,11 @@ class Truth:
         found = self._number("PRAGMA user_version")
         if found == 0:
             raise BackendDown(f"the store at {self._path} is not made yet: wait for the pipeline to start")
-        if found != TRUTH_SCHEMA:
+        if found not in (_WITHOUT_STORIES, TRUTH_SCHEMA):
             raise ConfigError(
                 f"{self._path} has schema {found}, this program reads {TRUTH_SCHEMA}: use the version that wrote it"
             )
+        self._has_stories = found == TRUTH_SCHEMA
 
     def close(self) -> None:
         """Release the file."""
@@ -173,25 +209,40 @@ class Truth:
         """Give how many rows there are, those without content included."""
         return self._number("SELECT count(seq) FROM mention")
 
-    def get(self, mention_id: str) -> bytes | None:
-        """Give the content of a mention, or None."""
-        rows = self._rows("SELECT json FROM mention WHERE mention_id = ?", mention_id)
-        return rows[0][0] if rows else None
+    def _with_story(self, columns: str, rest: str, *parameters: object) -> list[Any]:
+        """Read columns of `mention`, and the story of its post last."""
+        if not self._has_stories:
+            # A reader of a folder that no writer has opened since there are stories.
+            self._check_schema()
+        story, join = ("story_id", "LEFT JOIN story_post USING (post_id)") if self._has_stories else ("NULL", "")
+        return self._rows(f"SELECT {columns}, {story} FROM mention {join} {rest}", *parameters)  # noqa: S608
+
+    def get(self, mention_id: str) -> Kept | None:
+        """Give a mention, or None."""
+        rows = self._with_story("json", "WHERE mention_id = ? AND json IS NOT NULL", mention_id)
+        return Kept(*rows[0]) if rows else None
+
+    def story(self, story_id: str) -> StoryRow | None:
+        """Give a story as it is now, or None when no post has it."""
+        if not self._has_stories:
+            self._check_schema()
+        rows = self._rows(STORY_SQL, story_id) if self._has_stories else []
+        return StoryRow(*rows[0]) if rows else None
 
     def live_ids(self, rows: Iterable[int]) -> Mapping[int, str]:
         """Give the mention ids of these rows; rows without content are left out."""
         sql = "SELECT row, mention_id FROM mention WHERE row IN (SELECT value FROM json_each(?)) AND json IS NOT NULL"
         return dict(self._rows(sql, _json_list(rows)))
 
-    def contents(self, rows: Iterable[int]) -> Mapping[int, bytes]:
-        """Give the contents of these rows; rows without content are left out."""
-        sql = "SELECT row, json FROM mention WHERE row IN (SELECT value FROM json_each(?)) AND json IS NOT NULL"
-        return dict(self._rows(sql, _json_list(rows)))
+    def contents(self, rows: Iterable[int]) -> Mapping[int, Kept]:
+        """Give the mentions of these rows; rows without content are left out."""
+        rest = "WHERE row IN (SELECT value FROM json_each(?)) AND json IS NOT NULL"
+        return {row: Kept(*kept) for row, *kept in self._with_story("row, json", rest, _json_list(rows))}
 
     def changes_after(self, seq: int, limit: int) -> list[Change]:
         """Give rows whose last change is above `seq`, in order of the changes, each as it is now."""
-        sql = "SELECT row, seq, mention_id, version, json FROM mention WHERE seq > ? ORDER BY seq LIMIT ?"
-        return [Change(*row) for row in self._rows(sql, seq, limit)]
+        columns, rest = "row, seq, mention_id, mention.version, json", "WHERE seq > ? ORDER BY seq LIMIT ?"
+        return [Change(*row) for row in self._with_story(columns, rest, seq, limit)]
 
     def index_facts(self) -> IndexFacts:
         """Give which index belongs to this truth."""
@@ -215,10 +266,10 @@ class Truth:
                     self._writer.execute("ROLLBACK")
                 raise
 
-    def apply(self, records: Sequence[tuple[Mention, bytes] | Withdrawal | Retraction]) -> list[bool]:
+    def apply(self, records: Sequence[Write]) -> list[bool]:
         """Write records in order, all or none; tells for each whether it changed anything that counts.
 
-        A mention comes with its content. See `search.store.Store.write` for what overrides what.
+        Stories are assigned on the way. See `search.store.Store.write` for what overrides what.
         """
         with self._transaction() as connection:
             batch = _Batch(connection, self._last_seq)
@@ -251,14 +302,21 @@ class _Batch:
 
     def __init__(self, connection: sqlite3.Connection, seq: int) -> None:
         self._execute = connection.execute
+        self._stories = Stories(connection)
         self.seq = seq
         self.live_change = 0
 
-    def apply(self, record: tuple[Mention, bytes] | Withdrawal | Retraction) -> bool:
+    def apply(self, record: Write) -> bool:
         if isinstance(record, Retraction):
             return self._retract(record)
-        subject, content = record if isinstance(record, tuple) else (record, None)
-        return not self._is_retracted(subject.post_id) and self._put(subject, content)
+        subject, content, signature = record if isinstance(record, Content) else (record, None, None)
+        if self._is_retracted(subject.post_id) or not self._put(subject, content):
+            return False
+        if isinstance(record, Withdrawal):
+            self._end_without_mentions(subject.post_id)
+        elif signature is not None and self._stories.put(record.mention, signature):
+            self._touch_others(record.mention)
+        return True
 
     def _is_retracted(self, post_id: str) -> bool:
         return self._execute("SELECT 1 FROM tombstone WHERE post_id = ?", (post_id,)).fetchone() is not None
@@ -291,17 +349,33 @@ class _Batch:
         )
         if made.rowcount == 0:
             return False
-        sql = "SELECT row FROM mention WHERE post_id = ? AND json IS NOT NULL"
-        for (row,) in self._execute(sql, (retraction.post_id,)).fetchall():
+        for row, _ in self._live(retraction.post_id):
             self.seq += 1
             self._execute("UPDATE mention SET seq = ?, json = NULL WHERE row = ?", (self.seq, row))
             self.live_change -= 1
+        self._stories.remove(retraction.post_id)
         return True
+
+    def _live(self, post_id: str) -> list[tuple[int, str]]:
+        sql = "SELECT row, mention_id FROM mention WHERE post_id = ? AND json IS NOT NULL"
+        return self._execute(sql, (post_id,)).fetchall()
+
+    def _end_without_mentions(self, post_id: str) -> None:
+        if not self._live(post_id):
+            self._stories.remove(post_id)
+
+    def _touch_others(self, mention: Mention) -> None:
+        """Let the index learn that the other mentions of a post have another story."""
+        for row, mention_id in self._live(mention.post_id):
+            if mention_id != mention.mention_id:
+                self.seq += 1
+                self._execute("UPDATE mention SET seq = ? WHERE row = ?", (self.seq, row))
 
 
 def _create_tables(connection: sqlite3.Connection) -> None:
-    if connection.execute("PRAGMA user_version").fetchone() == (0,):
-        connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {TRUTH_SCHEMA}; COMMIT")
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    if found in (0, _WITHOUT_STORIES):
+        connection.executescript(f"BEGIN; {_TABLES} {STORY_TABLES} PRAGMA user_version = {TRUTH_SCHEMA}; COMMIT")
 
 
 def _json_list(numbers: Iterable[int]) -> str:

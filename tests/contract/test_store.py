@@ -1,14 +1,13 @@
-"""What every store promises (`search.store.Store`), held by real ones. Elasticsearch joins by one more entry."""
+"""What every store promises (`search.store.Store`), held by real ones (`conftest.py`)."""
 
 from __future__ import annotations
 
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from fakes.mentions import START, many_mentions, mention, retraction, withdrawal
@@ -38,27 +37,6 @@ from search.highlight import highlights
 from search.store import SearchRequest, Sort, Store, Written
 
 OpenStore = Callable[[], Store]
-
-
-@pytest.fixture(params=["embedded"])
-def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenStore]:
-    """Open the store of this test; what was opened before is closed first, its data stays."""
-    opened: list[Store] = []
-
-    def open_it() -> Store:
-        while opened:
-            opened.pop().close()
-        opened.append(EmbeddedStore.open(tmp_path / "store"))
-        return opened[-1]
-
-    yield open_it
-    while opened:
-        opened.pop().close()
-
-
-@pytest.fixture
-def store(open_store: OpenStore) -> Store:
-    return open_store()
 
 
 def found(store: Store, node: Node | None = None) -> list[Mention]:

@@ -124,6 +124,41 @@ def test_killed_at_seeded_moments_and_resumed_it_ends_as_if_uninterrupted(
         assert scores == pytest.approx(expected[mention_id][-1], abs=1e-5)
 
 
+def retold(number: int) -> list[dict[str, Any]]:
+    """Make posts of which many say nearly the same as an earlier one, the others something else."""
+    chance = random.Random(11)
+    syllables = [a + b for a in "bdfgklmnprst" for b in "aeiou"]
+    posts: list[dict[str, Any]] = []
+    for index, post in enumerate(make_posts(number)):
+        words = ["".join(chance.choices(syllables, k=2)) for _ in range(12)]
+        if posts and chance.random() < 0.5:
+            words = chance.choice(posts)["text"].split()[1:]
+            words[chance.randrange(len(words))] = f"other{chr(97 + index % 26)}"
+        posts.append({**post, "text": " ".join(["@acme", *words])})
+    return posts
+
+
+def stories(data: Path) -> dict[str, str | None]:
+    """Give the story of every stored mention."""
+    store = EmbeddedStore.open(DataFolder(data).store, read_only=True)
+    try:
+        told = [store.get(mention_id) for mention_id in stored(data)]
+    finally:
+        store.close()
+    return {one.mention_id: one.story_id for one in told if one is not None}
+
+
+def test_killed_and_resumed_it_tells_the_same_stories(soundings: Soundings, another: Soundings, tmp_path: Path) -> None:
+    file = write_posts(tmp_path / "posts.jsonl", retold(1500))
+    another.replay(file)
+    hits, _ = replay_with_kills(soundings, file, work_done(another.data), engine="tiny", kills=5)
+    assert hits >= 2, "the kills came too late to prove anything"
+    expected = stories(another.data)
+    assert stories(soundings.data) == expected
+    assert None not in expected.values()
+    assert 100 < len(set(expected.values())) < 0.8 * len(expected)
+
+
 def test_a_killed_replay_of_standard_input_goes_on_when_the_same_comes_again(
     soundings: Soundings, another: Soundings, tmp_path: Path
 ) -> None:

@@ -21,6 +21,7 @@ from domain.errors import BackendDown, Busy, ConfigError, RetryLater
 from domain.query import parse
 from domain.query.ast import And, Everything, Keyword, Words
 from domain.records import Mention
+from enrich.signature import signature
 from search.embedded import EmbeddedStore
 from search.store import SearchRequest, Written
 
@@ -298,6 +299,38 @@ def test_a_store_of_another_version_is_refused(tmp_path: Path) -> None:
     for read_only in (False, True):
         with pytest.raises(ConfigError, match="schema 99"):
             EmbeddedStore.open(tmp_path, read_only=read_only)
+
+
+def test_a_folder_from_before_there_were_stories_goes_on(tmp_path: Path) -> None:
+    text = "The crew lost my bag in Denver and nobody at the counter cared"
+    old, new = (mention(native_id, text=text) for native_id in "12")
+    new = replace(new, signature=signature(new.tokens, new.domains).pack())
+    store = EmbeddedStore.open(tmp_path)
+    store.write([old])
+    store.close()
+    with sqlite3.connect(tmp_path / "mentions.sqlite3") as connection:
+        connection.executescript("DROP TABLE story_post; DROP TABLE story_key; PRAGMA user_version = 1")
+    connection.close()
+    reader = EmbeddedStore.open(tmp_path, read_only=True)
+    assert reader.search(SearchRequest()).mentions == (old,)
+    assert (reader.get(old.mention_id), reader.story("any")) == (old, None)
+    store = EmbeddedStore.open(tmp_path)
+    other_brand = replace(new, mention_id="other", brand_id="globex", post_id=old.post_id)
+    store.write([new])
+    assert store.get(old.mention_id) == old
+    store.write([other_brand])
+    assert_index_is_truth(store, tmp_path)
+    told = store.get(new.mention_id)
+    assert told is not None
+    assert told.story_id is not None
+    # The reader sees them as soon as a writer made them; a post's new mention brings its old one along.
+    assert reader.get(new.mention_id) == told
+    assert reader.get(old.mention_id) == replace(old, story_id=told.story_id)
+    story = reader.story(told.story_id)
+    assert story is not None
+    assert (story.posts, story.mentions) == (2, 3)
+    store.close()
+    reader.close()
 
 
 def test_a_file_that_is_no_database_is_said_to_be_damaged(tmp_path: Path) -> None:
