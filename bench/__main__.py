@@ -30,6 +30,7 @@ def main() -> int:
         ["bench.matching"],
         ["bench.language", str(POSTS)],
         ["bench.search"],
+        ["bench.stories"],
     ]
     failed = 0
     for module, *arguments in benches:
