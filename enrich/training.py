@@ -43,8 +43,8 @@ _JOINTS = (" ", ". ", ", but ", ", while ", " ... ", " and ")
 class TrainingSettings:
     """What steers one training run; written beside the model it made."""
 
-    epochs: int = 3
-    learning_rate: float = 8e-5
+    epochs: int = 2
+    learning_rate: float = 5e-5
     warmup_share: float = 0.06
     batch_size: int = 32
     max_tokens: int = 128
