@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ import pytest
 
 from domain.errors import ConfigError
 from enrich.engine import Passage, Prediction
-from enrich.onnx_engine import DESCRIPTION, FILES, SHIPPED_MODEL, OnnxEngine, OnnxSettings
+from enrich.onnx_engine import DESCRIPTION, FILES, SHIPPED_MODEL, WEIGHTS, OnnxEngine, OnnxSettings
 
 TEXTS = (
     "ok",
@@ -24,12 +25,19 @@ TEXTS = (
 )
 # What the exact engine of brand-sentiment-1 said of each when it was shipped: negative, neutral, positive.
 SHIPPED = (
-    (0.23035, 0.41423, 0.35542),
-    (0.17158, 0.65038, 0.17804),
-    (0.80283, 0.10297, 0.0942),
-    (0.16197, 0.09824, 0.73979),
-    (0.56997, 0.2827, 0.14733),
-    (0.69764, 0.23194, 0.07042),
+    (0.28471, 0.37011, 0.34518),
+    (0.18074, 0.57868, 0.24058),
+    (0.75231, 0.14792, 0.09977),
+    (0.1441, 0.09105, 0.76485),
+    (0.49127, 0.36466, 0.14407),
+    (0.61971, 0.30824, 0.07206),
+)
+SHIPPED_WEIGHTS = "88822a1e527941ac1033f7063c1067018f1d8c70632e233326a90edc3c3fa348"
+# The same of "I left Acme for Globex and never looked back.", five points towards each.
+LEFT = Passage("I left Acme for Globex and never looked back.", (((7, 11),), ((16, 22),)))
+SHIPPED_TOWARDS = (
+    (0.04699, 0.92897, 0.01367, 0.00428, 0.00608),
+    (0.07294, 0.05548, 0.18327, 0.61373, 0.07458),
 )
 
 
@@ -53,6 +61,13 @@ def copied(tmp_path: Path) -> Path:
 def test_the_exact_engine_gives_the_scores_that_were_shipped() -> None:
     """Another tokeniser, text preparation or runtime that changed them would show here."""
     np.testing.assert_allclose(_read(_engine(exact=True), TEXTS).probs, SHIPPED, atol=1e-4)
+    np.testing.assert_allclose(_engine(exact=True).predict([LEFT]).towards, SHIPPED_TOWARDS, atol=1e-4)
+
+
+def test_the_weights_are_those_that_were_shipped() -> None:
+    """A new model gets a new name and epoch, and new figures in its card."""
+    digest = hashlib.sha256((SHIPPED_MODEL / WEIGHTS).read_bytes()).hexdigest()
+    assert digest == SHIPPED_WEIGHTS
 
 
 @pytest.mark.parametrize("exact", [False, True])
