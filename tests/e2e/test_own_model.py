@@ -9,6 +9,8 @@ import pytest
 from e2e.command_line import Soundings
 from fakes.hugging_face import TORCH_IS_HERE, foreign_model
 
+from enrich.onnx_engine import SHIPPED_MODEL, read_description
+
 POSTS = """text,label
 "I love it, what a wonderful crew",positive
 "Terrible, they lost my bag",negative
@@ -164,13 +166,15 @@ def test_a_model_of_ones_own_is_trained_checked_and_used(soundings: Soundings) -
     assert "line 62: the text does not name the brand" in done.stderr
     assert re.search(r"train: step \d+/\d+ loss", done.stderr)
     description = json.loads((soundings.folder / "mine" / "engine.json").read_text())
-    assert (description["name"], description["epoch"]) == ("mine", 3)
+    assert (description["name"], description["epoch"]) == ("mine", read_description(SHIPPED_MODEL)["epoch"] + 1)
     assert (description["dev"]["rows"], description["dev"]["brand_rows"]) == (6, 6)
     plain = soundings.config.read_text(encoding="utf-8")
     soundings.config.write_text(f'[engine]\nfolder = "mine"\n{plain}')
     assert soundings.run("check").returncode == 0
     told = json.loads(soundings.run("evaluate", "--data", "own.csv", "--json").stdout)
-    assert (told["engine"], told["macro_recall"]) == ("mine/int8", 1)
+    # Every text that names its brand is right; of the one that does not, nothing could be learnt.
+    assert (told["engine"], told["n"], told["brand_not_found"]) == ("mine/int8", 31, 1)
+    assert sum(told["confusion"][k][k] for k in range(3)) >= 30
     assert "is already there" in refused(soundings, "train", "--data", "own.csv", "--out", "mine")
 
 

@@ -63,7 +63,9 @@ def test_both_kinds_of_labels_are_an_error_that_names_lines(tmp_path: Path) -> N
 
 
 def test_bad_rows_are_told_by_line_and_the_others_are_read(tmp_path: Path) -> None:
-    data = read(tmp_path, 'text,label\ngood,positive\n,neutral\nx,happy\ny,\na,b,c\n\n"open" y,neutral\nlast,negative\n')
+    data = read(
+        tmp_path, 'text,label\ngood,positive\n,neutral\nx,happy\ny,\na,b,c\n\n"open" y,neutral\nlast,negative\n'
+    )
     assert [row.text for row in data.rows] == ["good", "last"]
     problems = [(row.line, row.problem) for row in data.bad]
     assert [line for line, _ in problems] == [3, 4, 5, 6, 8]
