@@ -39,7 +39,8 @@ CREATE TABLE IF NOT EXISTS story_key (
 # Stories looked at under one key, the newest first: "customer service is" begins thousands. A near-duplicate shares
 # several keys, of which one is rare enough.
 MOST_OF_A_KEY: Final = 16
-# Stories compared word for word, those with the most common keys first: a flood of posts of one template costs 0.17 ms a post.
+# Stories compared word for word, those with the most common keys first: a flood of posts of one template costs 0.17 ms
+# a post.
 MOST_COMPARED: Final = 8
 _KEY_BYTES: Final = 4
 _WINDOW_MS: Final = WINDOW // timedelta(milliseconds=1)
