@@ -42,6 +42,8 @@ MOST_OF_A_KEY: Final = 16
 # Stories compared word for word, those with the most common keys first: a flood of posts of one template costs 0.17 ms
 # a post.
 MOST_COMPARED: Final = 8
+# Texts whose shingles are kept in memory, some 3 KB each.
+MOST_KEPT: Final = 8_192
 _KEY_BYTES: Final = 4
 _WINDOW_MS: Final = WINDOW // timedelta(milliseconds=1)
 
@@ -63,11 +65,32 @@ class _Original(NamedTuple):
     keys: bytes
 
 
+class ShinglesCache:
+    """Shingles by the hash of the text that they come from, so that they never age; bounded, for one thread.
+
+    Only saves time: most comparisons are with originals that were read, or compared, a moment ago.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[int, frozenset[str]] = {}
+
+    def get(self, text: int) -> frozenset[str] | None:
+        """Give the shingles of a text, or None when they are not kept."""
+        return self._kept.get(text)
+
+    def put(self, text: int, found: frozenset[str]) -> None:
+        """Keep shingles, the oldest making room."""
+        if len(self._kept) >= MOST_KEPT:
+            del self._kept[next(iter(self._kept))]
+        self._kept[text] = found
+
+
 class Stories:
     """The stories of one transaction. Everything it knows is in the tables, so that a restart changes nothing."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, cache: ShinglesCache) -> None:
         self._execute, self._executemany = connection.execute, connection.executemany
+        self._cache = cache
 
     def put(self, mention: Mention, signature: Signature) -> bool:
         """Give the post of a mention its story; tells whether that is another than before.
@@ -78,10 +101,10 @@ class Stories:
         keys = b"".join(key.to_bytes(_KEY_BYTES, "big") for key in signature.keys[:KEYS_KEPT])
         place = self._place(mention.post_id)
         if place is None:
-            story_id = self._found(mention, signature, at_ms)
-            if story_id is None:
-                story_id = ids.story_id(mention.post_id, mention.version)
-            self._join(mention.post_id, _Place(story_id, at_ms, mention.version, signature.text, keys))
+            found = self._found(mention, signature, at_ms)
+            story_id = found or ids.story_id(mention.post_id, mention.version)
+            place = _Place(story_id, at_ms, mention.version, signature.text, keys)
+            self._join(mention.post_id, place, alone=found is None)
             return True
         if mention.version <= place.version:
             return False
@@ -120,8 +143,9 @@ class Stories:
         row = self._execute(sql, (story_id,)).fetchone()
         return None if row is None else _Original(*row)
 
-    def _join(self, post_id: str, place: _Place) -> None:
-        before = self._original(place.story_id)
+    def _join(self, post_id: str, place: _Place, *, alone: bool = False) -> None:
+        """Put a post into its story; `alone` promises that nobody is there yet."""
+        before = None if alone else self._original(place.story_id)
         self._execute(
             "INSERT INTO story_post (story_id, at_ms, post_id, version, text, keys) VALUES (?, ?, ?, ?, ?, ?)",
             (place.story_id, place.at_ms, post_id, place.version, place.text, place.keys),
@@ -168,19 +192,23 @@ class Stories:
                 continue
             if original.text != signature.text:
                 own = own or shingles(story_words(mention.tokens, mention.domains))
-                if not are_alike(own, self._shingles(original.post_id)):
+                if not are_alike(own, self._shingles(original)):
                     continue
             fitting.append((original.at_ms, original.post_id, story_id))
         return min(fitting)[2] if fitting else None
 
-    def _shingles(self, post_id: str) -> frozenset[str]:
-        """Give the shingles of a post of a story, which always has a mention."""
-        sql = (
-            "SELECT json FROM mention WHERE post_id = ? AND json IS NOT NULL ORDER BY version DESC, mention_id LIMIT 1"
-        )
-        row = self._execute(sql, (post_id,)).fetchone()
-        document = glance(row[0])
-        return shingles(story_words(document["tokens"], document.get("domains", ())))
+    def _shingles(self, original: _Original) -> frozenset[str]:
+        """Give the shingles of the original of a story, which always has a mention."""
+        found = self._cache.get(original.text)
+        if found is None:
+            sql = (
+                "SELECT json FROM mention WHERE post_id = ? AND json IS NOT NULL"
+                " ORDER BY version DESC, mention_id LIMIT 1"
+            )
+            document = glance(self._execute(sql, (original.post_id,)).fetchone()[0])
+            found = shingles(story_words(document["tokens"], document.get("domains", ())))
+            self._cache.put(original.text, found)
+        return found
 
 
 def _most_votes(item: tuple[str, int]) -> tuple[int, str]:

@@ -14,7 +14,7 @@ from domain.clock import to_ms
 from domain.errors import BackendDown, ConfigError, RetryLater
 from domain.records import Mention, Retraction, Withdrawal
 from domain.stories import Signature
-from search.stories import STORY_SQL, STORY_TABLES, Stories
+from search.stories import STORY_SQL, STORY_TABLES, ShinglesCache, Stories
 
 # Raise when the tables change in a way that older programs cannot read, or cannot write without harm.
 # 2: stories. A folder of schema 1 is given their tables when a writer opens it; its mentions have no story.
@@ -117,6 +117,7 @@ class Truth:
     def __init__(self, path: Path, *, read_only: bool) -> None:
         self._path = path
         self._reading, self._writing = threading.Lock(), threading.Lock()
+        self._shingles = ShinglesCache()
         self._has_stories = False
         if read_only and not path.exists():
             raise BackendDown(f"there is no store at {path}: start the pipeline, or check the data folder")
@@ -272,7 +273,7 @@ class Truth:
         Stories are assigned on the way. See `search.store.Store.write` for what overrides what.
         """
         with self._transaction() as connection:
-            batch = _Batch(connection, self._last_seq)
+            batch = _Batch(connection, self._last_seq, self._shingles)
             stored = [batch.apply(record) for record in records]
             if batch.live_change:
                 connection.execute("UPDATE fact SET value = value + ? WHERE name = 'live'", (batch.live_change,))
@@ -300,9 +301,9 @@ class Truth:
 class _Batch:
     """One transaction's worth of writes: numbers the changes and counts what came and went."""
 
-    def __init__(self, connection: sqlite3.Connection, seq: int) -> None:
+    def __init__(self, connection: sqlite3.Connection, seq: int, cache: ShinglesCache) -> None:
         self._execute = connection.execute
-        self._stories = Stories(connection)
+        self._stories = Stories(connection, cache)
         self.seq = seq
         self.live_change = 0
 
