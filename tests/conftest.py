@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from fakes.hugging_face import TORCH_IS_HERE
 from hypothesis import HealthCheck, settings
 
 # Property tests draw the same examples every time: a red run can be repeated, a green one is no luck of the draw.
@@ -16,6 +17,15 @@ settings.load_profile("soundings")
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what this environment is not for: it is run by `make test` or by `make test-torch`, never by both."""
+    other = "without_torch" if TORCH_IS_HERE else "torch"
+    left = [item for item in items if item.get_closest_marker(other)]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """What every SentimentEngine promises: one suite, run on each implementation.
 
 Another implementation is one more line in `ENGINES`. Those of the extra `torch` run where it is installed
-(`make test-torch` installs it) and are shown as skipped elsewhere.
+(`make test-torch` installs it).
 """
 
 from __future__ import annotations

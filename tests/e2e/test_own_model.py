@@ -135,7 +135,7 @@ def test_check_tells_every_problem_of_an_engine_at_once(soundings: Soundings) ->
     assert "nowhere/engine.json: cannot be read" in told
 
 
-@pytest.mark.skipif(TORCH_IS_HERE, reason="the extra torch is installed")
+@pytest.mark.without_torch
 def test_without_the_extra_one_line_says_what_to_install(soundings: Soundings) -> None:
     for arguments in (
         ["train", "--data", write(soundings, POSTS), "--out", "mine"],
@@ -143,9 +143,6 @@ def test_without_the_extra_one_line_says_what_to_install(soundings: Soundings) -
     ):
         *_, told = refused(soundings, *arguments).splitlines()
         assert 'pip install "soundings[torch]"' in told
-
-
-needs_torch = pytest.mark.skipif(not TORCH_IS_HERE, reason="the extra torch is not installed; `make test-torch` has it")
 
 
 def labelled(per_class: int) -> str:
@@ -158,7 +155,7 @@ def labelled(per_class: int) -> str:
     return "\n".join(["text,label,brand", *rows, "no brand here,positive,Acme"]) + "\n"
 
 
-@needs_torch
+@pytest.mark.torch
 def test_a_model_of_ones_own_is_trained_checked_and_used(soundings: Soundings) -> None:
     write(soundings, labelled(20))
     done = soundings.run("train", "--data", "own.csv", "--out", "mine", "--epochs", "1")
@@ -178,7 +175,7 @@ def test_a_model_of_ones_own_is_trained_checked_and_used(soundings: Soundings) -
     assert "is already there" in refused(soundings, "train", "--data", "own.csv", "--out", "mine")
 
 
-@needs_torch
+@pytest.mark.torch
 def test_too_little_to_learn_from_is_refused(soundings: Soundings) -> None:
     told = refused(soundings, "train", "--data", write(soundings, labelled(8)), "--out", "mine")
     assert "found 4 rows that are neutral, expected at least 5" in told
@@ -186,7 +183,7 @@ def test_too_little_to_learn_from_is_refused(soundings: Soundings) -> None:
     assert not (soundings.folder / "mine").exists()
 
 
-@needs_torch
+@pytest.mark.torch
 def test_a_model_from_elsewhere_is_run_by_its_folder(soundings: Soundings) -> None:
     folder = soundings.folder / "elsewhere"
     folder.mkdir()
