@@ -6,12 +6,14 @@ Everything is written as it should be, so that running it again changes nothing,
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
-from deploy.json_http import Server
+from deploy.json_http import Refused, Server
 from domain.errors import ConfigError
 
 ROLES: Final = Path(__file__).with_name("roles")
@@ -39,6 +41,8 @@ USERS: Final = (
     User("it", "it", "IT_PASSWORD", "IT, manages Soundings and Kibana"),
 )
 KIBANA_VARIABLE: Final = "KIBANA_PASSWORD"
+# A server that has just begun to listen does not know its own superuser for a second or two.
+_STRANGER_SECONDS: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,7 @@ def grant(elastic: Server, passwords: Passwords, *, patience_seconds: float) -> 
         ConfigError: Elasticsearch refuses something.
         BackendDown: it cannot be reached.
     """
+    _be_known(elastic, patience_seconds)
     done = []
     for name, body in roles().items():
         elastic.ask("PUT", f"/_security/role/{name}", body, patience_seconds=patience_seconds)
@@ -98,3 +103,16 @@ def grant(elastic: Server, passwords: Passwords, *, patience_seconds: float) -> 
     body = {"password": passwords.by_variable[KIBANA_VARIABLE]}
     elastic.ask("POST", f"/_security/user/{KIBANA_USER}/_password", body, patience_seconds=patience_seconds)
     return [*done, f"password of {KIBANA_USER}"]
+
+
+def _be_known(elastic: Server, patience_seconds: float) -> None:
+    deadline = time.monotonic() + min(patience_seconds, _STRANGER_SECONDS)
+    while True:
+        try:
+            elastic.ask("GET", "/_security/_authenticate", patience_seconds=patience_seconds)
+        except Refused as exc:
+            if exc.status != HTTPStatus.UNAUTHORIZED or time.monotonic() >= deadline:
+                raise
+            time.sleep(1.0)
+        else:
+            return

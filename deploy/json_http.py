@@ -22,6 +22,14 @@ _LATER: Final = frozenset({429, 502, 503, 504})
 _PAUSE_SECONDS: Final = 2.0
 
 
+class Refused(ConfigError):
+    """The server understood and said no. `status` is HTTP's."""
+
+    def __init__(self, problem: str, status: int) -> None:
+        self.status = status
+        super().__init__(problem)
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
     """Where to ask, and as whom. `authority` is the file of the CA that signed its certificate."""
@@ -55,7 +63,8 @@ class Server:
             sleep: waits between two tries.
 
         Raises:
-            ConfigError: the server refuses the request; its words are in the message, the password never is.
+            Refused: the server refuses the request; its words are in the message, the password never is.
+            ConfigError: its certificate is not to be trusted.
             BackendDown: it could not be reached, or could not answer, within the patience.
         """
         request = Request(  # noqa: S310  # the address is the operator's own
@@ -87,7 +96,7 @@ class Server:
             said = exc.read().decode("utf-8", "replace")[:1000]
             if exc.code in _LATER:
                 raise BackendDown(f"{what}: status {exc.code}: {said}") from exc
-            raise ConfigError(f"{what}: status {exc.code}: {said}") from exc
+            raise Refused(f"{what}: status {exc.code}: {said}", exc.code) from exc
         except URLError as exc:
             if isinstance(exc.reason, ssl.SSLCertVerificationError):
                 raise ConfigError(

@@ -21,7 +21,7 @@ class Refused(Exception):
 
 @cache
 def _loader() -> Path:
-    """Build the loader; Go keeps what it built, so that only the first time takes long."""
+    """Build the loader; Go keeps what it compiled, so that only the first time takes half a minute."""
     go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
     if go is None:
         raise AssertionError("found no Go (go) on PATH, which reads the compose files: run tests/install-go.sh")

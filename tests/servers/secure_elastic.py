@@ -6,6 +6,7 @@ smallest distribution lacks a bit of analysis: `security-index/` adds it, and ch
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 import ssl
@@ -17,7 +18,7 @@ from pathlib import Path
 import yaml
 
 from servers.artifacts import HERE, ROOT, compiler_jars, elastic_home
-from servers.elastic import ElasticSecurity, ElasticServer, _give
+from servers.elastic import ElasticSecurity, ElasticServer, give
 from servers.process import ServerFailed, ServerProcess
 
 PASSWORD = "a superuser of tests"
@@ -57,7 +58,7 @@ class SecureElasticServer(ElasticServer):
         self._run([keystore, "add", "--stdin", "bootstrap.password"], PASSWORD)
         self.process.command = [str(home / "bin" / "elasticsearch")]
         if self._user:
-            _give(self.folder, self._user)
+            give(self.folder, self._user)
 
     def _add_plugin(self, home: Path) -> None:
         plugin, classes = home / "plugins" / "security-index", self.folder / "classes"
@@ -85,12 +86,13 @@ class SecureElasticServer(ElasticServer):
             raise ServerFailed(f"{Path(command[0]).name} failed:\n{done.stdout[-2_000:]}{done.stderr[-2_000:]}")
 
     def _is_ready(self, process: ServerProcess) -> bool:
+        # Listening is not enough: for a second or two after that it does not know its own superuser.
+        request = urllib.request.Request(f"{self.url}/_cluster/health")
+        token = base64.b64encode(f"elastic:{PASSWORD}".encode()).decode()
+        request.add_header("Authorization", f"Basic {token}")
         trusting = ssl.create_default_context(cafile=self.authority)
         try:
-            urllib.request.urlopen(f"{self.url}/_cluster/health", timeout=2.0, context=trusting)
-        except urllib.error.HTTPError as exc:
-            with exc:
-                return exc.code == 401
+            with urllib.request.urlopen(request, timeout=2.0, context=trusting) as answer:
+                return answer.status == 200
         except OSError:
             return False
-        raise ServerFailed("a server with security on answered without a password")
