@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,12 @@ def mapping(view_id: str) -> dict[str, str]:
 
 def problems(path: Path, mapping_file: Path) -> list[str]:
     """Give what the checker finds wrong with a file."""
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said):
-        validate_ndjson.main(str(path), str(SCHEMA), str(mapping_file))
-    return said.getvalue().splitlines()[:-1]
+    command = [sys.executable, validate_ndjson.__file__, path, SCHEMA, "--mapping", mapping_file]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert re.fullmatch(rf"\d+ objects, {len(lines) - 1} problems", lines[-1])
+    return lines[:-1]
 
 
 @pytest.fixture(scope="module")
