@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
-from domain.brand import Brand
 from domain.clock import Clock
 from domain.errors import ConfigError
 from service.data_folder import DataFolder
@@ -213,12 +212,13 @@ class Reader:
 
     log: EmbeddedLog
     store: EmbeddedStore
-    brands: Sequence[Brand]
+    settings: Settings
 
     def app(self) -> Application:
         """Build the dashboard."""
         from dashboard.app import build_app
         from dashboard.books import StageInfo
+        from service.web_access import access_of
 
         def came_in(topic: str) -> int:
             return self.log.appended(topic)
@@ -226,7 +226,8 @@ class Reader:
         return build_app(
             self.store,
             self.log,
-            self.brands,
+            self.settings.brands,
+            access=access_of(self.settings.web),
             stages=(
                 StageInfo("ingest", "reads sources, drops repeats, keeps what names a brand"),
                 StageInfo("enrich", "language and sentiment", "enrich", ("posts",), lambda: came_in("posts")),
@@ -252,7 +253,7 @@ def open_reader(settings: Settings) -> Iterator[Reader]:
     try:
         store = EmbeddedStore.open(folder.store, read_only=True)
         try:
-            yield Reader(log, store, settings.brands)
+            yield Reader(log, store, settings)
         finally:
             store.close()
     finally:

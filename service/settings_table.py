@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-SettingKind = Literal["text", "path", "integer", "number", "boolean", "choice", "texts"]
+SettingKind = Literal["text", "path", "integer", "number", "boolean", "choice", "texts", "secret"]
 Value = str | int | float | tuple[str, ...] | None
 
 
@@ -15,6 +15,7 @@ class Setting:
 
     `key` is its dotted path. `minimum` and `maximum` bound an integer or a number, both included. A text or path whose
     default is "" may be left empty. A setting that can come from the environment has the name that `environment` gives.
+    A secret comes from there, or from the file that the setting `<key>_file` names, and never from the configuration.
     """
 
     key: str
@@ -36,6 +37,8 @@ class Setting:
             return "one of " + ", ".join(self.choices)
         if self.kind == "texts":
             return "a list of texts"
+        if self.kind == "secret":
+            return "a secret"
         if self.kind == "boolean":
             return "true or false"
         if self.kind in ("integer", "number"):
@@ -63,9 +66,51 @@ SETTINGS: tuple[Setting, ...] = (
         "posts published longer ago than this are filed under the month they were collected in (days)",
         minimum=1,
     ),
-    Setting("web.host", "text", "127.0.0.1", "address that the dashboard listens on; only loopback for now"),
+    Setting(
+        "web.host", "text", "127.0.0.1", "address that the dashboard listens on; anything but loopback needs `web.auth`"
+    ),
     Setting(
         "web.port", "integer", 8000, "port that the dashboard listens on; 0 takes a free one", minimum=0, maximum=65535
+    ),
+    Setting(
+        "web.auth",
+        "choice",
+        "none",
+        "who is let in: none asks nobody (loopback only), token lets in whoever shows `web.token`, proxy believes a "
+        "trusted proxy",
+        choices=("none", "token", "proxy"),
+    ),
+    Setting("web.token", "secret", "", "what is shown to be let in: 32 characters or more"),
+    Setting("web.token_file", "path", "", "file that holds `web.token`"),
+    Setting(
+        "web.public_url",
+        "text",
+        "",
+        "address under which people open the dashboard, such as https://soundings.example.org; with https, cookies are "
+        "sent over TLS only",
+    ),
+    Setting(
+        "web.proxy_addresses",
+        "texts",
+        (),
+        "addresses or networks of trusted proxies; from the environment, separated by commas",
+    ),
+    Setting("web.proxy_header", "text", "X-Forwarded-User", "header in which a trusted proxy says who asks"),
+    Setting("health.host", "text", "127.0.0.1", "address of `/healthz`, `/readyz` and `/metrics`: no personal text"),
+    Setting("health.port", "integer", 0, "their port; 0 takes a free one", minimum=0, maximum=65535),
+    Setting(
+        "logging.format",
+        "choice",
+        "text",
+        "what the program's own log looks like: lines for people, or one JSON object a line",
+        choices=("text", "json"),
+    ),
+    Setting(
+        "logging.level",
+        "choice",
+        "info",
+        "from which level on it is written; debug may hold what people wrote, the others never do",
+        choices=("debug", "info", "warning", "error"),
     ),
     Setting(
         "engine.kind",

@@ -37,7 +37,7 @@ def _arguments(parser: ArgumentParser) -> None:
     add_data_dir(parser)
     add_engine(parser)
     parser.add_argument("--replay", type=Path, metavar="FILE", help="replay this file once it runs, then keep serving")
-    parser.add_argument("--host", help="loopback address to listen on (else web.host, else 127.0.0.1)")
+    parser.add_argument("--host", help="address to listen on (else web.host, else 127.0.0.1)")
     parser.add_argument("--port", type=_port, help="port to listen on, 0 for a free one (else web.port, else 8000)")
 
 
@@ -96,14 +96,15 @@ def _replay(path: Path, settings: Settings, supervisor: Supervisor) -> None:
 def _run(options: Namespace) -> int:
     from service.child import Task
     from service.data_folder import DataFolder, FolderLock, require_room
-    from service.settings import address_problem
     from service.supervisor import ChildSpec, Supervisor
+    from service.web_access import access_notes, access_problems
 
     logging.basicConfig(level=logging.INFO, format="up: %(levelname)s %(message)s", stream=sys.stderr)
     settings = load_settings(options, brands=True)
-    problem = address_problem(settings.web.host)
-    if problem:
-        raise ConfigError(problem)
+    problems = access_problems(settings.web)
+    if problems:
+        raise ConfigError(problems)
+    complain(access_notes(settings.web))
     replay: Path | None = options.replay
     if replay is not None and not replay.is_file():
         raise ConfigError(f"{replay}: there is no such file; --replay needs one that can be read again")
