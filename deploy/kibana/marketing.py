@@ -11,8 +11,8 @@ MENTIONS: Final = View(
     index="soundings-mentions",
     name="Mentions",
     time="published_at",
-    # What the query language of the page searches: text once more, folded and cut into tokens.
-    hidden=("tokens",),
+    # Text once more, folded and cut into tokens, and what only the store reads.
+    hidden=("tokens", "signature", "spans", "as_written", "published_micros", "collected_micros"),
     links=("url",),
 )
 

@@ -83,18 +83,22 @@ def rows_of(panel: Object, answer: Object) -> list[Object]:
     columns = layer["columns"]
     buckets = [key for key in layer["columnOrder"] if columns[key]["isBucketed"]]
     metrics = [key for key in layer["columnOrder"] if not columns[key]["isBucketed"]]
-    return list(_rows(buckets, metrics, answer["aggregations"]))
+    return list(_rows(buckets, metrics, columns, answer["aggregations"]))
 
 
-def _rows(buckets: list[str], metrics: list[str], found: Object) -> Iterator[Object]:
+def _rows(buckets: list[str], metrics: list[str], columns: Object, found: Object) -> Iterator[Object]:
     if not buckets:
         yield {key: _value(found[key]) for key in metrics}
         return
     key, *inner = buckets
     rows = found[key]["buckets"]
-    pairs = rows.items() if isinstance(rows, dict) else ((row["key"], row) for row in rows)
+    if isinstance(rows, dict):
+        # Elasticsearch sorts them by name, Lens shows them as they were written.
+        pairs = [(one["label"], rows[one["label"]]) for one in columns[key]["params"]["filters"]]
+    else:
+        pairs = [(row["key"], row) for row in rows]
     for name, row in pairs:
-        for rest in _rows(inner, metrics, row):
+        for rest in _rows(inner, metrics, columns, row):
             yield {key: name, **rest}
 
 
