@@ -16,10 +16,10 @@ fi
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-openssl req -x509 -newkey rsa:3072 -nodes -sha256 -days "$days" -subj "/CN=Soundings CA" \
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -sha256 -days "$days" -subj "/CN=Soundings CA" \
   -addext "basicConstraints=critical,CA:TRUE,pathlen:0" -addext "keyUsage=critical,keyCertSign,cRLSign" \
   -keyout "$work/ca.key" -out "$work/ca.crt" 2>/dev/null
-openssl req -new -newkey rsa:3072 -nodes -sha256 -subj "/CN=elasticsearch" \
+openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -sha256 -subj "/CN=elasticsearch" \
   -keyout "$work/elasticsearch.key" -out "$work/elasticsearch.csr" 2>/dev/null
 cat >"$work/extensions" <<EOF
 basicConstraints=critical,CA:FALSE

@@ -54,7 +54,7 @@ BY_OUTCOME: Final = Panel(
 STAGES: Final = Panel(
     "soundings-stages",
     "Stages",
-    "In = sum of outcomes + what is in flight. Last seen: its newest health document.",
+    "Over the time shown. Behind is the worst of it; last seen is its newest health document.",
     EVENTS,
     "table",
     (CAME_IN, *OUTCOMES, LAG, Metric("seen", "Last seen", "max", "at", kind="date")),
