@@ -12,13 +12,13 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from confluent_kafka import ConsumerGroupTopicPartitions as GroupRequest
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
 
-from domain.errors import ConfigError, RetryLater
+from domain.errors import ConfigError
+from stream import kafka_words
 from stream.kafka_broker import (
     Broker,
     Change,
     Committed,
     Fetched,
-    LostPartitions,
     Place,
     Reader,
     Subscriber,
@@ -33,7 +33,6 @@ FETCH_QUEUE_KIB = 4 * 1024
 SEND_QUEUE_KIB = 32 * 1024
 # What is settled is waited for, so that a batch is whole when it was handed over: this is for its first records.
 LINGER_MS = 2
-RETRY_SECONDS = 1.0
 
 _LOST = (
     KafkaError.ILLEGAL_GENERATION,
@@ -95,21 +94,16 @@ def _common(settings: KafkaSettings) -> dict[str, Any]:
 
 def _translated(error: KafkaError, settings: KafkaSettings, doing: str) -> Exception:
     """Give our error for one of librdkafka's."""
-    code, said = error.code(), error.str()
+    code, said = error.code(), f"{error.name()}: {error.str()}"
     if code in _REFUSED:
-        return ConfigError(
-            f"{settings.where} refuses {doing} ({error.name()}: {said}): check [kafka] security_protocol, sasl_*, "
-            f"ca_file, and the rights of the user {settings.sasl_username or '(none)'}"
-        )
+        return kafka_words.refused(settings, doing, said)
     if code in _MISSING:
-        return ConfigError(f"{settings.where}, {doing}: {said}; `soundings setup` creates the topics")
+        return kafka_words.missing(settings, doing, said)
     if code in _LOST:
-        return LostPartitions(f"{settings.where}, {doing}: the group has moved on ({error.name()})", 0.0)
-    return RetryLater(
-        f"{settings.where} did not answer, {doing} ({error.name()}: {said}): check that it runs and that the address "
-        "is right from here",
-        RETRY_SECONDS,
-    )
+        return kafka_words.lost(settings, doing, said)
+    if code == KafkaError.MSG_SIZE_TOO_LARGE:
+        return kafka_words.too_large(settings)
+    return kafka_words.unanswered(settings, doing, said)
 
 
 class _Broker:
@@ -136,11 +130,6 @@ class _Broker:
         if batch.error is not None:
             if batch.error.fatal() or batch.error.code() in (KafkaError._FATAL, KafkaError._GAPLESS_GUARANTEE):
                 self._drop_producer(producer)
-            if batch.error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-                raise ConfigError(
-                    f"{self._settings.where} takes no records of {MAX_RECORD_BYTES} bytes: raise the topics' "
-                    "max.message.bytes (`soundings setup` tells which)"
-                )
             raise _translated(batch.error, self._settings, "appending records")
         return batch.offsets
 
@@ -406,9 +395,8 @@ class _Subscriber:
         self._changes.append(Change(kind, tuple(Place(one.topic, one.partition) for one in partitions)))
 
     def changes(self) -> Sequence[Change]:
-        changes = list(self._changes)
-        self._changes.clear()
-        return changes
+        # One more may come meanwhile.
+        return [self._changes.popleft() for _ in range(len(self._changes))]
 
     def pause(self, places: Iterable[Place]) -> None:
         with suppress(KafkaException):

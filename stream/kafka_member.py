@@ -196,7 +196,7 @@ class Member:
 
     # --- who owns what
 
-    def _follow_changes(self) -> None:
+    def _follow_changes(self, *, arrive: bool = True) -> None:
         for change in self._subscriber.changes():
             self.changes += 1
             if change.kind == "assigned":
@@ -210,7 +210,7 @@ class Member:
                     self._ahead_bytes -= sum(map(_size, owned.waiting))
                     if owned.given > owned.settled:
                         self._tainted.add(place)
-        if self._arriving:
+        if self._arriving and arrive:
             self._arrive()
 
     def _arrive(self) -> None:
@@ -277,6 +277,7 @@ class Member:
             ValueError: they were never given.
         """
         with self._lock:
+            self._follow_changes(arrive=False)
             for place, offset in offsets.items():
                 owned = self._owned.get(place)
                 if owned is None or place in self._tainted:

@@ -7,13 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from domain.clock import Clock, SystemClock
-from stream import kafka
+from stream import kafka, kafka_python
 from stream.kafka_broker import Broker
 from stream.kafka_log import KafkaLog
 from stream.kafka_settings import KafkaSettings
 from stream.kafka_setup import Prepared, prepare
 
-CLIENTS: dict[str, Callable[[KafkaSettings], Broker]] = {"kafka": kafka.open_broker}
+CLIENTS: dict[str, Callable[[KafkaSettings], Broker]] = {
+    "kafka": kafka.open_broker,
+    "kafka-python": kafka_python.open_broker,
+}
 
 
 @dataclass
