@@ -24,6 +24,7 @@ run: $(VENV)/base ## Replay the sample through every stage and serve at http://1
 
 test: $(VENV)/dev ## Install what the tests need and run them all
 	sh tests/install-browser.sh
+	sh tests/install-promtool.sh
 	$(BIN)/python -m pytest
 
 $(VENV)/torch: $(VENV)/dev
