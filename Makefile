@@ -24,6 +24,7 @@ run: $(VENV)/base ## Replay the sample through every stage and serve at http://1
 
 test: $(VENV)/dev ## Install what the tests need and run them all
 	sh tests/install-browser.sh
+	sh tests/install-promtool.sh
 	sh tests/install-servers.sh $(BIN)/python
 	sh tests/install-go.sh
 	$(BIN)/python -m pytest

@@ -91,9 +91,12 @@ class IngestStage:
             settlement = batch.settlement
             settlement.state = [*page.writes(), *state]
             self._log.settle(settlement)
+        self._tell(settlement, since)
+        return batch.handled
+
+    def _tell(self, settlement: Settlement, since: float) -> None:
         if self._observer is not None and settlement.counts:
             self._observer.settled(SettledBatch(STAGE, settlement.counts, self._clock.monotonic() - since))
-        return batch.handled
 
     def handle_again(
         self, item: Item, normaliser: Normaliser, letter: DeadLetter, *, source: str, state: Sequence[StateWrite]
@@ -105,7 +108,7 @@ class IngestStage:
         Raises:
             BackendDown: nothing of it was settled.
         """
-        now = self._clock.now()
+        now, since = self._clock.now(), self._clock.monotonic()
         content = _read(item, normaliser, now)
         batch = _Batch(self._matcher, source=source, run=letter.run, now=now)
         with self._lock:
@@ -116,6 +119,7 @@ class IngestStage:
                 settlement.counts.append(Count(STAGE, letter.run, Outcome.PARKED, -1, letter.reason))
                 settlement.state = [*page.writes(), *state]
                 self._log.settle(settlement)
+                self._tell(settlement, since)
         return batch.handled
 
 

@@ -30,6 +30,7 @@ from service.commands import (
     up,
 )
 from service.terminal import caret, complain, safe, shorten
+from service.version import version
 
 COMMANDS: tuple[Command, ...] = (
     up.COMMAND,
@@ -65,7 +66,7 @@ def build_parser() -> ArgumentParser:
         prog="soundings",
         description="Listen to what people say about brands: posts in, tagged mentions out, found again, nothing lost.",
     )
-    parser.add_argument("--version", action="version", version=f"soundings {_version()}")
+    parser.add_argument("--version", action="version", version=f"soundings {version()}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in COMMANDS:
         added = commands.add_parser(
@@ -77,15 +78,6 @@ def build_parser() -> ArgumentParser:
         command.arguments(added)
         added.set_defaults(run=command.run)
     return parser
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("soundings")
-    except PackageNotFoundError:
-        return "(not installed)"
 
 
 def _query_last(arguments: list[str]) -> list[str]:

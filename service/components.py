@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,6 +14,7 @@ from domain.clock import Clock
 from domain.errors import ConfigError
 from service.data_folder import DataFolder
 from service.settings import EngineSettings, Settings
+from service.stages import STAGES
 
 if TYPE_CHECKING:
     from dashboard.app import Application
@@ -220,19 +221,18 @@ class Reader:
         from dashboard.books import StageInfo
         from service.web_access import access_of
 
-        def came_in(topic: str) -> int:
-            return self.log.appended(topic)
+        def came_in(topics: Sequence[str]) -> Callable[[], int] | None:
+            return (lambda: sum(map(self.log.appended, topics))) if topics else None
 
         return build_app(
             self.store,
             self.log,
             self.settings.brands,
             access=access_of(self.settings.web),
-            stages=(
-                StageInfo("ingest", "reads sources, drops repeats, keeps what names a brand"),
-                StageInfo("enrich", "language and sentiment", "enrich", ("posts",), lambda: came_in("posts")),
-                StageInfo("index", "writes mentions to the store", "index", ("mentions",), lambda: came_in("mentions")),
-            ),
+            stages=[
+                StageInfo(stage.name, stage.meaning, stage.group, stage.topics, came_in(stage.topics))
+                for stage in STAGES
+            ],
         )
 
 

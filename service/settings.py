@@ -105,6 +105,20 @@ class FileSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LogSettings:
+    """Which log it is."""
+
+    kind: str = "embedded"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """Which store it is."""
+
+    kind: str = "embedded"
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The whole configuration. `origin` is the file it was read from, None when there was none."""
 
@@ -115,6 +129,8 @@ class Settings:
     brands: tuple[Brand, ...]
     health: HealthSettings = HealthSettings()
     logging: LoggingSettings = LoggingSettings()
+    log: LogSettings = LogSettings()
+    store: StoreSettings = StoreSettings()
     origin: Path | None = None
 
     def require_brands(self) -> tuple[Brand, ...]:
@@ -325,6 +341,8 @@ def _build(
         brands=brands,
         health=HealthSettings(**_section(values, "health")),
         logging=LoggingSettings(**_section(values, "logging")),
+        log=LogSettings(**_section(values, "log")),
+        store=StoreSettings(**_section(values, "store")),
         origin=origin,
     )
 

@@ -99,6 +99,21 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("health.host", "text", "127.0.0.1", "address of `/healthz`, `/readyz` and `/metrics`: no personal text"),
     Setting("health.port", "integer", 0, "their port; 0 takes a free one", minimum=0, maximum=65535),
     Setting(
+        "log.kind",
+        "choice",
+        "embedded",
+        "where records wait between stages: embedded is a file in the data folder, kafka and kafka-python are Kafka by "
+        "either client",
+        choices=("embedded", "kafka", "kafka-python"),
+    ),
+    Setting(
+        "store.kind",
+        "choice",
+        "embedded",
+        "where mentions are kept and found: embedded is a folder in the data folder, elastic is Elasticsearch",
+        choices=("embedded", "elastic"),
+    ),
+    Setting(
         "logging.format",
         "choice",
         "text",

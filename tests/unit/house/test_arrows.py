@@ -42,6 +42,7 @@ ADAPTERS = {
     "onnx": ("enrich/graph.py",),
     "onnxruntime": ("enrich/onnx_engine.py",),
     "orjson": ("stream/codec.py",),
+    "prometheus_client": ("service/prometheus.py",),
     "pydantic": ("dashboard/",),
     "rich": ("service/",),
     "safetensors": ("enrich/export.py", "enrich/torch_model.py"),
