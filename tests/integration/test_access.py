@@ -6,18 +6,25 @@ Elasticsearch and kept by Kibana, which does not run here.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.mentions import START, many_mentions, mention, retraction, withdrawal
+from search.elastic import ElasticStore
+from search.elastic_setup import differences, prepare
 from servers.secure_elastic import PASSWORD, SecureElasticServer
 
 from deploy.__main__ import main
 from deploy.access import KIBANA_USER, KIBANA_VARIABLE, USERS, roles
 from deploy.json_http import Refused, Server
+from domain.aggregation import Buckets, Terms
 from domain.errors import BackendDown, ConfigError
+from domain.query.ast import Everything
+from search.elastic_http import Elastic
+from search.elastic_settings import ElasticSettings
+from search.store import SearchRequest, Written
 
 ROOT = Path(__file__).resolve().parents[2]
 MONTH = "soundings-mentions-2026.11"
@@ -59,22 +66,31 @@ def as_user(server: SecureElasticServer, name: str) -> Server:
     return Server("Elasticsearch", server.url, name, password, server.authority)
 
 
+def settings_of(server: SecureElasticServer, name: str) -> ElasticSettings:
+    user = as_user(server, name)
+    return ElasticSettings(
+        hosts=(server.url,),
+        user=user.user,
+        password=user.password,
+        ca_file=str(server.authority),
+        replicas=0,
+        refresh_seconds=0.1,
+    )
+
+
 @pytest.fixture(scope="module")
 def cluster(server: SecureElasticServer) -> SecureElasticServer:
-    """With roles and users, our indices from their shipped templates, a document in each, and one index of others."""
+    """With roles and users, set up as `soundings_setup`, a document in each index, and an index of others."""
     assert main(["access"], environ(server), patience_seconds=60) == 0
+    setup = Elastic(settings_of(server, "soundings_setup"))
+    try:
+        prepare(setup, settings_of(server, "soundings_setup"))
+        assert differences(setup, settings_of(server, "soundings_setup")) == []
+    finally:
+        setup.close()
     elastic = as_user(server, "elastic")
-    for index in OURS:
-        kind = index.removeprefix("soundings-").split("-")[0]
-        body = json.loads((ROOT / "search" / "mapping" / f"{kind}.json").read_text())["template"]
-        body["settings"]["index"]["number_of_replicas"] = 0
-        if index == MONTH:
-            body["aliases"] = {"soundings-mentions": {}}
-        elastic.ask("PUT", f"/{index}", body)
+    elastic.ask("PUT", "/elsewhere", {"settings": {"number_of_replicas": 0}})
     for index, document in DOCUMENT.items():
-        settings = "" if index in OURS else "/elsewhere"
-        if settings:
-            elastic.ask("PUT", settings, {"settings": {"number_of_replicas": 0}})
         elastic.ask("PUT", f"/{index}/_doc/1?refresh=true", document)
     return server
 
@@ -215,11 +231,11 @@ def test_the_cluster_is_managed_by_it_and_setup_alone(
     elastic = as_user(cluster, "elastic")
     for user in READS:
         if "soundings-probe" in path and user in allowed:
-            prepare(elastic, method, path)
+            put_in_place(elastic, method, path)
         assert may(cluster, user, method, path, body) == (user in allowed), user
 
 
-def prepare(elastic: Server, method: str, path: str) -> None:
+def put_in_place(elastic: Server, method: str, path: str) -> None:
     """Put what a request works on in its place, and away what it makes."""
     target = "/".join(path.split("/")[: 3 if path.startswith("/_") else 2])
     status, said = asked(elastic, "DELETE", target)
@@ -242,6 +258,42 @@ def test_index_makes_the_next_month_by_writing_to_it_and_cannot_drop_one(cluster
 def test_an_index_with_a_misspelt_name_is_not_made(cluster: SecureElasticServer) -> None:
     with pytest.raises(Refused, match="no such index"):
         as_user(cluster, "elastic").ask("PUT", "/sounding-mentions/_doc/1", MENTION)
+
+
+def test_the_store_writes_as_index_and_reads_as_dashboard_and_needs_no_more(cluster: SecureElasticServer) -> None:
+    made = many_mentions(60)
+    writing = ElasticStore.open(settings_of(cluster, "soundings_index"))
+    reading = ElasticStore.open(settings_of(cluster, "soundings_dashboard"), read_only=True)
+    try:
+        before = writing.count()
+        assert writing.write(made) == [Written.STORED] * 60
+        assert writing.write([retraction(made[0]), withdrawal(made[1])]) == [Written.STORED] * 2
+        assert writing.get(made[2].mention_id) == made[2]
+        writing.refresh()
+        assert reading.count() == before + 58
+        # The documents of this file that are no whole mentions are older than these.
+        assert reading.search(SearchRequest(limit=1)).total == before + 58
+        brands = reading.aggregate(Everything(), {"brands": Terms("brand_id")})["brands"]
+        assert isinstance(brands, Buckets)
+        assert sum(bucket.count for bucket in brands.buckets) == 58
+        assert reading.get(made[2].mention_id) == made[2]
+        assert reading.story("none") is None
+        with pytest.raises(BackendDown, match="403"):
+            reading.write([mention("written by a reader")])
+        with pytest.raises(BackendDown, match="403"):
+            writing.drop_months(START.replace(year=2030))
+    finally:
+        writing.close()
+        reading.close()
+
+
+@pytest.mark.parametrize("user", ["soundings_index", "soundings_dashboard"])
+def test_a_worker_sees_whether_setup_has_run(cluster: SecureElasticServer, user: str) -> None:
+    elastic = Elastic(settings_of(cluster, user))
+    try:
+        assert differences(elastic, settings_of(cluster, user)) == []
+    finally:
+        elastic.close()
 
 
 # --- the step itself
