@@ -26,7 +26,7 @@ test: $(VENV)/dev ## Install what the tests need and run them all
 	sh tests/install-browser.sh
 	sh tests/install-promtool.sh
 	sh tests/install-servers.sh $(BIN)/python
-	sh tests/install-go.sh
+	sh tests/install-deploy.sh
 	$(BIN)/python -m pytest
 
 servers: $(VENV)/dev ## Run a real Kafka and a real Elasticsearch on 127.0.0.1 until Ctrl-C

@@ -7,7 +7,13 @@ folder=${1:?usage: certificates.sh FOLDER}
 days=1095
 umask 027
 
-if [ -s "$folder/elasticsearch.key" ] &&
+# A key of another certificate: somebody stopped us between two files.
+key_fits() {
+  of_key=$(openssl pkey -pubout -in "$folder/elasticsearch.key" 2>/dev/null) &&
+    [ "$of_key" = "$(openssl x509 -noout -pubkey -in "$folder/elasticsearch.crt" 2>/dev/null)" ]
+}
+
+if key_fits &&
   openssl x509 -checkend 2592000 -noout -in "$folder/elasticsearch.crt" >/dev/null 2>&1 &&
   openssl verify -CAfile "$folder/ca.crt" "$folder/elasticsearch.crt" >/dev/null 2>&1; then
   echo "certificates: those in $folder are good"

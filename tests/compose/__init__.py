@@ -24,7 +24,7 @@ def _loader() -> Path:
     """Build the loader; Go keeps what it compiled, so that only the first time takes half a minute."""
     go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
     if go is None:
-        raise AssertionError("found no Go (go) on PATH, which reads the compose files: run tests/install-go.sh")
+        raise AssertionError("found no Go (go) on PATH, which reads the compose files: run tests/install-deploy.sh")
     target = HERE / ".built" / "compose"
     target.parent.mkdir(exist_ok=True)
     made = subprocess.run([go, "build", "-o", str(target), "."], cwd=HERE, capture_output=True, text=True, check=False)
