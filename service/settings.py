@@ -17,9 +17,11 @@ from typing import Any, cast, get_args, get_origin, get_type_hints
 
 from domain.brand import Brand
 from domain.errors import ConfigError
+from search.elastic_settings import ElasticSettings
 from service.secrets import Secret, read_secret
 from service.settings_checks import nearest, number_of, read_brands, read_columns, read_labels, show, take
 from service.settings_table import COLUMNS_KEY, LABELS_KEY, SETTINGS, Value
+from stream.kafka_settings import KafkaSettings
 
 CONFIG_VARIABLE = "SOUNDINGS_CONFIG"
 DEFAULT_CONFIG = Path("soundings.toml")
@@ -131,6 +133,8 @@ class Settings:
     logging: LoggingSettings = LoggingSettings()
     log: LogSettings = LogSettings()
     store: StoreSettings = StoreSettings()
+    kafka: KafkaSettings = field(default_factory=KafkaSettings)
+    elastic: ElasticSettings = field(default_factory=ElasticSettings)
     origin: Path | None = None
 
     def require_brands(self) -> tuple[Brand, ...]:
@@ -343,6 +347,8 @@ def _build(
         logging=LoggingSettings(**_section(values, "logging")),
         log=LogSettings(**_section(values, "log")),
         store=StoreSettings(**_section(values, "store")),
+        kafka=KafkaSettings(**_revealed(_section(values, "kafka"))),
+        elastic=ElasticSettings(**_revealed(_section(values, "elastic"))),
         origin=origin,
     )
 
@@ -351,6 +357,11 @@ def _section(values: Mapping[str, Any], table: str) -> dict[str, Any]:
     """Give the values of one table by their names in it; where a secret was read from is of no use any more."""
     named = {key.removeprefix(f"{table}."): value for key, value in values.items() if key.startswith(f"{table}.")}
     return {name: value for name, value in named.items() if name.removesuffix(_IN_FILE) not in named.keys() - {name}}
+
+
+def _revealed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Give values with their secrets as texts, for settings that leave them out of what is printed of them."""
+    return {name: value.reveal() if isinstance(value, Secret) else value for name, value in values.items()}
 
 
 def to_json(settings: Settings) -> str:

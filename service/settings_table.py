@@ -201,6 +201,95 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("source.file.date_formats", "texts", (), "formats of dates, as of strptime, tried before the usual ones"),
 )
 
+# Of the dataclasses `stream.kafka_settings.KafkaSettings` and `search.elastic_settings.ElasticSettings`: the names and
+# defaults are the same, which a test holds.
+CLUSTER_SETTINGS: tuple[Setting, ...] = (
+    Setting("kafka.bootstrap_servers", "text", "127.0.0.1:9092", "brokers to begin with: host:port, by commas"),
+    Setting("kafka.prefix", "text", "soundings-", "beginning of every topic and group"),
+    Setting("kafka.client_id", "text", "soundings", "name of this client in the brokers' logs and quotas"),
+    Setting(
+        "kafka.partitions",
+        "integer",
+        6,
+        "partitions of new topics: how many workers of a stage can share the work; never change it afterwards",
+        minimum=1,
+        maximum=10_000,
+    ),
+    Setting(
+        "kafka.source_partitions",
+        "integer",
+        8,
+        "how many workers can share the sources; never change it afterwards",
+        minimum=1,
+        maximum=10_000,
+    ),
+    Setting(
+        "kafka.replication", "integer", 0, "replicas of new topics; 0 is the brokers' default", minimum=0, maximum=100
+    ),
+    Setting(
+        "kafka.retention_hours",
+        "number",
+        24.0,
+        "how long posts and mentions stay in new topics, handled or not: longer than any stage may stand still (hours)",
+        minimum=0.1,
+    ),
+    Setting("kafka.events_retention_hours", "number", 168.0, "how long events stay (hours)", minimum=0.1),
+    Setting(
+        "kafka.security_protocol",
+        "choice",
+        "PLAINTEXT",
+        "how brokers are talked to",
+        choices=("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
+    ),
+    Setting(
+        "kafka.sasl_mechanism",
+        "choice",
+        "SCRAM-SHA-512",
+        "how a user signs in",
+        choices=("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
+    ),
+    Setting("kafka.sasl_username", "text", "", "user"),
+    Setting("kafka.sasl_password", "secret", "", "password of the user"),
+    Setting("kafka.sasl_password_file", "path", "", "file that holds `kafka.sasl_password`"),
+    Setting("kafka.ca_file", "path", "", "certificates (PEM) to trust; the system's when empty"),
+    Setting("kafka.certificate_file", "path", "", "certificate (PEM) by which this client signs in"),
+    Setting("kafka.key_file", "path", "", "its key (PEM)"),
+    Setting("kafka.key_password", "secret", "", "password of the key"),
+    Setting("kafka.key_password_file", "path", "", "file that holds `kafka.key_password`"),
+    Setting(
+        "kafka.session_seconds",
+        "number",
+        15.0,
+        "a worker that was not heard of for so long is replaced by another (seconds)",
+        minimum=1,
+        maximum=300,
+    ),
+    Setting(
+        "kafka.max_poll_seconds",
+        "number",
+        660.0,
+        "so is one that works on one batch for longer; more than the ten minutes that a stage tries again (seconds)",
+        minimum=1,
+    ),
+    Setting("kafka.request_seconds", "number", 10.0, "how long a broker may take to answer (seconds)", minimum=0.1),
+    Setting("elastic.hosts", "texts", ("http://127.0.0.1:9200",), "addresses of Elasticsearch"),
+    Setting("elastic.api_key", "secret", "", "API key; or user and password"),
+    Setting("elastic.api_key_file", "path", "", "file that holds `elastic.api_key`"),
+    Setting("elastic.user", "text", "", "user"),
+    Setting("elastic.password", "secret", "", "password of the user"),
+    Setting("elastic.password_file", "path", "", "file that holds `elastic.password`"),
+    Setting("elastic.ca_file", "path", "", "certificates (PEM) to trust beside the system's"),
+    Setting("elastic.verify_certificates", "boolean", True, "whether a certificate must be valid for its host"),
+    Setting("elastic.prefix", "text", "soundings-", "beginning of every index and template"),
+    Setting("elastic.request_timeout_seconds", "number", 30.0, "how long one request may take (seconds)", minimum=0.1),
+    Setting("elastic.retry_seconds", "number", 30.0, "how long a write tries by itself (seconds)", minimum=0.1),
+    Setting("elastic.bulk_bytes", "integer", 4_000_000, "most bytes of one bulk", minimum=100_000, maximum=50_000_000),
+    Setting("elastic.bulks_in_flight", "integer", 2, "bulks sent at once", minimum=1, maximum=16),
+    Setting("elastic.refresh_seconds", "number", 1.0, "how soon what was written is found (seconds)", minimum=0.01),
+    Setting("elastic.replicas", "integer", 1, "replicas of new indices; 0 on a single node", minimum=0, maximum=10),
+)
+SETTINGS += CLUSTER_SETTINGS
+
 BRAND_SETTINGS: tuple[Setting, ...] = (
     Setting("id", "text", None, "slug of the brand: a-z, 0-9 and inner hyphens; it never changes"),
     Setting("name", "text", None, "name as people read it; the id when left out"),

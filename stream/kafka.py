@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -125,8 +126,7 @@ class _Broker:
         for number, record in enumerate(records):
             self._produce(producer, record, batch.acknowledge(number))
         # Every record comes back within message.timeout.ms, delivered or not.
-        while not batch.complete.is_set():
-            producer.poll(0.05)
+        batch.complete.wait()
         if batch.error is not None:
             if batch.error.fatal() or batch.error.code() in (KafkaError._FATAL, KafkaError._GAPLESS_GUARANTEE):
                 self._drop_producer(producer)
@@ -149,7 +149,7 @@ class _Broker:
                 return
             except BufferError:
                 # The queue is full: what is in it goes out, or comes back after its time.
-                producer.poll(0.05)
+                time.sleep(0.01)
             except KafkaException as exc:
                 done(exc.args[0], None)  # type: ignore[arg-type]
                 return
@@ -167,7 +167,14 @@ class _Broker:
                     "message.timeout.ms": int(self._settings.request_seconds * 2_000),
                 }
                 self._producer = Producer(config)
+                hearing = threading.Thread(target=self._hear, args=(self._producer,), name="kafka-acks", daemon=True)
+                hearing.start()
             return self._producer
+
+    def _hear(self, producer: Producer) -> None:
+        """Let acknowledgements in as they come: of threads that asked each by itself, one would wait for another's."""
+        while self._producer is producer or len(producer):
+            producer.poll(0.1)
 
     def _drop_producer(self, producer: Producer) -> None:
         """Begin a new session with the next record: after a fatal error this one cannot tell repeats from new ones."""
@@ -275,9 +282,7 @@ class _Broker:
 
     def close(self) -> None:
         with self._producing:
-            producer, self._producer = self._producer, None
-        if producer is not None:
-            producer.flush(0)
+            self._producer = None
 
 
 class _Batch:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -136,25 +137,36 @@ class Member:
     def _receive(self, max_records: int, timeout_seconds: float) -> None:
         fetched = self._subscriber.poll(max_records, timeout_seconds)
         self._follow_changes()
+        astray: set[Place] = set()
         for record in fetched:
             owned = self._owned.get(record.place)
             # What was on its way when its partition was taken away or sought is told from what comes now.
             expected = None if owned is None else (owned.waiting[-1].offset + 1 if owned.waiting else owned.given)
-            if owned is None or expected is None or record.offset < expected:
+            if owned is None or expected is None or record.offset < expected or record.place in astray:
                 continue
-            if record.offset > expected:
-                logger.error(
-                    "%s/%s: records %d to %d are gone before group %s read them: the topic keeps too little",
-                    *record.place,
-                    expected,
-                    record.offset - 1,
-                    self.group,
-                )
+            if record.offset > expected and not self._gone(record.place, expected, record.offset):
+                astray.add(record.place)
+                continue
             owned.waiting.append(record)
             self._awaited.discard(record.place)
             self._ahead_bytes += _size(record)
         if fetched:
             self._heard_at = time.monotonic()
+
+    def _gone(self, place: Place, expected: int, found: int) -> bool:
+        """Tell whether the records before `found` are no longer there; if they are, read them first."""
+        if self._broker.beginnings([place])[place] <= expected:
+            # The client did not follow us when we went back.
+            self._subscriber.seek({place: expected})
+            return False
+        logger.error(
+            "%s/%s: records %d to %d are gone before group %s read them: the topic keeps too little",
+            *place,
+            expected,
+            found - 1,
+            self.group,
+        )
+        return True
 
     def _take(self, max_records: int) -> list[LogRecord]:
         """Give what waits, another partition first each time, so that a busy one cannot starve the others."""
@@ -250,7 +262,9 @@ class Member:
                 owned.given = owned.settled
             self._ahead_bytes = 0
             self._tainted.clear()
-            self._subscriber.seek({place: owned.settled for place, owned in self._owned.items()})
+            # A client that cannot follow now is sent back when its next records come.
+            with suppress(RetryLater):
+                self._subscriber.seek({place: owned.settled for place, owned in self._owned.items()})
 
     def _ask_again(self) -> None:
         """Learn what a commit without an answer did. When even that is unknown, committing again is as good."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from domain.errors import ConfigError
+from search.elastic_settings import ElasticSettings
 from service.settings import find_config, from_json, load, to_json
-from service.settings_table import SETTINGS
+from service.settings_table import CLUSTER_SETTINGS, SETTINGS
+from stream.kafka_settings import KafkaSettings
 
 GOOD = """
 [web]
@@ -215,3 +218,26 @@ def test_a_list_in_the_environment_is_separated_by_commas(tmp_path: Path) -> Non
 def test_every_setting_has_its_own_environment_variable_and_a_meaning() -> None:
     assert len({setting.environment for setting in SETTINGS}) == len(SETTINGS)
     assert all(setting.meaning for setting in SETTINGS)
+
+
+@pytest.mark.parametrize(("table", "kind"), [("kafka", KafkaSettings), ("elastic", ElasticSettings)])
+def test_the_table_and_the_adapters_agree_on_names_and_defaults(table: str, kind: type) -> None:
+    own = {field.name: field.default for field in dataclasses.fields(kind)}
+    said = {
+        setting.key.removeprefix(f"{table}."): setting.default
+        for setting in CLUSTER_SETTINGS
+        if setting.key.startswith(f"{table}.")
+    }
+    secrets = {name for name in said if f"{name}_file" in said}
+    assert {name: said[name] for name in said if name.removesuffix("_file") not in secrets - {name}} == own
+
+
+def test_passwords_of_the_cluster_are_shown_nowhere(tmp_path: Path) -> None:
+    environ = {
+        f"SOUNDINGS_{name}": "hunter2"
+        for name in ("KAFKA_SASL_PASSWORD", "KAFKA_KEY_PASSWORD", "ELASTIC_PASSWORD", "ELASTIC_API_KEY")
+    }
+    settings = load(written(tmp_path, ""), environ=environ)
+    assert settings.kafka.sasl_password == settings.elastic.api_key == "hunter2"
+    assert "hunter2" not in f"{settings} {settings!r} {settings.kafka} {settings.elastic}"
+    assert from_json(to_json(settings)) == settings
