@@ -12,6 +12,7 @@ import pytest
 from compose import EXAMPLE, ROOT, Refused, example_values, load, variables
 
 from service.settings import read
+from service.web_access import access_problems
 
 COMPOSE = ROOT / "docker-compose.yml"
 OVERRIDE = ROOT / "deploy" / "compose.watch.yml"
@@ -165,8 +166,10 @@ def test_every_service_has_a_healthcheck_and_one_shots_have_none(services: dict[
 @pytest.mark.parametrize("name", ["setup", "ingest", "enrich", "index", "dashboard"])
 def test_the_settings_that_a_worker_is_given_are_settings(name: str, services: dict[str, Any]) -> None:
     environment = {key: value for key, value in services[name]["environment"].items() if key != "SOUNDINGS_CONFIG"}
-    _, problems = read(ROOT / "deploy" / "soundings.toml", environ=environment)
+    settings, problems = read(ROOT / "deploy" / "soundings.toml", environ=environment)
     assert problems == []
+    assert access_problems(settings.web) == []
+    assert (settings.log.kind, settings.store.kind, settings.health.port) == ("kafka", "elastic", 9100)
 
 
 def test_nothing_starts_before_what_it_needs(services: dict[str, Any]) -> None:
