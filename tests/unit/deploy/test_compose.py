@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from compose import EXAMPLE, ROOT, Refused, example_values, load, variables
 
 from service.settings import read
@@ -170,6 +171,20 @@ def test_the_settings_that_a_worker_is_given_are_settings(name: str, services: d
     assert problems == []
     assert access_problems(settings.web) == []
     assert (settings.log.kind, settings.store.kind, settings.health.port) == ("kafka", "elastic", 9100)
+
+
+def test_prometheus_finds_every_worker_and_grafana_finds_prometheus(services: dict[str, Any]) -> None:
+    scraping = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
+    (lookup,) = (one for job in scraping["scrape_configs"] for one in job["dns_sd_configs"])
+    workers = {name for name, one in services.items() if "SOUNDINGS_HEALTH_PORT" in (one.get("environment") or {})}
+    assert set(lookup["names"]) == workers - {"setup"}
+    for name in lookup["names"]:
+        assert services[name]["environment"]["SOUNDINGS_HEALTH_PORT"] == str(lookup["port"])
+        assert "watch" in services[name]["networks"]
+        assert f"http://127.0.0.1:{lookup['port']}/readyz" in services[name]["healthcheck"]["test"][-1]
+    sources = ROOT / "deploy" / "grafana" / "provisioning" / "datasources" / "prometheus.yml"
+    (source,) = yaml.safe_load(sources.read_text())["datasources"]
+    assert source["url"] == "http://prometheus:9090"
 
 
 def test_nothing_starts_before_what_it_needs(services: dict[str, Any]) -> None:
