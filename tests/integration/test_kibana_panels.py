@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.elastic_stores import open_elastic, settings_for, wipe
 from kibana import plain
 from kibana.kql import kql
 from kibana.lens import rows_of, search_of
@@ -26,9 +27,8 @@ from domain.aggregation import Buckets, Distinct, DistinctResult, Terms
 from domain.query import parse
 from domain.query.ast import Everything, Flag
 from domain.records import Mention
-from search.elastic_document import body_of
 from search.embedded import EmbeddedStore
-from search.store import SearchRequest
+from search.store import SearchRequest, Sort, Written
 from service.data_folder import DataFolder
 from service.pipeline import Pipeline
 from service.settings import load
@@ -78,7 +78,8 @@ def replayed(folder: Path) -> EmbeddedStore:
 def all_mentions(store: EmbeddedStore) -> Iterator[Mention]:
     cursor = None
     while True:
-        page = store.search(SearchRequest(cursor=cursor, limit=500))
+        # Which post begins a story is decided by what was written before.
+        page = store.search(SearchRequest(sort=Sort.OLDEST, cursor=cursor, limit=500))
         yield from page.mentions
         cursor = page.next_cursor
         if cursor is None:
@@ -135,29 +136,29 @@ def dead_documents() -> list[Document]:
 
 @pytest.fixture(scope="module")
 def loaded(elastic_server: ElasticServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loaded]:
-    store = replayed(tmp_path_factory.mktemp("kibana"))
+    prefix = "panels-soundings-"
+    settings = settings_for(elastic_server.url, prefix)
+    page = replayed(tmp_path_factory.mktemp("kibana"))
+    elastic = open_elastic(elastic_server.url, prefix)
     try:
-        mentions = [json.loads(body_of(mention, mention.story_id)) for mention in all_mentions(store)]
-        documents = {
-            "soundings-mentions": mentions,
-            "soundings-events": health_documents(),
-            "soundings-dead": dead_documents(),
-        }
-        prefix = "panels-"
-        for index, rows in documents.items():
-            fill(f"{elastic_server.url}/{prefix}{index}", index.removeprefix("soundings-"), rows)
-        yield Loaded(elastic_server.url, prefix, documents, store)
-        for index in documents:
-            request("DELETE", f"{elastic_server.url}/{prefix}{index}")
+        outcomes = elastic.write(list(all_mentions(page)))
+        assert set(outcomes) == {Written.STORED}
+        elastic.refresh()
+        made = {"soundings-events": health_documents(), "soundings-dead": dead_documents()}
+        for index, documents in made.items():
+            fill(f"{elastic_server.url}/panels-{index}", documents)
+        loaded = Loaded(elastic_server.url, "panels-", made, page)
+        hits = loaded.ask("soundings-mentions", {"size": 1_000})["hits"]["hits"]
+        made["soundings-mentions"] = [hit["_source"] for hit in hits]
+        yield loaded
     finally:
-        store.close()
+        elastic.close()
+        page.close()
+        wipe(settings)
 
 
-def fill(index_url: str, template: str, documents: Sequence[Document]) -> None:
-    """Make an index as the shipped template says, and put documents into it."""
-    shipped = json.loads((ROOT / "search" / "mapping" / f"{template}.json").read_text())["template"]
-    shipped["settings"]["index"]["number_of_replicas"] = 0
-    request("PUT", index_url, json.dumps(shipped).encode())
+def fill(index_url: str, documents: Sequence[Document]) -> None:
+    """Put documents into an index that `soundings setup` made."""
     lines = "".join(f'{{"create":{{}}}}\n{json.dumps(document)}\n' for document in documents)
     answer = request("POST", f"{index_url}/_bulk?refresh=true", lines.encode(), "application/x-ndjson")
     assert answer["errors"] is False, answer["items"][0]
