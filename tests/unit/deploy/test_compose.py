@@ -129,7 +129,7 @@ def test_every_service_is_limited_and_gives_up_its_privileges(services: dict[str
     for name, service in services.items():
         assert int(service["mem_limit"]) >= 64 << 20, name
         assert 0 < service["cpus"] <= 2, name
-        assert service["pids_limit"] == 512, name
+        assert service["pids_limit"] == 1024, name
         assert service["cap_drop"] == ["ALL"], name
         assert not service.get("cap_add"), name
         assert not service.get("privileged"), name
