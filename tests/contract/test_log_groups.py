@@ -5,9 +5,11 @@ The embedded log has one partition and one process: there one member reads and t
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -78,38 +80,67 @@ def read_all(consumer: Consumer, number: int, seconds: float = 30.0) -> list[Log
 
 
 class Reading:
-    """Members that poll in turn, as workers of several processes do at once; what each settled."""
+    """Members that read and settle, each in a thread of its own as each worker is a process of its own."""
 
     def __init__(self, logs: Callable[[], KafkaLog]) -> None:
         self._open = logs
-        self.members: list[tuple[KafkaLog, Consumer]] = []
+        self._stops: list[tuple[threading.Event, threading.Thread]] = []
+        self._lock = threading.Lock()
         self.settled: Counter[bytes] = Counter()
         self.by_member: Counter[int] = Counter()
+        self.failures: list[BaseException] = []
 
     def join(self) -> None:
-        log = self._open()
-        self.members.append((log, log.consumer("g", ["posts"])))
+        stop, log = threading.Event(), self._open()
+        thread = threading.Thread(target=self._work, args=(len(self._stops), log, stop))
+        self._stops.append((stop, thread))
+        thread.start()
 
-    def leave(self, number: int) -> None:
-        self.members.pop(number)[1].close()
-
-    def turn(self, *, settle: bool = True) -> None:
-        for number, (log, consumer) in enumerate(self.members):
-            records = consumer.poll(5, 0.05)
-            if records and settle:
+    def _work(self, number: int, log: KafkaLog, stop: threading.Event) -> None:
+        try:
+            consumer = log.consumer("g", ["posts"])
+            while not stop.is_set():
+                records = consumer.poll(5, 0.2)
+                if not records:
+                    continue
                 try:
                     log.settle(settled(records))
                 except LostPartitions:
                     consumer.rewind()
                     continue
-                self.settled.update(record.value for record in records)
-                self.by_member[number] += len(records)
+                with self._lock:
+                    self.settled.update(record.value for record in records)
+                    self.by_member[number] += len(records)
+            consumer.close()
+        except BaseException as exc:
+            self.failures.append(exc)
 
-    def until(self, done: Callable[[], bool], seconds: float = 60.0) -> None:
+    def leave(self, number: int) -> None:
+        stop, thread = self._stops[number]
+        stop.set()
+        thread.join()
+
+    def has(self, number: int) -> bool:
+        return len(self.settled) == number
+
+    def until(self, done: Callable[[], bool], seconds: float = 90.0) -> None:
         deadline = time.monotonic() + seconds
         while not done():
+            assert self.failures == []
             assert time.monotonic() < deadline, f"settled {len(self.settled)}, by member {self.by_member}"
-            self.turn()
+            time.sleep(0.02)
+
+    def end(self) -> None:
+        for number in range(len(self._stops)):
+            self.leave(number)
+        assert self.failures == []
+
+
+@pytest.fixture
+def reading(logs: Callable[[], KafkaLog]) -> Iterator[Reading]:
+    reading = Reading(logs)
+    yield reading
+    reading.end()
 
 
 def everything(number: int) -> dict[bytes, int]:
@@ -120,67 +151,64 @@ def ok(number: int) -> list[Count]:
     return [Count("g", "live", Outcome.OK, number)]
 
 
-def test_each_record_goes_to_exactly_one_of_several_members(logs: Callable[[], KafkaLog]) -> None:
-    reading = Reading(logs)
+def test_each_record_goes_to_exactly_one_of_several_members(logs: Callable[[], KafkaLog], reading: Reading) -> None:
+    log = logs()
     for _ in range(3):
         reading.join()
-    # Let the partitions settle down among them before there is anything to read.
-    for _ in range(60):
-        reading.turn()
-    log = logs()
-    append(log, 400)
-    reading.until(lambda: len(reading.settled) == 400)
-    assert reading.settled == everything(400)
+    total = 0
+    while len(reading.by_member) < 3 and total < 4_000:
+        append(log, 40, first=total)
+        total += 40
+        reading.until(partial(reading.has, total))
     assert set(reading.by_member) == {0, 1, 2}
-    assert log.counts() == ok(400)
+    assert reading.settled == everything(total)
+    assert log.counts() == ok(total)
     assert log.lag("g", ["posts"]) == 0
 
 
-def test_members_that_join_and_leave_lose_and_double_nothing_that_was_settled(logs: Callable[[], KafkaLog]) -> None:
+def test_members_that_join_and_leave_lose_and_double_nothing_that_was_settled(
+    logs: Callable[[], KafkaLog], reading: Reading
+) -> None:
     log = logs()
-    append(log, 600)
-    reading = Reading(logs)
+    append(log, 1_000)
     reading.join()
     reading.until(lambda: len(reading.settled) >= 100)
     reading.join()
-    reading.until(lambda: len(reading.settled) >= 250)
+    append(log, 1_000, first=1_000)
+    reading.until(lambda: len(reading.settled) >= 1_200)
     reading.leave(0)
-    reading.until(lambda: len(reading.settled) >= 400)
+    append(log, 1_000, first=2_000)
     reading.join()
-    reading.until(lambda: len(reading.settled) == 600)
-    assert reading.settled == everything(600)
-    assert log.counts() == ok(600)
+    reading.until(lambda: len(reading.settled) == 3_000)
+    reading.end()
+    assert reading.settled == everything(3_000)
+    assert log.counts() == ok(3_000)
 
 
 def test_what_was_polled_before_its_partition_went_to_another_member_is_not_settled(
-    logs: Callable[[], KafkaLog],
+    logs: Callable[[], KafkaLog], reading: Reading
 ) -> None:
     log, first = logs(), logs()
     append(log, 40)
     mine = first.consumer("g", ["posts"])
     records = read_all(mine, 40)
     assert len(records) == 40
-    second = logs()
-    other = second.consumer("g", ["posts"])
-    others: list[LogRecord] = []
+    reading.join()
     deadline = time.monotonic() + 60
-    while not others and time.monotonic() < deadline:
-        mine.poll(1, 0.05)
-        others += other.poll(40, 0.05)
+    while not reading.settled:
+        # Nothing new comes to us; polling is how a member hears of the other one.
+        mine.poll(1, 0.1)
+        assert time.monotonic() < deadline
     with pytest.raises(LostPartitions):
         first.settle(settled(records))
-    assert log.counts() == []
-    second.settle(settled(others))
     mine.rewind()
     rest: list[LogRecord] = []
-    while len(rest) + len(others) < 40 and time.monotonic() < deadline:
-        rest += mine.poll(40, 0.05)
-        more = other.poll(40, 0.05)
-        if more:
-            second.settle(settled(more))
-            others += more
+    while len(rest) + len(reading.settled) < 40:
+        rest += mine.poll(40, 0.1)
+        assert time.monotonic() < deadline
     first.settle(settled(rest))
-    assert Counter(record.value for record in [*rest, *others]) == everything(40)
+    reading.settled.update(record.value for record in rest)
+    assert reading.settled == everything(40)
     assert log.counts() == ok(40)
 
 
@@ -322,26 +350,46 @@ def test_a_settlement_of_a_source_is_whole_or_not_there_wherever_its_owner_dies(
 def test_a_source_is_read_by_one_worker_and_taken_over_with_its_cursor(logs: Callable[[], KafkaLog]) -> None:
     names = [f"rss:{n}" for n in range(8)]
     first, second = logs(), logs()
-    claims = [first.claim(names), second.claim(names)]
+    one, other = first.claim(names), second.claim(names)
+    owned: dict[str, frozenset[str]] = {}
+    stop_one, stop = threading.Event(), threading.Event()
 
-    def owners() -> list[frozenset[str]]:
-        return [claim.owned(0.1) for claim in claims]
+    def hold(name: str, claim: SourceClaim, stop: threading.Event) -> None:
+        while not stop.is_set():
+            owned[name] = claim.owned(0.2)
+        claim.close()
 
-    deadline = time.monotonic() + 60
-    while not (all(owned := owners()) and len(owned[0] | owned[1]) == 8):
+    holding = [
+        threading.Thread(target=hold, args=("one", one, stop_one)),
+        threading.Thread(target=hold, args=("other", other, stop)),
+    ]
+    for thread in holding:
+        thread.start()
+    try:
+        _await(lambda: all(owned.values()) and len(owned) == 2 and frozenset.union(*owned.values()) == set(names))
+        assert not owned["one"] & owned["other"]
+        name = min(owned["one"])
+        write = Settlement(source=name, state=[StateWrite("cursor", name, b"7")])
+        first.settle(write)
+        with pytest.raises(LostPartitions):
+            second.settle(write)
+        stop_one.set()
+        _await(lambda: owned["other"] == set(names))
+        assert second.state("cursor", [name]) == {name: b"7"}
+        second.settle(Settlement(source=name, state=[StateWrite("cursor", name, b"8")]))
+        assert second.state("cursor", [name]) == {name: b"8"}
+    finally:
+        stop_one.set()
+        stop.set()
+        for thread in holding:
+            thread.join()
+
+
+def _await(done: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
         assert time.monotonic() < deadline
-    assert not owned[0] & owned[1]
-    name = min(owned[0])
-    write = Settlement(source=name, state=[StateWrite("cursor", name, b"7")], counts=[])
-    first.settle(write)
-    with pytest.raises(LostPartitions):
-        second.settle(write)
-    claims.pop(0).close()
-    while name not in claims[0].owned(0.1):
-        assert time.monotonic() < deadline
-    assert second.state("cursor", [name]) == {name: b"7"}
-    second.settle(Settlement(source=name, state=[StateWrite("cursor", name, b"8")]))
-    assert second.state("cursor", [name]) == {name: b"8"}
+        time.sleep(0.02)
 
 
 def test_counts_of_more_runs_than_fit_beside_an_offset_stay_exact(logs: Callable[[], KafkaLog]) -> None:
