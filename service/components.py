@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from enrich.engine import SentimentEngine
     from enrich.model_folder import TransformersSettings
     from ingest.file import FileSource
+    from search.elastic_health import HealthIndex
     from search.store import Store
     from stream.kafka_broker import Broker
     from stream.protocol import Log
@@ -274,6 +275,29 @@ def require_one_process(settings: Settings, instead: str) -> None:
     """
     if settings.log.kind != "embedded":
         raise ConfigError(f"log.kind: is {settings.log.kind}, where each stage is a process of its own: {instead}")
+
+
+def require_cluster(settings: Settings) -> None:
+    """See that a stage may be a process of its own.
+
+    Raises:
+        ConfigError: the log belongs to one process.
+    """
+    if settings.log.kind == "embedded":
+        raise ConfigError(
+            "log.kind: is embedded, where one process runs all stages (`soundings up`); set it to kafka, and [kafka], "
+            "for workers"
+        )
+
+
+def health_index(store: Store) -> HealthIndex | None:
+    """Give where Kibana finds events and dead letters, or None where the store is not Elasticsearch."""
+    if find_spec("elastic_transport") is None:
+        return None
+    from search.elastic import ElasticStore
+    from search.elastic_health import HealthIndex
+
+    return HealthIndex(store.bulk, store.names) if isinstance(store, ElasticStore) else None
 
 
 @dataclass(frozen=True, slots=True)

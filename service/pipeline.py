@@ -245,7 +245,7 @@ class Pipeline:
         if result.nothing_mapped:
             # The next attempt starts at the beginning, with a better mapping.
             runs.finish(self._log, run)
-        _refuse_the_unreadable(result, shown)
+        refuse_the_unreadable(result, shown)
         self._store.refresh()
         books = run_books(
             self._log,
@@ -361,7 +361,7 @@ class _Watch:
         return stages
 
 
-def _refuse_the_unreadable(result: IngestResult, shown: str) -> None:
+def refuse_the_unreadable(result: IngestResult, shown: str) -> None:
     """Make a wrong file or mapping loud.
 
     Raises:

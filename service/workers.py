@@ -12,12 +12,14 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from domain.clock import Clock, SystemClock
 from domain.errors import RetryLater
-from service.components import build_engine, open_log, open_reader, open_store
+from service.components import build_engine, health_index, open_log, open_reader, open_store, require_cluster
 from service.listening import address_of, listen
 from service.logs import configure_logging
+from service.mirror import mirror_events, mirror_letters
 from service.operations import Operations
 from service.patience import BUDGET_SECONDS, Stopped, patiently
 from service.settings import Settings
@@ -67,6 +69,8 @@ def run_process(settings: Settings, role: str, stages: Sequence[StageName], work
         ConfigError, Busy, BackendDown: what ended it.
     """
     configure_logging(settings.logging, role)
+    if stages:
+        require_cluster(settings)
     listening = listen(settings.health.host, settings.health.port, "health.port")
     with ExitStack() as opened, Operations(settings, role, stages, listening) as operations:
         process = Process(settings, role, operations, opened)
@@ -108,7 +112,7 @@ def enrich(process: Process) -> None:
 
 
 def index(process: Process) -> None:
-    """Write mentions to the store until told to stop; and what Kibana shows of the pipeline, where that is the store."""
+    """Write mentions to the store until told to stop; to Elasticsearch also what Kibana shows of the pipeline."""
     from search.stage import IndexStage
 
     settings, clock = process.settings, process.clock
@@ -117,7 +121,17 @@ def index(process: Process) -> None:
     stream = process.open_log()
     worker = _join(process, stream, IndexStage(store, clock))
     process.operations.opened(log=stream, shown=("index",), store=store, stages=(lambda: _check_joined(worker),))
+    if (health := health_index(store)) is not None:
+        _beside(process, "mirror-events", partial(mirror_events, stream, health, process.stop))
+        _beside(process, "mirror-letters", partial(mirror_letters, stream, health, process.stop))
     worker.run(process.stop)
+
+
+def _beside(process: Process, name: str, work: Callable[[], None]) -> None:
+    """Run something beside the stage; it ends before log and store are closed."""
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    thread.start()
+    process.closing.callback(thread.join)
 
 
 def dashboard(process: Process) -> None:
