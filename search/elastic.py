@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
@@ -19,7 +19,8 @@ from search.elastic_document import EVENT_AT, mention_of
 from search.elastic_http import Elastic
 from search.elastic_query import compile as compile_node
 from search.elastic_reads import ALL_FIELDS, WHOLE, Wanted, get_many, month_indices, refresh
-from search.elastic_settings import ElasticSettings
+from search.elastic_settings import ElasticSettings, Names
+from search.elastic_slice import post_stone
 from search.elastic_write import Writer
 from search.keywords import folded
 from search.store import MAX_PAGE, SearchPage, SearchRequest, Sort, Story, Written
@@ -70,6 +71,11 @@ class ElasticStore:
     def elastic(self) -> Elastic:
         """The connection, for what is not of the store: setup, health documents, doctor."""
         return self._elastic
+
+    @property
+    def names(self) -> Names:
+        """The names of its indices."""
+        return self._names
 
     @property
     def bulk(self) -> Bulk:
@@ -133,6 +139,10 @@ class ElasticStore:
 
     def aggregate(self, node: Node, aggregations: Mapping[str, Aggregation]) -> Mapping[str, Result]:
         return elastic_aggregations.aggregate(partial(self._counted, _filter(node)), aggregations)
+
+    def retracted_at(self, post_id: str) -> datetime | None:
+        (found,) = get_many(self._elastic, [Wanted(self._names.tombstones, post_stone(post_id), ("at",))])
+        return None if found is None else datetime.fromisoformat(found.source["at"]).astimezone(UTC)
 
     def story(self, story_id: str) -> Story | None:
         for index in (self._names.stories, self._names.mentions):

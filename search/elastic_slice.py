@@ -123,9 +123,16 @@ class Stones:
 class Slice:
     """Some records, worked out over what the indices hold: what each does, and what must be written for it."""
 
-    def __init__(self, elastic: Elastic, names: Names, cache: ShinglesCache, records: Sequence[Sound]) -> None:
+    def __init__(
+        self,
+        elastic: Elastic,
+        names: Names,
+        cache: ShinglesCache,
+        records: Sequence[Sound],
+        sequence: int | None = None,
+    ) -> None:
         self._elastic, self._names, self._records = elastic, names, records
-        self.shelf = ElasticShelf(elastic, names, cache)
+        self.shelf = ElasticShelf(elastic, names, cache, sequence)
         self._stories = Stories(self.shelf)
         # What the store has: of each mention the version that counts and whether it lives; documents; by post.
         self._versions: dict[str, tuple[int, bool]] = {}

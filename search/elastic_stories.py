@@ -49,8 +49,18 @@ _Row = tuple[int, str]
 class ElasticShelf:
     """`search.stories.Shelf` for one slice: reads the index, writes nothing to it, and collects `ops`."""
 
-    def __init__(self, elastic: Elastic, names: Names, cache: ShinglesCache) -> None:
+    def __init__(self, elastic: Elastic, names: Names, cache: ShinglesCache, sequence: int | None = None) -> None:
+        """Make an empty one.
+
+        Args:
+            elastic: where to read.
+            names: of the indices.
+            cache: of shingles, for this thread.
+            sequence: the number of the last write to the index, where that is known.
+        """
         self._elastic, self._index, self._cache = elastic, names.stories, cache
+        # All writes up to this number were seen; perhaps some more.
+        self.sequence = sequence
         self.ops: list[Op] = []
         # Stories that began in this slice, each with the place in `ops` at which it did.
         self.began: dict[str, int] = {}
@@ -94,12 +104,20 @@ class ElasticShelf:
             return
         # Written by another worker, or by the slice before: a search finds it only now.
         refresh(self._elastic, self._index, patient=True)
+        if self.sequence is None:
+            self.sequence = self._last_sequence()
         if times:
             self._window = (window_of(min(at for at, _ in times))[0], window_of(max(at for at, _ in times))[1])
             crowded = self._read_keys(sorted({key for _, keys in times for key in keys}))
             asked = {(key, *window_of(at)): None for at, keys in times for key in keys if key in crowded}
             self._read_newest(list(asked))
         self._read_stories(stories - self._stories.keys())
+
+    def _last_sequence(self) -> int:
+        """Give the number of the newest write that is still there; -1 for an empty index."""
+        search = {"size": 1, "sort": [{"_seq_no": "desc"}], "_source": False, "track_total_hits": False}
+        (answer,) = search_many(self._elastic, self._index, [search], patient=True)
+        return max((hit["sort"][0] for hit in answer["hits"]["hits"]), default=-1)
 
     def _read_keys(self, keys: list[int]) -> set[int]:
         """Read all stories under these keys within the window; give the keys that have too many."""
@@ -239,14 +257,14 @@ class ElasticShelf:
     def rivals(self, story_id: str, keys: tuple[int, ...], sequence: int) -> list[tuple[int, str, str]]:
         """Give stories that say nearly the same as one that began here, and that others began a moment before.
 
-        They were not there when this slice looked, and were written before `sequence`, the number of our own write:
-        of two that began unseen by each other exactly one is the other's rival, whoever looks first.
+        They were written after this slice looked, and before `sequence`, the number of our own write: of two that began
+        unseen by each other exactly one is the other's rival, whoever looks first.
 
         Returns:
             (time of the original, its post, story).
         """
         own = self._stories.get(story_id)
-        if own is None:
+        if own is None or self.sequence is None:
             return []
         search = _search_under(keys, window_of(own.original.at_ms), _MOST_TOGETHER, without=self._changed)
         search["seq_no_primary_term"] = True
@@ -256,8 +274,8 @@ class ElasticShelf:
         for hit in answer["hits"]["hits"]:
             story = _story_of(hit["_source"])
             rival_id = hit["_source"]["story_id"]
-            unseen = rival_id not in self._stories
-            if unseen and hit["_seq_no"] < sequence and are_alike(said, shingles(story.said.split())):
+            unseen = rival_id not in self._stories and self.sequence < hit["_seq_no"] < sequence
+            if unseen and are_alike(said, shingles(story.said.split())):
                 self._stories[rival_id] = story
                 found.append((*story.original[:2], rival_id))
         return found

@@ -35,7 +35,7 @@ class Writer:
         self._cache = ShinglesCache()
         self._lock = threading.Lock()
         self._months: set[str] = set()
-        # The number of our last write to the stories: another's lies between where the next is not one more.
+        # The number of the last write to the stories, while nobody else writes to them: else the next slice asks.
         self._sequence: int | None = None
 
     def write(self, records: Sequence[Record]) -> list[Written | BadRecord]:
@@ -55,7 +55,7 @@ class Writer:
             except BadRecord as exc:
                 outcomes[place] = exc
         if sound:
-            found = Slice(self._elastic, self._names, self._cache, sound)
+            found = Slice(self._elastic, self._names, self._cache, sound, self._sequence)
             found.work_out(outcomes)
             self._send(found, outcomes)
         return outcomes
@@ -97,34 +97,34 @@ class Writer:
 
     def _write_stories(self, work: Slice) -> None:
         """Write what was decided about stories; of two that began unseen by each other, one goes into the other."""
-        sent = self._write_story_ops(work.shelf.ops)
-        if sent is None:
+        shelf = work.shelf
+        sequences = self._write_story_ops(shelf.ops)
+        if not sequences:
             return
-        sequences, alone = sent
-        if alone or not work.keys_of_began:
+        if shelf.sequence is not None and sequences[-1] == shelf.sequence + len(sequences):
+            # Nobody wrote between our look and our last write.
+            self._sequence = sequences[-1]
             return
-        done = len(work.shelf.ops)
+        if not work.keys_of_began:
+            return
+        done = len(shelf.ops)
         refresh(self._elastic, self._names.stories, patient=True)
         for story_id, keys in work.keys_of_began.items():
-            rivals = work.shelf.rivals(story_id, keys, sequences[work.shelf.began[story_id]])
+            rivals = shelf.rivals(story_id, keys, sequences[shelf.began[story_id]])
             if rivals:
-                work.shelf.merge(story_id, min(rivals)[2])
-        self._write_story_ops(work.shelf.ops[done:])
+                shelf.merge(story_id, min(rivals)[2])
+        self._write_story_ops(shelf.ops[done:])
 
-    def _write_story_ops(self, ops: Sequence[Op]) -> tuple[list[int], bool] | None:
-        """Write to the stories; give the numbers of the writes, and whether nobody else wrote since our last."""
-        if not ops:
-            return None
-        before = self._sequence
-        # Unknown again, should this fail.
-        self._sequence = None
+    def _write_story_ops(self, ops: Sequence[Op]) -> list[int]:
+        """Write to the stories; give the numbers of the writes."""
+        if ops:
+            self._sequence = None
         sequences: list[int] = []
         for outcome in self._bulk.write(ops, in_order=True):
             if not isinstance(outcome, Applied):
                 raise BackendDown(f"a story cannot be written: {outcome}. Check the template")
             sequences.append(outcome.sequence)
-        self._sequence = sequences[-1]
-        return sequences, before is not None and sequences[-1] == before + len(ops)
+        return sequences
 
     def _move_others(self, work: Slice) -> None:
         """Give the other mentions of posts that changed their story the new one."""

@@ -21,8 +21,6 @@ log = logging.getLogger(__name__)
 
 EXIT_FAILED = 1
 EXIT_OPERATOR = 2
-# Requests under way get this long when the page stops; the pages ask again by themselves.
-WEB_GRACE_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,32 +70,16 @@ def run_pipeline(task: Task) -> int:
 
 def run_web(task: Task) -> int:
     """Serve the dashboard on the inherited socket until told to stop."""
-    import uvicorn
-
     from service.components import open_reader
+    from service.web_server import WebServer
 
     assert task.descriptor is not None
     listening = socket.socket(fileno=task.descriptor)
-
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            announce_ready()
-
-    with open_reader(task.settings) as reader:
-        app = reader.app()
-        config = uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            # Its lines go where ours go.
-            log_config=None,
-            server_header=False,
-            timeout_graceful_shutdown=WEB_GRACE_SECONDS,
-            # Behind nothing: what a client says about its address or scheme is not believed.
-            proxy_headers=False,
-        )
-        Server(config).run(sockets=[listening])
+    with open_reader(task.settings, role="web") as reader:
+        server = WebServer(reader.app(), announce_ready)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: server.stop())
+        server.serve(listening)
     return 0
 
 

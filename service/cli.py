@@ -19,15 +19,19 @@ from service.commands import (
     books,
     check,
     dead_letters,
+    doctor,
     evaluate,
     init,
     reindex,
     replay,
     search,
+    setup,
     tag,
+    trace,
     train,
     try_file,
     up,
+    workers,
 )
 from service.terminal import caret, complain, safe, shorten
 from service.version import version
@@ -42,9 +46,16 @@ COMMANDS: tuple[Command, ...] = (
     init.COMMAND,
     check.COMMAND,
     dead_letters.COMMAND,
+    trace.COMMAND,
     reindex.COMMAND,
     evaluate.COMMAND,
     train.COMMAND,
+    setup.COMMAND,
+    doctor.COMMAND,
+    workers.INGEST,
+    workers.ENRICH,
+    workers.INDEX,
+    workers.DASHBOARD,
 )
 
 EXIT_FAILED = 1

@@ -22,10 +22,11 @@ from ingest.matching import BrandMatcher
 from ingest.normalise import Normaliser
 from ingest.runner import IngestResult, Progress, RunnerSettings, run_source
 from ingest.stage import IngestStage
+from search.embedded import EmbeddedStore
 from search.stage import IndexStage
 from service import runs
 from service.books import run_books
-from service.components import build_engine, file_source, open_log, open_store
+from service.components import build_engine, file_source, open_log, open_store, require_one_process
 from service.control import Report
 from service.data_folder import DataFolder, require_room
 from service.letters import retry_one
@@ -90,16 +91,19 @@ class Pipeline:
         self._replaying = threading.Lock()
         self._operations = operations
         self._observer = operations.watch if operations is not None else None
+        require_one_process(
+            settings, "`soundings ingest FILE` reads a file, `enrich`, `index` and `dashboard` do the rest"
+        )
         self._folder = DataFolder(settings.data.dir)
         self._folder.create()
         file_source(settings, "-")
-        self._log = open_log(self._folder, self._clock)
+        self._log = open_log(settings, self._clock, role="pipeline")
         try:
             self.brands, self.notices = settle_revisions(self._log, settings.require_brands())
             self._matcher = BrandMatcher(self.brands)
             self._engine = build_engine(settings.engine)
             self._ingest = IngestStage(self._log, self._matcher, self._clock, self._observer)
-            self._store = open_store(self._folder, self._clock)
+            self._store = open_store(settings, self._clock)
         except BaseException:
             self._log.close()
             raise
@@ -241,7 +245,7 @@ class Pipeline:
         if result.nothing_mapped:
             # The next attempt starts at the beginning, with a better mapping.
             runs.finish(self._log, run)
-        _refuse_the_unreadable(result, shown)
+        refuse_the_unreadable(result, shown)
         self._store.refresh()
         books = run_books(
             self._log,
@@ -296,11 +300,14 @@ class Pipeline:
     def reindex(self, report: Report) -> dict[str, Any]:
         """Build the search index again from the truth."""
         started = time.monotonic()
+        store = self._store
+        if not isinstance(store, EmbeddedStore):
+            raise ConfigError("reindex: Elasticsearch keeps its index itself; there is nothing to build again")
 
         def progress(done: int, total: int) -> None:
             report({"stages": {"reindex": {"done": done, "total": total}}})
 
-        self._store.reindex(progress)
+        store.reindex(progress)
         return {"mentions": self._store.count(), "seconds": round(time.monotonic() - started, 3)}
 
 
@@ -354,7 +361,7 @@ class _Watch:
         return stages
 
 
-def _refuse_the_unreadable(result: IngestResult, shown: str) -> None:
+def refuse_the_unreadable(result: IngestResult, shown: str) -> None:
     """Make a wrong file or mapping loud.
 
     Raises:

@@ -38,7 +38,6 @@ LINGER_MS = 2
 _LOST = (
     KafkaError.ILLEGAL_GENERATION,
     KafkaError.UNKNOWN_MEMBER_ID,
-    KafkaError.REBALANCE_IN_PROGRESS,
     KafkaError.FENCED_INSTANCE_ID,
     KafkaError.STALE_MEMBER_EPOCH,
     KafkaError.FENCED_MEMBER_EPOCH,
@@ -100,6 +99,8 @@ def _translated(error: KafkaError, settings: KafkaSettings, doing: str) -> Excep
         return kafka_words.refused(settings, doing, said)
     if code in _MISSING:
         return kafka_words.missing(settings, doing, said)
+    if code == KafkaError.REBALANCE_IN_PROGRESS:
+        return kafka_words.rebalancing(settings, doing, said)
     if code in _LOST:
         return kafka_words.lost(settings, doing, said)
     if code == KafkaError.MSG_SIZE_TOO_LARGE:
@@ -357,7 +358,7 @@ class _Subscriber:
     def __init__(self, settings: KafkaSettings, group: str, topics: Sequence[str]) -> None:
         self._settings, self._group, self._topics = settings, group, list(topics)
         self._changes: deque[Change] = deque()
-        self._joined = False
+        self._joined = self._given = False
         session_ms = int(settings.session_seconds * 1000)
         self._consumer = Consumer(
             _common(settings)
@@ -390,6 +391,7 @@ class _Subscriber:
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         consumer.incremental_assign(partitions)
+        self._given = True
         self._note("assigned", partitions)
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -398,6 +400,9 @@ class _Subscriber:
 
     def _note(self, kind: Any, partitions: Iterable[TopicPartition]) -> None:
         self._changes.append(Change(kind, tuple(Place(one.topic, one.partition) for one in partitions)))
+
+    def joined(self) -> bool:
+        return self._given
 
     def changes(self) -> Sequence[Change]:
         # One more may come meanwhile.

@@ -160,6 +160,10 @@ class Worker:
                 logger.debug("stage %s could not begin a batch", self._stage.name, exc_info=True)
         return _Begun(records, finish, since)
 
+    def joined(self) -> bool:
+        """Tell whether the group gave this worker its share, which may be nothing."""
+        return self._consumer.joined()
+
     def waiting_seconds(self) -> float:
         """Give how long the worker still waits before its next try; 0 when it does not."""
         return max(0.0, self._resume_at - self._clock.monotonic())

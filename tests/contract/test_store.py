@@ -30,7 +30,7 @@ from domain.clock import to_ms
 from domain.errors import BadReason, BadRecord, ConfigError
 from domain.query import compile_matcher, parse, subject_of_mention
 from domain.query.ast import And, Everything, Flag, Keyword, Node, Not, Or, Range
-from domain.records import Mention
+from domain.records import Mention, Retraction
 from domain.text import fold_keyword
 from search.highlight import highlights
 from search.store import SearchRequest, Sort, Store, Written
@@ -551,3 +551,13 @@ def test_a_count_by_value_equals_the_search_for_it(store: Store) -> None:
     assert len(counts) == 5
     for key, count in counts.items():
         assert store.search(SearchRequest(node=Or((Keyword("hashtags", key),)), limit=1)).total == count
+
+
+def test_a_retraction_is_remembered_with_its_time_and_nothing_else_is_one(store: Store) -> None:
+    gone, there = mention("gone"), mention("there")
+    store.write([gone, there])
+    at = START.replace(microsecond=5_000)
+    store.write([Retraction(post_id=gone.post_id, source="x", retracted_at=at), withdrawal(there)])
+    assert store.retracted_at(gone.post_id) == at
+    assert store.retracted_at(there.post_id) is None
+    assert store.retracted_at("x:nobody") is None
