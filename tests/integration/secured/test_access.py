@@ -6,14 +6,11 @@ Elasticsearch and kept by Kibana, which does not run here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fakes.mentions import START, many_mentions, mention, retraction, withdrawal
-from search.elastic import ElasticStore
-from search.elastic_setup import differences, prepare
 from servers.secure_elastic import PASSWORD, SecureElasticServer
 
 from deploy.__main__ import main
@@ -22,11 +19,13 @@ from deploy.json_http import Refused, Server
 from domain.aggregation import Buckets, Terms
 from domain.errors import BackendDown, ConfigError
 from domain.query.ast import Everything
+from search.elastic import ElasticStore
 from search.elastic_http import Elastic
 from search.elastic_settings import ElasticSettings
+from search.elastic_setup import differences, prepare
 from search.store import SearchRequest, Written
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 MONTH = "soundings-mentions-2026.11"
 OURS = (MONTH, "soundings-stories", "soundings-tombstones", "soundings-events", "soundings-dead")
 PASSWORDS = {
@@ -43,16 +42,6 @@ DOCUMENT = {
     "soundings-dead": {"stage": "enrich"},
     "elsewhere": {"any": "thing"},
 }
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[SecureElasticServer]:
-    secured = SecureElasticServer()
-    try:
-        secured.start()
-        yield secured
-    finally:
-        secured.close()
 
 
 def environ(server: SecureElasticServer, **changed: str) -> dict[str, str]:
