@@ -18,6 +18,7 @@ from ingest.normalise import Normaliser
 from ingest.source import Item, RawPost, Removed
 from stream.codec import encode
 from stream.dead_letters import make_dead_letter
+from stream.observer import Observer, SettledBatch
 from stream.protocol import Count, Log, OutRecord, Settlement, StateWrite
 
 STAGE = "ingest"
@@ -54,8 +55,8 @@ class IngestStage:
     unknown post is FILTERED: a firehose deletes mostly what never was ours.
     """
 
-    def __init__(self, log: Log, matcher: Matcher, clock: Clock) -> None:
-        self._log, self._matcher, self._clock = log, matcher, clock
+    def __init__(self, log: Log, matcher: Matcher, clock: Clock, observer: Observer | None = None) -> None:
+        self._log, self._matcher, self._clock, self._observer = log, matcher, clock, observer
         # Reading the ledger and settling belong together, or two sources both take the same post for new.
         self._lock = threading.Lock()
 
@@ -80,7 +81,7 @@ class IngestStage:
         Raises:
             BackendDown: nothing of it was settled.
         """
-        now = self._clock.now()
+        now, since = self._clock.now(), self._clock.monotonic()
         read = [_read(item, normaliser, now) for item in items]
         batch = _Batch(self._matcher, source=source, run=run, now=now)
         with self._lock:
@@ -90,7 +91,12 @@ class IngestStage:
             settlement = batch.settlement
             settlement.state = [*page.writes(), *state]
             self._log.settle(settlement)
+        self._tell(settlement, since)
         return batch.handled
+
+    def _tell(self, settlement: Settlement, since: float) -> None:
+        if self._observer is not None and settlement.counts:
+            self._observer.settled(SettledBatch(STAGE, settlement.counts, self._clock.monotonic() - since))
 
     def handle_again(
         self, item: Item, normaliser: Normaliser, letter: DeadLetter, *, source: str, state: Sequence[StateWrite]
@@ -102,7 +108,7 @@ class IngestStage:
         Raises:
             BackendDown: nothing of it was settled.
         """
-        now = self._clock.now()
+        now, since = self._clock.now(), self._clock.monotonic()
         content = _read(item, normaliser, now)
         batch = _Batch(self._matcher, source=source, run=letter.run, now=now)
         with self._lock:
@@ -113,6 +119,7 @@ class IngestStage:
                 settlement.counts.append(Count(STAGE, letter.run, Outcome.PARKED, -1, letter.reason))
                 settlement.state = [*page.writes(), *state]
                 self._log.settle(settlement)
+                self._tell(settlement, since)
         return batch.handled
 
 
@@ -142,7 +149,7 @@ class _Batch:
         counts += [
             Count(STAGE, self._run, Outcome.PARKED, number, reason) for reason, number in self.handled.reasons.items()
         ]
-        return Settlement(group=STAGE, outputs=self._outputs, dead=self._dead, counts=counts)
+        return Settlement(group=STAGE, source=self._source, outputs=self._outputs, dead=self._dead, counts=counts)
 
     def _park(self, item: Item, error: BadRecord) -> Outcome:
         letter = make_dead_letter(

@@ -7,18 +7,18 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from domain.aggregation import Aggregation, Result
 from domain.clock import Clock, SystemClock, from_ms
-from domain.errors import BackendDown, BadReason, BadRecord, Busy
-from domain.fields import FIELDS
+from domain.errors import BackendDown, BadRecord, Busy
 from domain.query.ast import Node
 from domain.records import Mention, Retraction, Withdrawal
-from domain.stories import read_signature
 from search.cursor import Position, decode_cursor, encode_cursor
 from search.indexer import Indexer, IndexReader, Progress
+from search.keywords import checked_signature
 from search.store import MAX_PAGE, SearchPage, SearchRequest, Sort, Story, Written
 from search.tantivy_aggregations import aggregate
 from search.tantivy_index import Bounds, Hits, Snapshot
@@ -28,8 +28,6 @@ from stream.codec import decode, encode
 
 _TRUTH_FILE: Final = "mentions.sqlite3"
 _LOCK_FILE: Final = "writer.lock"
-_INTEGERS: Final = ("version", *(field.name for field in FIELDS if field.kind == "integer"))
-_MAX_INTEGER: Final = (1 << 63) - 1
 # Each answers one half of a page's counts beside the thread that asked.
 _COUNTING_THREADS: Final = 2
 # Fetched beyond a page: mentions of one moment beside the cursor, and rows that went since the last commit.
@@ -143,6 +141,10 @@ class EmbeddedStore:
         kept = self._truth.get(mention_id)
         return None if kept is None else _mention(kept)
 
+    def retracted_at(self, post_id: str) -> datetime | None:
+        found = self._truth.retracted_ms(post_id)
+        return None if found is None else from_ms(found)
+
     def story(self, story_id: str) -> Story | None:
         row = self._truth.story(story_id)
         if row is None:
@@ -238,11 +240,7 @@ def _content(mention: Mention) -> Content:
     Raises:
         BadRecord: a text that is not valid Unicode, a number that the store cannot hold, or no signature of ours.
     """
-    for name in _INTEGERS:
-        value = getattr(mention, name)
-        if value is not None and not -_MAX_INTEGER <= value <= _MAX_INTEGER:
-            raise BadRecord(BadReason.STORE_REFUSED, f"{name} is {value}, expected a number of at most 63 bits")
-    signature = None if mention.signature is None else read_signature(mention.signature)
+    signature = checked_signature(mention)
     return Content(mention, encode(mention), signature)
 
 

@@ -70,10 +70,12 @@ class Count:
 class Settlement:
     """What one handled batch leaves behind.
 
-    `offsets` maps (topic, partition) to the next offset to read: the end of the contiguous done prefix.
+    `offsets` maps (topic, partition) to the next offset to read: the end of the contiguous done prefix. `source`
+    names the source that a batch without offsets was read from: where machines share a log, its owner settles it.
     """
 
     group: str = ""
+    source: str = ""
     outputs: list[OutRecord] = field(default_factory=list)
     state: list[StateWrite] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
@@ -104,6 +106,12 @@ class Consumer(Protocol):
             RetryLater, BackendDown.
         """
 
+    def joined(self) -> bool:
+        """Tell whether this member was given its share of the work, which may be nothing; true from then on.
+
+        Where machines share a log, that takes some polls.
+        """
+
     def rewind(self) -> None:
         """Go back to the settled offsets: what was polled and not settled is given again."""
 
@@ -120,9 +128,12 @@ class Log(Protocol):
     def settle(self, settlement: Settlement) -> None:
         """Make all of a settlement durable, or none of it that a repeat would not mend.
 
-        Settled offsets never go back. Returns only when the data would survive a power cut.
+        Settled offsets never go back. Returns only when the data would survive a power cut (of one machine, where
+        several keep it).
 
         Raises:
+            RetryLater: a broker did not answer, or what was polled went to another member; nothing of the settlement
+                counts as done.
             BackendDown: disk full or broken; nothing of the settlement counts as done.
         """
 
@@ -130,10 +141,20 @@ class Log(Protocol):
         """Give what was last settled for these keys of a space; absent keys are left out."""
 
     def counts(self) -> Sequence[Count]:
-        """Give the books: one total per (stage, run, outcome, reason)."""
+        """Give the books: one total per (stage, run, outcome, reason).
+
+        Raises:
+            RetryLater, BackendDown: as everything that reads.
+        """
 
     def lag(self, group: str, topics: Sequence[str]) -> int:
         """Give how many records of the topics the group has not settled yet."""
+
+    def appended(self, topic: str) -> int:
+        """Give how many records a topic ever got, dropped ones included."""
+
+    def records_of(self, topic: str, key: str) -> Sequence[LogRecord]:
+        """Give what a topic still has of a key, oldest first. Reads the whole topic, or the key's partition of it."""
 
     def dead_letters(
         self, *, after: int = 0, limit: int = 50, run: str | None = None, unresolved_only: bool = True

@@ -1,7 +1,4 @@
-"""What every Log promises, whatever is underneath: one suite, run on each implementation.
-
-Another implementation is one more line in `LOGS`.
-"""
+"""What every Log promises, whatever is underneath: one suite, run on each implementation, Kafka's on a real broker."""
 
 from __future__ import annotations
 
@@ -13,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from fakes.clock import START, FakeClock
+from fakes.kafka_world import CLIENTS, KafkaWorld
 
 from domain.clock import Clock
 from domain.errors import BadReason, BadRecord
@@ -28,7 +26,7 @@ def _embedded(folder: Path, clock: Clock) -> Log:
     return EmbeddedLog.open(folder / "log.sqlite", clock=clock)
 
 
-LOGS: dict[str, Callable[[Path, Clock], Log]] = {"embedded": _embedded}
+LOGS = ("embedded", *CLIENTS)
 
 
 @pytest.fixture
@@ -37,12 +35,17 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture(params=LOGS)
-def opened(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> Iterator[Open]:
-    """Open the same log, as often as wanted (one after the other)."""
+def opened(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock, prefix: str) -> Iterator[Open]:
+    """Open the same log, as often as wanted (one after the other); on Kafka, topics of one partition."""
     logs: list[Log] = []
+    if request.param == "embedded":
+        world = None
+    else:
+        world = KafkaWorld(request.getfixturevalue("kafka_server").address, prefix, request.param, clock)
+        world.prepare()
 
     def open_log() -> Log:
-        logs.append(LOGS[request.param](tmp_path, clock))
+        logs.append(_embedded(tmp_path, clock) if world is None else world.open(tmp_path / "view.sqlite"))
         return logs[-1]
 
     yield open_log
@@ -295,6 +298,19 @@ def test_a_dead_letter_comes_back_as_it_was(log: Log) -> None:
     assert log.dead_letter(row.number + 1) is None
 
 
+def test_a_payload_of_16_mib_is_kept_whole_and_of_one_of_20_mb_its_beginning_length_and_hash(log: Log) -> None:
+    whole, large = b"\x01" * (16 * 1024 * 1024), b"\x02" * 20_000_000
+    error = BadRecord(BadReason.TOO_LARGE, "found 20 MB")
+    for payload in (whole, large):
+        dead = make_dead_letter(payload, error, stage="ingest", position="file.jsonl:7", at=START)
+        log.settle(Settlement(dead=[dead]))
+    kept, cut = (row.letter for row in log.dead_letters())
+    assert kept.payload == whole
+    assert cut.payload == large[: 64 * 1024]
+    assert (cut.payload_bytes, cut.payload_sha256) == (20_000_000, sha256(large).hexdigest())
+    assert cut.position == "file.jsonl:7"
+
+
 def test_dead_letters_are_paged_oldest_first_and_chosen_by_run(log: Log) -> None:
     for name, run in (("a", "live"), ("b", "replay-1"), ("c", "live")):
         log.settle(letter(name, run))
@@ -411,3 +427,30 @@ def test_a_stage_in_its_own_thread_sees_each_record_once(log: Log) -> None:
     reading.join()
     assert values(got) == list(map(str, range(total)))
     assert log.lag("g", ["posts"]) == 0
+
+
+def test_a_member_has_joined_once_it_was_given_its_share(log: Log) -> None:
+    append(log, "a")
+    first = log.consumer("g", ["posts"])
+    assert values(read(first, 1)) == ["a"]
+    assert first.joined()
+    # There is one partition: the share of a second member is nothing, and it is told so.
+    second = log.consumer("g", ["posts"])
+    while not second.joined():
+        assert second.poll(1, 0.2) == []
+        first.poll(1, 0.0)
+
+
+def test_the_records_of_a_key_are_found_in_order_whoever_settled_them(log: Log) -> None:
+    append(log, "a1", key="a")
+    append(log, "b1", key="b")
+    append(log, "a2", key="a", run="replay-1")
+    append(log, "other", key="a", topic="mentions")
+    records = read(log.consumer("g", ["posts"]), 3)
+    log.settle(settled(records, "g"))
+    found = log.records_of("posts", "a")
+    assert values(found) == ["a1", "a2"]
+    assert [(one.key, one.run) for one in found] == [("a", "live"), ("a", "replay-1")]
+    assert [one.offset for one in found] == [one.offset for one in records if one.key == "a"]
+    assert log.records_of("posts", "nobody") == []
+    assert log.appended("posts") == 3
