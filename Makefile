@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 DATA   ?= soundings-data
 
-.PHONY: help run test test-torch lint type format bench soak docs clean
+.PHONY: help run servers test test-torch lint type format bench soak docs clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -16,7 +16,7 @@ $(VENV)/base: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/dev: $(VENV)/base
-	$(PIP) install --progress-bar on --quiet --constraint constraints.txt --editable '.[dev]'
+	$(PIP) install --progress-bar on --quiet --constraint constraints.txt --editable '.[dev,cluster]'
 	@touch $@
 
 run: $(VENV)/base ## Replay the sample through every stage and serve at http://127.0.0.1:8000
@@ -24,10 +24,15 @@ run: $(VENV)/base ## Replay the sample through every stage and serve at http://1
 
 test: $(VENV)/dev ## Install what the tests need and run them all
 	sh tests/install-browser.sh
+	sh tests/install-servers.sh $(BIN)/python
 	$(BIN)/python -m pytest
 
+servers: $(VENV)/dev ## Run a real Kafka and a real Elasticsearch on 127.0.0.1 until Ctrl-C
+	sh tests/install-servers.sh $(BIN)/python
+	PYTHONPATH=tests $(BIN)/python -m servers
+
 $(VENV)/torch: $(VENV)/dev
-	$(PIP) install --progress-bar on --quiet --constraint constraints.txt --editable '.[torch,dev]'
+	$(PIP) install --progress-bar on --quiet --constraint constraints.txt --editable '.[torch,dev,cluster]'
 	@touch $@
 
 test-torch: $(VENV)/torch ## Install torch (6 GB) and run the tests of training and of the engine transformers

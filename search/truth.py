@@ -14,7 +14,8 @@ from domain.clock import to_ms
 from domain.errors import BackendDown, ConfigError, RetryLater
 from domain.records import Mention, Retraction, Withdrawal
 from domain.stories import Signature
-from search.stories import STORY_SQL, STORY_TABLES, ShinglesCache, Stories
+from search.stories import ShinglesCache, Stories
+from search.truth_stories import STORY_SQL, STORY_TABLES, TruthShelf
 
 # Raise when the tables change in a way that older programs cannot read, or cannot write without harm.
 # 2: stories. A folder of schema 1 is given their tables when a writer opens it; its mentions have no story.
@@ -303,7 +304,7 @@ class _Batch:
 
     def __init__(self, connection: sqlite3.Connection, seq: int, cache: ShinglesCache) -> None:
         self._execute = connection.execute
-        self._stories = Stories(connection, cache)
+        self._stories = Stories(TruthShelf(connection, cache))
         self.seq = seq
         self.live_change = 0
 

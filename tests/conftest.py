@@ -1,12 +1,17 @@
-"""What all tests share: where the real data lies, and a fixed profile for property tests."""
+"""What all tests share: real servers, where the real data lies, and a fixed profile for property tests."""
 
 from __future__ import annotations
 
+import itertools
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from fakes.hugging_face import TORCH_IS_HERE
 from hypothesis import HealthCheck, settings
+from servers.elastic import ElasticServer
+from servers.kafka import KafkaServer
 
 # Property tests draw the same examples every time: a red run can be repeated, a green one is no luck of the draw.
 # No deadline: time is measured in bench/, never asserted here.
@@ -34,3 +39,34 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("the real data (../shared/data) is not beside this checkout")
     return SHARED_DATA
+
+
+_NUMBERS = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def kafka_server() -> Iterator[KafkaServer]:
+    """A real broker, one for the whole run; a test that stops or pauses it makes it run again."""
+    server = KafkaServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def elastic_server() -> Iterator[ElasticServer]:
+    """A real Elasticsearch, one for the whole run; a test that stops or pauses it makes it run again."""
+    server = ElasticServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def prefix() -> str:
+    """A beginning of names (topics, groups, indices) that no other test has; lower case, as Elasticsearch wants."""
+    return f"t{os.getpid()}-{next(_NUMBERS)}-"

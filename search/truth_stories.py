@@ -1,0 +1,138 @@
+"""Stories in the embedded store: the shelf in SQLite, written in the transaction that stores mentions."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Final
+
+from domain.records import Mention
+from domain.stories import shingles, story_words
+from search.stories import MOST_OF_A_KEY, Original, Place, ShinglesCache
+from stream.codec import glance
+
+# In order of time, so that the first row of a story is its original.
+STORY_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS story_post (
+    story_id TEXT NOT NULL,
+    at_ms INTEGER NOT NULL,
+    post_id TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    text INTEGER NOT NULL,
+    keys BLOB NOT NULL,
+    PRIMARY KEY (story_id, at_ms, post_id)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX IF NOT EXISTS story_of_post ON story_post (post_id);
+CREATE TABLE IF NOT EXISTS story_key (
+    key INTEGER NOT NULL,
+    at_ms INTEGER NOT NULL,
+    story_id TEXT NOT NULL,
+    PRIMARY KEY (key, at_ms, story_id)
+) STRICT, WITHOUT ROWID;
+"""
+
+_KEY_BYTES: Final = 4
+
+
+class TruthShelf:
+    """`search.stories.Shelf` in the tables of one transaction."""
+
+    def __init__(self, connection: sqlite3.Connection, cache: ShinglesCache) -> None:
+        self._execute, self._executemany = connection.execute, connection.executemany
+        self._cache = cache
+
+    def place(self, post_id: str) -> Place | None:
+        sql = "SELECT story_id, at_ms, version, text, keys FROM story_post WHERE post_id = ?"
+        row = self._execute(sql, (post_id,)).fetchone()
+        return None if row is None else Place(*row[:4], _numbers(row[4]))
+
+    def original(self, story_id: str) -> Original | None:
+        found = self._first(story_id)
+        return None if found is None else found[0]
+
+    def votes(self, keys: tuple[int, ...], low_ms: int, high_ms: int) -> Mapping[str, int]:
+        rows = self._execute(_search_for(len(keys)), (low_ms, high_ms, MOST_OF_A_KEY, *keys))
+        return Counter(story_id for (story_id,) in rows)
+
+    def shingles(self, story_id: str, original: Original) -> frozenset[str]:
+        # The original of a story always has a mention.
+        found = self._cache.get(original.text)
+        if found is None:
+            sql = (
+                "SELECT json FROM mention WHERE post_id = ? AND json IS NOT NULL"
+                " ORDER BY version DESC, mention_id LIMIT 1"
+            )
+            document = glance(self._execute(sql, (original.post_id,)).fetchone()[0])
+            found = shingles(story_words(document["tokens"], document.get("domains", ())))
+            self._cache.put(original.text, found)
+        return found
+
+    def join(self, mention: Mention, place: Place, *, alone: bool) -> None:
+        post_id = mention.post_id
+        before = None if alone else self._first(place.story_id)
+        keys = b"".join(key.to_bytes(_KEY_BYTES, "big") for key in place.keys)
+        self._execute(
+            "INSERT INTO story_post (story_id, at_ms, post_id, version, text, keys) VALUES (?, ?, ?, ?, ?, ?)",
+            (place.story_id, place.at_ms, post_id, place.version, place.text, keys),
+        )
+        if before is None or (place.at_ms, post_id) < before[0][:2]:
+            if before is not None:
+                self._remove_keys(place.story_id, before[0].at_ms, before[1])
+            self._add_keys(place.story_id, place.at_ms, place.keys)
+
+    def leave(self, post_id: str, place: Place, *, for_good: bool) -> None:
+        before = self._first(place.story_id)
+        self._execute(
+            "DELETE FROM story_post WHERE story_id = ? AND at_ms = ? AND post_id = ?",
+            (place.story_id, place.at_ms, post_id),
+        )
+        if before is not None and before[0].post_id == post_id:
+            self._remove_keys(place.story_id, place.at_ms, place.keys)
+            following = self._first(place.story_id)
+            if following is not None:
+                self._add_keys(place.story_id, following[0].at_ms, following[1])
+
+    def rescore(self, post_id: str, place: Place, version: int) -> None:
+        sql = "UPDATE story_post SET version = ? WHERE story_id = ? AND at_ms = ? AND post_id = ?"
+        self._execute(sql, (version, place.story_id, place.at_ms, post_id))
+
+    def _first(self, story_id: str) -> tuple[Original, tuple[int, ...]] | None:
+        sql = "SELECT at_ms, post_id, text, keys FROM story_post WHERE story_id = ? ORDER BY at_ms, post_id LIMIT 1"
+        row = self._execute(sql, (story_id,)).fetchone()
+        return None if row is None else (Original(*row[:3]), _numbers(row[3]))
+
+    def _add_keys(self, story_id: str, at_ms: int, keys: tuple[int, ...]) -> None:
+        rows = [(key, at_ms, story_id) for key in keys]
+        self._executemany("INSERT INTO story_key (key, at_ms, story_id) VALUES (?, ?, ?)", rows)
+
+    def _remove_keys(self, story_id: str, at_ms: int, keys: tuple[int, ...]) -> None:
+        rows = [(key, at_ms, story_id) for key in keys]
+        self._executemany("DELETE FROM story_key WHERE key = ? AND at_ms = ? AND story_id = ?", rows)
+
+
+def _numbers(keys: bytes) -> tuple[int, ...]:
+    return tuple(int.from_bytes(keys[place : place + _KEY_BYTES], "big") for place in range(0, len(keys), _KEY_BYTES))
+
+
+@lru_cache(maxsize=64)
+def _search_for(keys: int) -> str:
+    """Give the SQL that looks under a number of keys, each with its own limit."""
+    one = (
+        "SELECT * FROM (SELECT story_id FROM story_key WHERE key = ?{} AND at_ms BETWEEN ?1 AND ?2"
+        " ORDER BY at_ms DESC LIMIT ?3)"
+    )
+    return " UNION ALL ".join(one.format(place) for place in range(4, 4 + keys))
+
+
+# --- asking, from any process
+
+STORY_SQL: Final = """
+SELECT post_id, json, at_ms,
+    (SELECT count(*) FROM story_post WHERE story_id = ?1),
+    (SELECT count(*) FROM story_post CROSS JOIN mention USING (post_id) WHERE story_id = ?1 AND json IS NOT NULL),
+    (SELECT max(at_ms) FROM story_post WHERE story_id = ?1)
+FROM (SELECT post_id, at_ms FROM story_post WHERE story_id = ?1 ORDER BY at_ms, post_id LIMIT 1)
+JOIN mention USING (post_id) WHERE json IS NOT NULL ORDER BY mention.version DESC, mention_id LIMIT 1
+"""
