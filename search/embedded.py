@@ -12,13 +12,12 @@ from typing import Final
 
 from domain.aggregation import Aggregation, Result
 from domain.clock import Clock, SystemClock, from_ms
-from domain.errors import BackendDown, BadReason, BadRecord, Busy
-from domain.fields import FIELDS
+from domain.errors import BackendDown, BadRecord, Busy
 from domain.query.ast import Node
 from domain.records import Mention, Retraction, Withdrawal
-from domain.stories import read_signature
 from search.cursor import Position, decode_cursor, encode_cursor
 from search.indexer import Indexer, IndexReader, Progress
+from search.keywords import checked_signature
 from search.store import MAX_PAGE, SearchPage, SearchRequest, Sort, Story, Written
 from search.tantivy_aggregations import aggregate
 from search.tantivy_index import Bounds, Hits, Snapshot
@@ -28,8 +27,6 @@ from stream.codec import decode, encode
 
 _TRUTH_FILE: Final = "mentions.sqlite3"
 _LOCK_FILE: Final = "writer.lock"
-_INTEGERS: Final = ("version", *(field.name for field in FIELDS if field.kind == "integer"))
-_MAX_INTEGER: Final = (1 << 63) - 1
 # Each answers one half of a page's counts beside the thread that asked.
 _COUNTING_THREADS: Final = 2
 # Fetched beyond a page: mentions of one moment beside the cursor, and rows that went since the last commit.
@@ -238,11 +235,7 @@ def _content(mention: Mention) -> Content:
     Raises:
         BadRecord: a text that is not valid Unicode, a number that the store cannot hold, or no signature of ours.
     """
-    for name in _INTEGERS:
-        value = getattr(mention, name)
-        if value is not None and not -_MAX_INTEGER <= value <= _MAX_INTEGER:
-            raise BadRecord(BadReason.STORE_REFUSED, f"{name} is {value}, expected a number of at most 63 bits")
-    signature = None if mention.signature is None else read_signature(mention.signature)
+    signature = checked_signature(mention)
     return Content(mention, encode(mention), signature)
 
 

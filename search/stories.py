@@ -35,8 +35,9 @@ class Place(NamedTuple):
 
 
 class Original(NamedTuple):
-    """The first post of a story by (time, id). Only originals are looked for, so a text told a hundred thousand times
-    is compared once for each copy.
+    """The first post of a story by (time, id).
+
+    Only originals are looked for: a text told a hundred thousand times is compared once for each copy.
     """
 
     at_ms: int

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from operator import attrgetter
 from typing import Final
 
@@ -11,8 +10,8 @@ import tantivy
 
 from domain.fields import FIELDS
 from domain.records import Mention
-from domain.text import MAX_KEYWORD, fold_keyword
 from search.cursor import Position, position_of
+from search.keywords import KEYWORDS, MULTIPLE, folded, folded_values
 
 # Raise when documents are made differently while the table of fields stays the same.
 LAYOUT: Final = 1
@@ -31,24 +30,12 @@ _ID_BITS: Final = 15
 _FIRST_MS: Final = -62_135_596_800_000
 _MAX_MS: Final = (1 << (64 - _ID_BITS)) - 1
 
-_KEYWORDS: Final = tuple(f.name for f in FIELDS if f.kind == "keyword" and not f.multiple)
-_MULTIPLE: Final = tuple(f.name for f in FIELDS if f.kind == "keyword" and f.multiple)
 _PLAIN: Final = tuple(f.name for f in FIELDS if f.kind in ("integer", "number", "boolean"))
 _DATES: Final = tuple(f.name for f in FIELDS if f.kind == "date")
-_keyword_values = attrgetter(*_KEYWORDS)
-_multiple_values = attrgetter(*_MULTIPLE)
+_keyword_values = attrgetter(*KEYWORDS)
+_multiple_values = attrgetter(*MULTIPLE)
 _plain_values = attrgetter(*_PLAIN)
 _date_values = attrgetter(*_DATES)
-
-
-_folded_other = lru_cache(maxsize=16_384)(fold_keyword)
-
-
-def _folded(value: str) -> str:
-    """Give `fold_keyword(value)`, sooner: of 30 values of a mention nearly all are plain or were seen before."""
-    if value.isascii() and value.isalnum() and len(value) <= MAX_KEYWORD:
-        return value.lower()
-    return _folded_other(value)
 
 
 def date_value(moment: datetime) -> int:
@@ -119,14 +106,14 @@ def document_of(row: int, mention: Mention, story_id: str | None = None) -> tant
         ORDER: order_key(position_of(mention)),
         "tokens": mention.tokens,
     }
-    for name, value in zip(_KEYWORDS, _keyword_values(mention), strict=True):
-        if value and (folded := _folded(value)):
-            values[name] = folded
+    for name, value in zip(KEYWORDS, _keyword_values(mention), strict=True):
+        if value and (one := folded(value)):
+            values[name] = one
     if story_id is not None:
-        values["story_id"] = _folded(story_id)
-    for name, many in zip(_MULTIPLE, _multiple_values(mention), strict=True):
+        values["story_id"] = folded(story_id)
+    for name, many in zip(MULTIPLE, _multiple_values(mention), strict=True):
         if many:
-            values[name] = [folded for folded in dict.fromkeys(map(_folded, many)) if folded]
+            values[name] = folded_values(many)
     for name, plain in zip(_PLAIN, _plain_values(mention), strict=True):
         if plain is not None:
             values[name] = plain

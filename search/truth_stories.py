@@ -46,7 +46,10 @@ class TruthShelf:
     def place(self, post_id: str) -> Place | None:
         sql = "SELECT story_id, at_ms, version, text, keys FROM story_post WHERE post_id = ?"
         row = self._execute(sql, (post_id,)).fetchone()
-        return None if row is None else Place(*row[:4], _numbers(row[4]))
+        if row is None:
+            return None
+        story_id, at_ms, version, text, keys = row
+        return Place(story_id, at_ms, version, text, _numbers(keys))
 
     def original(self, story_id: str) -> Original | None:
         found = self._first(story_id)
