@@ -8,17 +8,21 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
 
 from domain.clock import Clock
 from domain.errors import BackendDown, BadRecord, RetryLater
 from domain.records import BrandMatch, Outcome, Post, Topic
 from ingest.normalise import Normaliser
-from ingest.source import Extent, Item, RawPost, Source, SourceReader
-from ingest.stage import STAGE, IngestStage, Matcher
+from ingest.source import Extent, Item, RawPost, Source
+from ingest.stage import STAGE, Handled, IngestStage, Matcher
 from stream.park_cap import ParkCap, ParkWatch
 from stream.protocol import LIVE_RUN, Log, StateWrite
 
 logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 CURSOR_SPACE = "cursor"
 _PAUSE_SECONDS = 0.1
@@ -118,11 +122,12 @@ def run_source(
     reader = source.open(cursor) if not finished else None
     try:
         while reader is not None and not stop.is_set() and flood is None:
-            if _held_back(log, settings):
+            if _patiently(lambda: _held_back(log, settings), True, "the log", clock, stop):
                 _tell(on_progress, Progress(items, reader.extent(), paused=True))
                 clock.sleep(_PAUSE_SECONDS)
                 continue
-            batch = _read_patiently(reader, settings.batch_items, clock, stop)
+            nothing: Sequence[Item] | None = ()
+            batch = _patiently(partial(reader.read, settings.batch_items), nothing, "the source", clock, stop)
             if batch is None:
                 finished = True
                 batch = ()
@@ -131,9 +136,14 @@ def run_source(
                 continue
             cursor = batch[-1].cursor if batch else cursor
             place = json.dumps({"cursor": cursor, "finished": finished}).encode()
-            handled = stage.handle(
-                batch, normaliser, source=source.name, run=run, state=[StateWrite(CURSOR_SPACE, key, place)]
-            )
+            state = [StateWrite(CURSOR_SPACE, key, place)]
+            settle = partial(stage.handle, batch, normaliser, source=source.name, run=run, state=state)
+            unsettled: Handled | None = None
+            handled = _patiently(settle, unsettled, "the log", clock, stop)
+            if handled is None:
+                # Asked to stop before it was settled: it is read again.
+                finished = False
+                break
             items += len(batch)
             brands.update(handled.brands)
             for error in handled.errors:
@@ -224,19 +234,19 @@ def _held_back(log: Log, settings: RunnerSettings) -> bool:
     return any(log.lag(group, topics) > settings.max_lag for group, topics in settings.downstream)
 
 
-def _read_patiently(reader: SourceReader, max_items: int, clock: Clock, stop: threading.Event) -> Sequence[Item] | None:
-    """Read, waiting as the source asks; an empty batch when asked to stop meanwhile."""
+def _patiently(call: Callable[[], _T], stopped: _T, who: str, clock: Clock, stop: threading.Event) -> _T:
+    """Call, waiting as `who` asks for patience; gives `stopped` when asked to stop meanwhile."""
     since = clock.monotonic()
     while True:
         try:
-            return reader.read(max_items)
+            return call()
         except RetryLater as exc:
             left = since + _RETRY_BUDGET_SECONDS - clock.monotonic()
             if left <= 0:
-                raise BackendDown(f"the source made no progress for {_RETRY_BUDGET_SECONDS:.0f} s: {exc}") from exc
-            logger.warning("the source asks for patience: %s; again in %.1f s", exc, min(exc.after_seconds, left))
+                raise BackendDown(f"{who} made no progress for {_RETRY_BUDGET_SECONDS:.0f} s: {exc}") from exc
+            logger.warning("%s asks for patience: %s; again in %.1f s", who, exc, min(exc.after_seconds, left))
             if stop.wait(0) or not _sleep(min(max(exc.after_seconds, _PAUSE_SECONDS), left), clock, stop):
-                return ()
+                return stopped
 
 
 def _sleep(seconds: float, clock: Clock, stop: threading.Event) -> bool:

@@ -142,7 +142,7 @@ class _Batch:
         counts += [
             Count(STAGE, self._run, Outcome.PARKED, number, reason) for reason, number in self.handled.reasons.items()
         ]
-        return Settlement(group=STAGE, outputs=self._outputs, dead=self._dead, counts=counts)
+        return Settlement(group=STAGE, source=self._source, outputs=self._outputs, dead=self._dead, counts=counts)
 
     def _park(self, item: Item, error: BadRecord) -> Outcome:
         letter = make_dead_letter(

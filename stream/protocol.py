@@ -70,10 +70,12 @@ class Count:
 class Settlement:
     """What one handled batch leaves behind.
 
-    `offsets` maps (topic, partition) to the next offset to read: the end of the contiguous done prefix.
+    `offsets` maps (topic, partition) to the next offset to read: the end of the contiguous done prefix. `source`
+    names the source that a batch without offsets was read from: where machines share a log, its owner settles it.
     """
 
     group: str = ""
+    source: str = ""
     outputs: list[OutRecord] = field(default_factory=list)
     state: list[StateWrite] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
@@ -120,9 +122,12 @@ class Log(Protocol):
     def settle(self, settlement: Settlement) -> None:
         """Make all of a settlement durable, or none of it that a repeat would not mend.
 
-        Settled offsets never go back. Returns only when the data would survive a power cut.
+        Settled offsets never go back. Returns only when the data would survive a power cut (of one machine, where
+        several keep it).
 
         Raises:
+            RetryLater: a broker did not answer, or what was polled went to another member; nothing of the settlement
+                counts as done.
             BackendDown: disk full or broken; nothing of the settlement counts as done.
         """
 

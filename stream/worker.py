@@ -29,6 +29,10 @@ OnSettled: TypeAlias = Callable[[str, Sequence[Count]], None]
 
 _Partition: TypeAlias = tuple[str, int]
 
+# What stands still when the log itself is in trouble.
+_POLLING: _Partition = ("", 0)
+_SETTLING: _Partition = ("", 1)
+
 # A waiting worker looks at its stop flag this often, so that stopping is prompt.
 _SLICE_SECONDS = 0.1
 
@@ -101,7 +105,8 @@ class Worker:
         self._jitter = jitter or random.Random()  # noqa: S311
         self._consumer = log.consumer(stage.group, stage.topics)
         self._watch = ParkWatch(self._settings.park_cap)
-        self._stuck_since: dict[_Partition, float] = {}
+        # Since when a partition stands still, and when it was last met: one that another worker took is not met again.
+        self._stuck_since: dict[_Partition, tuple[float, float]] = {}
         self._ahead: _Begun | None = None
         self._attempts = 0
         self._resume_at = 0.0
@@ -120,7 +125,8 @@ class Worker:
         """
         if self.waiting_seconds() > 0:
             # An empty poll tells a broker that we are alive, and loses nothing.
-            self._consumer.poll(0, 0.0)
+            with suppress(RetryLater):
+                self._consumer.poll(0, 0.0)
             return 0
         begun, self._ahead = self._ahead, None
         if begun is None:
@@ -128,9 +134,9 @@ class Worker:
                 begun = self._begin(timeout_seconds)
             except RetryLater as exc:
                 self._trouble = str(exc)
-                self._back_off([("", 0)], exc.after_seconds)
+                self._back_off([_POLLING], exc.after_seconds)
                 return 0
-            self._stuck_since.pop(("", 0), None)
+            self._stuck_since.pop(_POLLING, None)
         if begun is None:
             return 0
         if isinstance(self._stage, OverlappingStage):
@@ -250,8 +256,14 @@ class Worker:
             Count(self._stage.name, run, outcome, number, reason) for (run, outcome, reason), number in numbers.items()
         ]
         if final:
-            self._log.settle(settlement)
+            try:
+                self._log.settle(settlement)
+            except RetryLater as exc:
+                self._trouble = str(exc)
+                self._back_off([_SETTLING], exc.after_seconds)
+                return 0
             self._attempts = 0
+            self._stuck_since.pop(_SETTLING, None)
             for partition in settlement.offsets:
                 self._stuck_since.pop(partition, None)
             if self._on_settled is not None:
@@ -281,10 +293,11 @@ class Worker:
     def _back_off(self, stuck: Sequence[_Partition], asked_seconds: float) -> None:
         """Wait before the next try, or give up after the budget."""
         now = self._clock.monotonic()
-        for partition in stuck:
-            self._stuck_since.setdefault(partition, now)
         budget = self._settings.retry_budget_seconds
-        left = min(self._stuck_since.values()) + budget - now
+        for partition in stuck:
+            since, met = self._stuck_since.get(partition, (now, now))
+            self._stuck_since[partition] = (since if now - met <= budget else now, now)
+        left = min(self._stuck_since[partition][0] for partition in stuck) + budget - now
         trouble = self._trouble or "the stage asked to retry"
         if left <= 0:
             raise BackendDown(f"stage {self._stage.name} made no progress for {budget:.0f} s: {trouble}")

