@@ -70,4 +70,4 @@ def routing_month(published_at: datetime | None, collected_at: datetime, retenti
     """
     if published_at is None or published_at > collected_at + MAX_AHEAD or published_at < collected_at - retention:
         published_at = collected_at
-    return published_at.strftime("%Y.%m")
+    return f"{published_at.year}.{published_at.month:02}"

@@ -245,4 +245,4 @@ def _post_id(content: Post | Removed | BadRecord, source: str) -> str:
 
 
 def _brand_ids(matches: Sequence[BrandMatch]) -> tuple[str, ...]:
-    return tuple(match.brand_id for match in matches)
+    return tuple([match.brand_id for match in matches])
