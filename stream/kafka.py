@@ -38,7 +38,6 @@ LINGER_MS = 2
 _LOST = (
     KafkaError.ILLEGAL_GENERATION,
     KafkaError.UNKNOWN_MEMBER_ID,
-    KafkaError.REBALANCE_IN_PROGRESS,
     KafkaError.FENCED_INSTANCE_ID,
     KafkaError.STALE_MEMBER_EPOCH,
     KafkaError.FENCED_MEMBER_EPOCH,
@@ -100,6 +99,8 @@ def _translated(error: KafkaError, settings: KafkaSettings, doing: str) -> Excep
         return kafka_words.refused(settings, doing, said)
     if code in _MISSING:
         return kafka_words.missing(settings, doing, said)
+    if code == KafkaError.REBALANCE_IN_PROGRESS:
+        return kafka_words.rebalancing(settings, doing, said)
     if code in _LOST:
         return kafka_words.lost(settings, doing, said)
     if code == KafkaError.MSG_SIZE_TOO_LARGE:

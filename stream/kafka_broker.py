@@ -4,6 +4,7 @@ Every call may raise, and nothing else than:
 
     RetryLater       the broker does not answer, or asks for patience
     LostPartitions   (a RetryLater) the group has moved on without this member
+    Rebalancing      (a LostPartitions) it is about to, perhaps: poll, and try again what is still ours
     ConfigError      the broker refuses: wrong user, missing right, missing topic
 """
 
@@ -20,6 +21,10 @@ Headers: TypeAlias = tuple[tuple[str, bytes], ...]
 
 class LostPartitions(RetryLater):
     """What was polled belongs to another member of the group by now: it must be read again, by whoever owns it."""
+
+
+class Rebalancing(LostPartitions):
+    """The group is sharing out its partitions: nothing can be committed until a poll has seen the end of it."""
 
 
 class Place(NamedTuple):
@@ -97,6 +102,7 @@ class Subscriber(Protocol):
         """Commit in one request, as the member that this is; returns once the broker has it.
 
         Raises:
+            Rebalancing: not now; nothing was committed.
             LostPartitions: the broker knows no such member any more; nothing was committed.
         """
 

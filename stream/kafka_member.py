@@ -13,7 +13,7 @@ from typing import Protocol
 
 from domain.clock import from_ms
 from domain.errors import RetryLater
-from stream.kafka_broker import Broker, Committed, Fetched, LostPartitions, Place
+from stream.kafka_broker import Broker, Committed, Fetched, LostPartitions, Place, Rebalancing
 from stream.kafka_layout import Layout
 from stream.kafka_totals import RunTotals, Totals
 from stream.protocol import LIVE_RUN, Count, LogRecord
@@ -29,6 +29,8 @@ SLICE_SECONDS = 0.2
 # New partitions begin one by one, within some milliseconds: so long the first of them waits for the others.
 START_SECONDS = 1.0
 START_SLICE_SECONDS = 0.02
+# A commit waits so long for the end of a rebalance, which needs every member of the group to poll.
+REBALANCE_SECONDS = 15.0
 # A poll that found nothing asks the broker this often whether it is there at all: clients wait for it in silence.
 PROBE_SECONDS = 5.0
 
@@ -98,7 +100,7 @@ class Member:
     def poll(self, max_records: int, timeout_seconds: float) -> Sequence[LogRecord]:
         if max_records < 1:
             with self._lock:
-                self._keep_alive()
+                self._keep_alive(0.0)
             return []
         deadline = time.monotonic() + timeout_seconds
         while True:
@@ -117,13 +119,12 @@ class Member:
         """Tell whether a partition that has records gave none yet: another would go first each time."""
         return bool(self._awaited) and time.monotonic() < self._arrived_at + START_SECONDS
 
-    def _keep_alive(self) -> None:
+    def _keep_alive(self, timeout_seconds: float) -> None:
         """Tell the broker that we are alive; nothing more is fetched until the next real poll."""
         self._check_open()
-        if not self._paused:
-            self._paused = True
+        self._paused = True
         self._subscriber.pause(self._owned)
-        self._receive(1, 0.0)
+        self._receive(1, timeout_seconds)
 
     def _fetch(self, timeout_seconds: float) -> None:
         self._check_open()
@@ -340,16 +341,28 @@ class Member:
                 for totals in new.values():
                     totals.dead_from = max(totals.dead_from, dead_from)
             moved = self._make_room(place, ends[place], new[place], {count.run for count in counts})
-            try:
-                self._subscriber.commit({one: Committed(ends[one], new[one].write()) for one in ends})
-            except RetryLater:
-                self._uncertain = True
-                raise
+            self._commit(offsets, {one: Committed(ends[one], new[one].write()) for one in ends})
             for one, end in ends.items():
                 owned = self._owned[one]
                 owned.settled, owned.totals = end, new[one]
                 owned.given = max(owned.given, end)
             self._owned[place].moved = {**self._owned[place].moved, **moved}
+
+    def _commit(self, offsets: Mapping[Place, int], commits: Mapping[Place, Committed]) -> None:
+        """Commit, seeing a rebalance through first: what is still ours after it needs not be done again."""
+        deadline = time.monotonic() + REBALANCE_SECONDS
+        while True:
+            try:
+                self._subscriber.commit(commits)
+                return
+            except Rebalancing:
+                if time.monotonic() > deadline:
+                    raise
+            except RetryLater:
+                self._uncertain = True
+                raise
+            self._keep_alive(SLICE_SECONDS)
+            self.check(offsets)
 
     def _make_room(self, place: Place, offset: int, totals: Totals, current: set[str]) -> Mapping[str, RunTotals]:
         """Move the oldest runs into the topic `books` until the rest fits beside the offset; give what was moved."""

@@ -45,7 +45,6 @@ _LOST = (
     kafka_errors.CommitFailedError,
     kafka_errors.IllegalGenerationError,
     kafka_errors.UnknownMemberIdError,
-    kafka_errors.RebalanceInProgressError,
     kafka_errors.FencedInstanceIdError,
 )
 _REFUSED = (kafka_errors.AuthorizationError, kafka_errors.SaslAuthenticationFailedError)
@@ -100,6 +99,8 @@ def _translated(error: Exception, settings: KafkaSettings, doing: str) -> Except
         return kafka_words.refused(settings, doing, said)
     if isinstance(error, _MISSING):
         return kafka_words.missing(settings, doing, said)
+    if isinstance(error, kafka_errors.RebalanceInProgressError):
+        return kafka_words.rebalancing(settings, doing, said)
     if isinstance(error, _LOST):
         return kafka_words.lost(settings, doing, said)
     if isinstance(error, kafka_errors.MessageSizeTooLargeError | kafka_errors.RecordListTooLargeError):

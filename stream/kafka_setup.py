@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from domain.errors import ConfigError, RetryLater
 from domain.records import Topic
-from stream.kafka_broker import Broker
+from stream.kafka_broker import Broker, Place
 from stream.kafka_layout import ALL_TOPICS, BOOKS, DEAD, SOURCES
 from stream.kafka_settings import MAX_RECORD_BYTES, KafkaSettings
 
@@ -21,6 +23,7 @@ _COMPACTED = {
 }
 # Committed offsets hold the books. A broker forgets those of a group without members after a week by default.
 _OFFSETS_RETENTION_MINUTES = 60 * 24 * 365
+_AWAIT_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ def prepare(broker: Broker, settings: KafkaSettings) -> Prepared:
         if name not in present and broker.create_topic(name, partitions, settings.replication or -1, configs):
             created.append(name)
             continue
+        _await(broker, name)
         found = broker.topics([name])[name].partitions
         if found != partitions:
             differing.append(
@@ -53,7 +57,29 @@ def prepare(broker: Broker, settings: KafkaSettings) -> Prepared:
                 "would put a post's records into two partitions; set the number to what it is, or begin a new prefix"
             )
         differing += _differing(name, configs, broker.topic_configs(name))
+    for name in created:
+        _await(broker, name)
     return Prepared(tuple(created), tuple(differing + _broker_findings(broker.broker_configs())))
+
+
+def _await(broker: Broker, name: str) -> None:
+    """Wait until a topic that exists can be used: brokers hear of it one after the other.
+
+    Raises:
+        RetryLater: it cannot for half a minute.
+    """
+    deadline = time.monotonic() + _AWAIT_SECONDS
+    while True:
+        try:
+            if info := broker.topics([name]).get(name):
+                broker.ends([Place(name, partition) for partition in range(info.partitions)])
+                return
+        except (RetryLater, ConfigError):
+            if time.monotonic() > deadline:
+                raise
+        if time.monotonic() > deadline:
+            raise RetryLater(f"topic {name} was created, but no broker shows it: look at their logs", 1.0)
+        time.sleep(0.05)
 
 
 def topic_findings(broker: Broker, settings: KafkaSettings) -> list[str]:

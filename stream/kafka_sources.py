@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 
-from stream.kafka_broker import Broker, Committed, LostPartitions, Place
+from stream.kafka_broker import Broker, Committed, LostPartitions, Place, Rebalancing
 from stream.kafka_layout import SOURCES, Layout
+from stream.kafka_member import REBALANCE_SECONDS, SLICE_SECONDS
 
 GROUP = "sources"
 
@@ -52,20 +54,23 @@ class SourceClaim:
         with self._lock:
             if self._closed:
                 raise ValueError("the claim is closed")
-            # The records themselves are not wanted: the state is read outside the group.
-            self._subscriber.poll(1, timeout_seconds)
-            for change in self._subscriber.changes():
-                if change.kind == "assigned":
-                    self._arriving.update(change.places)
-                    self._subscriber.pause(change.places)
-                else:
-                    self._places.difference_update(change.places)
-                    self._arriving.difference_update(change.places)
-            if self._arriving:
-                self._taken_over([source for source in self._sources if self._place(source) in self._arriving])
-                self._places |= self._arriving
-                self._arriving.clear()
+            self._follow(timeout_seconds)
             return frozenset(source for source in self._sources if self._place(source) in self._places)
+
+    def _follow(self, timeout_seconds: float) -> None:
+        # The records themselves are not wanted: the state is read outside the group.
+        self._subscriber.poll(1, timeout_seconds)
+        for change in self._subscriber.changes():
+            if change.kind == "assigned":
+                self._arriving.update(change.places)
+                self._subscriber.pause(change.places)
+            else:
+                self._places.difference_update(change.places)
+                self._arriving.difference_update(change.places)
+        if self._arriving:
+            self._taken_over([source for source in self._sources if self._place(source) in self._arriving])
+            self._places |= self._arriving
+            self._arriving.clear()
 
     def confirm(self, source: str) -> None:
         """Ask the broker whether a source is still ours, before anything is settled for it.
@@ -75,10 +80,18 @@ class SourceClaim:
             RetryLater: the broker does not answer.
         """
         place = self._place(source)
+        deadline = time.monotonic() + REBALANCE_SECONDS
         with self._lock:
-            if self._closed or place not in self._places:
-                raise LostPartitions(f"source {source} is read by another worker now", 0.0)
-            self._subscriber.commit({place: Committed(0, "")})
+            while True:
+                if self._closed or place not in self._places:
+                    raise LostPartitions(f"source {source} is read by another worker now", 0.0)
+                try:
+                    self._subscriber.commit({place: Committed(0, "")})
+                    return
+                except Rebalancing:
+                    if time.monotonic() > deadline:
+                        raise
+                self._follow(SLICE_SECONDS)
 
     def _place(self, source: str) -> Place:
         return self._layout.place(SOURCES, source)

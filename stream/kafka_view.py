@@ -217,16 +217,16 @@ class KafkaView:
         """Give the file of an earlier process, or None when it must be made anew."""
         if self._path is None or not self._path.exists():
             return None
-        db = self._connect(str(self._path))
+        db = sqlite3.connect(self._path)
         try:
             found: dict[str, Any] = dict(db.execute("SELECT name, value FROM about"))
             behind_ms = to_ms(self._clock.now()) - int(found.pop("read_at_ms", "0"))
-            if found == about and 0 <= behind_ms < MOST_BEHIND_MS:
-                return db
+            usable = found == about and 0 <= behind_ms < MOST_BEHIND_MS
         except (sqlite3.DatabaseError, ValueError):
-            pass
-        db.close()
-        return None
+            usable = False
+        finally:
+            db.close()
+        return self._connect(str(self._path)) if usable else None
 
     def _new_file(self, about: Mapping[str, str]) -> sqlite3.Connection:
         if self._path is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from domain.errors import ConfigError, RetryLater
-from stream.kafka_broker import LostPartitions
+from stream.kafka_broker import LostPartitions, Rebalancing
 from stream.kafka_settings import MAX_RECORD_BYTES, KafkaSettings
 
 # A worker waits longer by itself when it goes on.
@@ -34,6 +34,11 @@ def too_large(settings: KafkaSettings) -> ConfigError:
 def lost(settings: KafkaSettings, doing: str, said: str) -> LostPartitions:
     """Say that we are no member any more, or not of this generation."""
     return LostPartitions(f"{settings.where}, {doing}: the group has moved on ({said})", 0.0)
+
+
+def rebalancing(settings: KafkaSettings, doing: str, said: str) -> Rebalancing:
+    """Say that the group shares out its partitions."""
+    return Rebalancing(f"{settings.where}, {doing}: the group shares out its partitions ({said})", 0.0)
 
 
 def unanswered(settings: KafkaSettings, doing: str, said: str) -> RetryLater:

@@ -298,6 +298,19 @@ def test_a_dead_letter_comes_back_as_it_was(log: Log) -> None:
     assert log.dead_letter(row.number + 1) is None
 
 
+def test_a_payload_of_16_mib_is_kept_whole_and_of_one_of_20_mb_its_beginning_length_and_hash(log: Log) -> None:
+    whole, large = b"\x01" * (16 * 1024 * 1024), b"\x02" * 20_000_000
+    error = BadRecord(BadReason.TOO_LARGE, "found 20 MB")
+    for payload in (whole, large):
+        dead = make_dead_letter(payload, error, stage="ingest", position="file.jsonl:7", at=START)
+        log.settle(Settlement(dead=[dead]))
+    kept, cut = (row.letter for row in log.dead_letters())
+    assert kept.payload == whole
+    assert cut.payload == large[: 64 * 1024]
+    assert (cut.payload_bytes, cut.payload_sha256) == (20_000_000, sha256(large).hexdigest())
+    assert cut.position == "file.jsonl:7"
+
+
 def test_dead_letters_are_paged_oldest_first_and_chosen_by_run(log: Log) -> None:
     for name, run in (("a", "live"), ("b", "replay-1"), ("c", "live")):
         log.settle(letter(name, run))
