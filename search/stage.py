@@ -9,7 +9,6 @@ from domain.clock import Clock, SystemClock
 from domain.errors import BadReason, BadRecord
 from domain.records import Mention, Outcome, Retraction, Topic, Withdrawal
 from search.store import Store
-from stream.codec import decode
 from stream.dead_letters import letter_of_record
 from stream.protocol import LogRecord
 from stream.stage import Handled
@@ -51,7 +50,7 @@ class IndexStage:
 
 
 def _decoded(record: LogRecord) -> Mention | Withdrawal | Retraction:
-    decoded = decode(record.value)
+    decoded = record.read()
     if isinstance(decoded, Mention | Withdrawal | Retraction):
         return decoded
     found = type(decoded).__name__
