@@ -39,7 +39,9 @@ class IndexStage:
                 places.append(place)
             except BadRecord as exc:
                 handled[place] = self._parked(record, exc)
-        for place, written in zip(places, self._store.write(writes) if writes else (), strict=True):
+        encoded = [records[place].value for place in places]
+        outcomes = self._store.write(writes, encoded=encoded) if writes else ()
+        for place, written in zip(places, outcomes, strict=True):
             if isinstance(written, BadRecord):
                 handled[place] = self._parked(records[place], written)
         return handled
