@@ -31,8 +31,6 @@ KEYS_KEPT: Final = 3
 
 # Marks of a shared post: not part of what it says.
 _SHARED: Final = frozenset(("rt",))
-# Posts share most of their words: 270,000 tokens about airlines are 15,000 different ones.
-_MOST_KNOWN: Final = 32_768
 
 
 class Signature(NamedTuple):
@@ -88,14 +86,11 @@ def story_words(tokens: str, domains: Sequence[str]) -> list[str]:
         host = _host_tokens(domain)
         if host in text:
             text = text.replace(host, " ")
-    return [word for word in map(_story_word, text.split()) if word]
-
-
-@lru_cache(maxsize=_MOST_KNOWN)
-def _story_word(token: str) -> str:
-    """Give the word of a token that counts, "" when it has none."""
-    word = token.lstrip("#$_")
-    return word if word and word[0].isalnum() and not word.isdecimal() and word not in _SHARED else ""
+    return [
+        word
+        for token in text.split()
+        if (word := token.lstrip("#$_")) and word[0].isalnum() and not word.isdecimal() and word not in _SHARED
+    ]
 
 
 @lru_cache(maxsize=4_096)
