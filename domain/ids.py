@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b32encode
 from datetime import datetime, timedelta
 from hashlib import blake2b
 
@@ -12,18 +11,32 @@ MAX_MODEL_EPOCH = (1 << MODEL_EPOCH_BITS) - 1
 # SQLite, tantivy and Elasticsearch all hold a version in a signed 64-bit integer.
 MAX_REVISION_MS = (1 << (63 - MODEL_EPOCH_BITS)) - 1
 
+# Base32, two digits at a time.
+_DIGITS = "abcdefghijklmnopqrstuvwxyz234567"
+_PAIRS = [first + second for first in _DIGITS for second in _DIGITS]
+_PAIR_BITS = 10
+_PAIR_MASK = (1 << _PAIR_BITS) - 1
+
 # An author's clock may run ahead of ours by this much before we stop believing the date.
 MAX_AHEAD = timedelta(minutes=5)
 
 
 def _digest(*parts: str, size: int = 16) -> str:
     """Hash parts to 26 lower-case base32 characters (`size` bytes, 128 bits); parts cannot run into each other."""
-    digest = blake2b(digest_size=size)
-    for part in parts:
-        raw = part.encode("utf-8", "surrogatepass")
-        digest.update(len(raw).to_bytes(8, "big"))
-        digest.update(raw)
-    return b32encode(digest.digest()).decode("ascii").rstrip("=").lower()
+    raws = [part.encode("utf-8", "surrogatepass") for part in parts]
+    whole = b"".join([piece for raw in raws for piece in (len(raw).to_bytes(8, "big"), raw)])
+    return _base32(blake2b(whole, digest_size=size).digest())
+
+
+def _base32(raw: bytes) -> str:
+    """Give bytes in base32, in small letters and without padding; of 10 or 16 bytes, where two digits come out even.
+
+    Not `base64.b32encode`, which takes three times as long: there is a digest for each mention and each story.
+    """
+    missing = -len(raw) * 8 % _PAIR_BITS
+    number = int.from_bytes(raw, "big") << missing
+    shifts = range(len(raw) * 8 + missing - _PAIR_BITS, -1, -_PAIR_BITS)
+    return "".join([_PAIRS[number >> shift & _PAIR_MASK] for shift in shifts])
 
 
 def post_id(source: str, native_id: str) -> str:
@@ -75,4 +88,4 @@ def routing_month(published_at: datetime | None, collected_at: datetime, retenti
     """
     if published_at is None or published_at > collected_at + MAX_AHEAD or published_at < collected_at - retention:
         published_at = collected_at
-    return published_at.strftime("%Y.%m")
+    return f"{published_at.year}.{published_at.month:02}"

@@ -42,11 +42,15 @@ def signature(tokens: str, domains: Sequence[str]) -> Signature:
     if not _has_substance(words):
         return NOTHING_TO_COMPARE
     text = " ".join(words).encode("utf-8", "surrogatepass")
+    encoded = text.split(b" ")
     stops = [(word in STOP_WORDS) << _HASH_BITS for word in words]
-    triples = zip(words, words[1:], words[2:], stops, stops[1:], stops[2:], strict=False)
-    ranks = [x + y + z + crc32(f"{a} {b} {c}".encode("utf-8", "surrogatepass")) for a, b, c, x, y, z in triples]
+    triples = zip(encoded, encoded[1:], encoded[2:], strict=False)
+    ranks = [
+        x + y + z + crc32(b" ".join(three))
+        for three, x, y, z in zip(triples, stops, stops[1:], stops[2:], strict=False)
+    ]
     ranked = sorted(zip(ranks, range(len(ranks)), strict=True))
-    keys = dict.fromkeys(rank & _HASH_MASK for rank, _ in (*_apart(ranked), *ranked))
+    keys = dict.fromkeys([rank & _HASH_MASK for rank, _ in (*_apart(ranked), *ranked)])
     whole = int.from_bytes(blake2b(text, digest_size=8).digest(), "big", signed=True)
     return Signature(whole, tuple(islice(keys, MAX_KEYS)))
 
@@ -54,11 +58,13 @@ def signature(tokens: str, domains: Sequence[str]) -> Signature:
 def _apart(ranked: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """Give the first `KEYS_KEPT` of (rank, place) that share no word."""
     chosen: list[tuple[int, int]] = []
+    taken: set[int] = set()
     for rank, place in ranked:
-        if all(abs(place - other) >= _WORDS_OF_A_KEY for _, other in chosen):
+        if place not in taken:
             chosen.append((rank, place))
             if len(chosen) == KEYS_KEPT:
                 break
+            taken.update(range(place - _WORDS_OF_A_KEY + 1, place + _WORDS_OF_A_KEY))
     return chosen
 
 
@@ -66,5 +72,5 @@ def _has_substance(words: Sequence[str]) -> bool:
     if len(words) < MIN_WORDS:
         return False
     meaning = set(words) - STOP_WORDS
-    characters = sum(len(word) == 1 and not word.isascii() for word in meaning)
+    characters = len([word for word in meaning if len(word) == 1 and not word.isascii()])
     return (len(meaning) - characters) * _CHARACTERS_PER_WORD + characters >= MIN_WORDS * _CHARACTERS_PER_WORD

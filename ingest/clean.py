@@ -92,13 +92,15 @@ def one_line(text: str, limit: int) -> str:
 
 def tidy(text: str) -> str:
     """Drop what cannot be seen, compose (NFC) and trim white space; no HTML or entities are read."""
-    if not text.isascii() or not text.isprintable():
-        text = text.replace("\r\n", "\n")
-        text = _ODD.sub(_replace_odd, text)
-        if not text.isascii():
-            if len(text) > _MARK_CHECK_FROM:
-                text = _limit_marks(text)
-            text = unicodedata.normalize("NFC", text)
+    if text.isascii() and text.isprintable():
+        # Most texts: spaces are all that there is to trim.
+        return " ".join(text.split()) if "  " in text else text.strip()
+    text = text.replace("\r\n", "\n")
+    text = _ODD.sub(_replace_odd, text)
+    if not text.isascii():
+        if len(text) > _MARK_CHECK_FROM:
+            text = _limit_marks(text)
+        text = unicodedata.normalize("NFC", text)
     text = _SPACES.sub(" ", text)
     if "\n" in text:
         text = _BLANK_LINES.sub("\n\n", _LINE_EDGES.sub("\n", text))

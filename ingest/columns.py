@@ -132,7 +132,7 @@ class Columns:
         used: set[str] = set()
         for name, paths, mapped in plan.fields:
             for path in paths:
-                value = _at(row, path)
+                value = _at(row, path) if len(path) > 1 else row.get(path[0])
                 if value is None or value == "":
                     continue
                 if not mapped and isinstance(value, dict) and name not in _OWED:

@@ -173,7 +173,8 @@ def _items(
     label = "stdin" if settings.path == STDIN else Path(settings.path).name
 
     def item(first: int, last: Line, raw: bytes, content: RawPost | BadRecord) -> Item:
-        cursor = json.dumps({"file": fingerprint, "offset": last.end, "line": last.number})
+        # Written as JSON by hand: one for each row, of digits only.
+        cursor = f'{{"file": "{fingerprint}", "offset": {last.end}, "line": {last.number}}}'
         size, digest = (last.size, last.sha256) if last.size > MAX_LINE_BYTES else (None, None)
         return Item(
             position=f"{label}:{first}", cursor=cursor, raw=raw, content=content, raw_bytes=size, raw_sha256=digest

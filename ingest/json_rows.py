@@ -27,11 +27,10 @@ def parse_object(raw: bytes) -> dict[str, Any]:
     if text.count("{") + text.count("[") > MAX_DEPTH:
         _check_depth(text)
     try:
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
+        value = _DECODER.decode(text)
     except json.JSONDecodeError as exc:
-        raise BadRecord(
-            BadReason.NOT_JSON, f"{exc.msg.removesuffix(' at')} at character {exc.pos + 1} of the line"
-        ) from exc
+        found = "Unexpected UTF-8 BOM" if text.startswith("\ufeff") else exc.msg.removesuffix(" at")
+        raise BadRecord(BadReason.NOT_JSON, f"{found} at character {exc.pos + 1} of the line") from exc
     except ValueError as exc:
         # Python refuses to read integers of thousands of digits.
         raise BadRecord(BadReason.NOT_JSON, "found an integer of more digits than any reader takes") from exc
@@ -82,6 +81,10 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> Any:
     raise BadRecord(BadReason.NOT_JSON, f"found {name}, which is not JSON; expected a number or null")
+
+
+# One for all rows: `json.loads` with the same hooks builds one for each.
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant)
 
 
 def _check_depth(text: str) -> None:

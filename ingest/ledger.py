@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from stream.codec import from_json, to_json
 from stream.protocol import Log, StateWrite
 
 SPACE = "seen"
@@ -31,12 +31,12 @@ class Seen:
         row["b"] = list(self.brand_ids)
         if self.gone:
             row["gone"] = True
-        return json.dumps(row, separators=(",", ":")).encode()
+        return to_json(row)
 
     @staticmethod
     def from_bytes(raw: bytes) -> Seen:
         """Read a row back."""
-        row = json.loads(raw)
+        row = from_json(raw)
         return Seen(
             revision_ms=row["r"],
             brand_ids=tuple(row["b"]),

@@ -14,7 +14,7 @@ from domain import ids
 from domain.clock import to_ms
 from domain.errors import BadReason, BadRecord, ConfigError
 from domain.records import Post
-from domain.text import fold_keyword, token_texts
+from domain.text import fold_keyword, signed_tokens
 from ingest.clean import HtmlMode, one_line, plain_text, tidy
 from ingest.columns import attributes
 from ingest.dates import ABSENT, EARLIEST, in_range, parse_date
@@ -245,11 +245,8 @@ def _signs(text: str, title: str | None, declared: Iterable[str]) -> tuple[tuple
     hashtags = [fold_keyword(one_line(tag, MAX_SHORT_CHARS)).lstrip("#") for tag in declared]
     handles: list[str] = []
     if "@" in whole or "#" in whole or "\uff20" in whole or "\uff03" in whole:
-        for token in token_texts(whole):
-            if token[0] == "#":
-                hashtags.append(token[1:])
-            elif token[0] == "@":
-                handles.append(token[1:])
+        for token in signed_tokens(whole):
+            (hashtags if token[0] == "#" else handles).append(token[1:])
     return _unique(hashtags)[:MAX_TAGS], _unique(handles)[:MAX_TAGS]
 
 
@@ -258,7 +255,7 @@ def _campaigns(links: Iterable[Link]) -> tuple[str, ...]:
 
 
 def _unique(values: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(value for value in values if value))
+    return tuple(filter(None, dict.fromkeys(values)))
 
 
 def _handle(value: str | None) -> str | None:

@@ -16,7 +16,6 @@ from domain.records import BrandMatch, DeadLetter, MatchedPost, Outcome, Post, R
 from ingest.ledger import LedgerPage, Seen
 from ingest.normalise import Normaliser
 from ingest.source import Item, RawPost, Removed
-from stream.codec import encode
 from stream.dead_letters import make_dead_letter
 from stream.observer import Observer, SettledBatch
 from stream.protocol import Count, Log, OutRecord, Settlement, StateWrite
@@ -172,7 +171,7 @@ class _Batch:
         page.put(post_id, replace(seen, gone=True))
         source = removed.source or self._source
         retraction = Retraction(post_id=post_id, source=source, retracted_at=removed.removed_at, reason=removed.reason)
-        self._emit(post_id, encode(retraction))
+        self._emit(post_id, retraction)
         return Outcome.OK
 
     def _take_post(self, post: Post, page: LedgerPage) -> Outcome:
@@ -223,11 +222,11 @@ class _Batch:
             queries=self._matcher.queries,
         )
         page.put(post.post_id, seen)
-        self._emit(post.post_id, encode(MatchedPost(post=post, matches=matches, withdrawn=withdrawn)))
+        self._emit(post.post_id, MatchedPost(post=post, matches=matches, withdrawn=withdrawn))
         self.handled.brands.update(match.brand_id for match in matches)
 
-    def _emit(self, post_id: str, value: bytes) -> None:
-        self._outputs.append(OutRecord(topic=Topic.POSTS, key=post_id, value=value, run=self._run))
+    def _emit(self, post_id: str, content: MatchedPost | Retraction) -> None:
+        self._outputs.append(OutRecord.of(content, Topic.POSTS.value, post_id, self._run))
 
 
 def _read(item: Item, normaliser: Normaliser, now: datetime) -> Post | Removed | BadRecord:
@@ -252,4 +251,4 @@ def _post_id(content: Post | Removed | BadRecord, source: str) -> str:
 
 
 def _brand_ids(matches: Sequence[BrandMatch]) -> tuple[str, ...]:
-    return tuple(match.brand_id for match in matches)
+    return tuple([match.brand_id for match in matches])

@@ -97,7 +97,9 @@ class EmbeddedStore:
 
     # --- writing
 
-    def write(self, records: Sequence[Mention | Withdrawal | Retraction]) -> Sequence[Written | BadRecord]:
+    def write(
+        self, records: Sequence[Mention | Withdrawal | Retraction], *, encoded: Sequence[bytes] | None = None
+    ) -> Sequence[Written | BadRecord]:
         indexer = self._indexer()
         outcomes: list[Written | BadRecord] = []
         sound: list[Write] = []
@@ -105,7 +107,8 @@ class EmbeddedStore:
         for place, record in enumerate(records):
             outcomes.append(Written.STORED)
             try:
-                sound.append(_content(record) if isinstance(record, Mention) else record)
+                raw = None if encoded is None else encoded[place]
+                sound.append(_content(record, raw) if isinstance(record, Mention) else record)
                 places.append(place)
             except BadRecord as exc:
                 outcomes[place] = exc
@@ -234,14 +237,14 @@ def _lock(folder: Path) -> int:
     return lock
 
 
-def _content(mention: Mention) -> Content:
-    """Give a mention as it is written.
+def _content(mention: Mention, encoded: bytes | None) -> Content:
+    """Give a mention as it is written, which is how it came where that is known.
 
     Raises:
         BadRecord: a text that is not valid Unicode, a number that the store cannot hold, or no signature of ours.
     """
     signature = checked_signature(mention)
-    return Content(mention, encode(mention), signature)
+    return Content(mention, encode(mention) if encoded is None else encoded, signature)
 
 
 def _mention(kept: Kept) -> Mention:

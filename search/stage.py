@@ -9,7 +9,6 @@ from domain.clock import Clock, SystemClock
 from domain.errors import BadReason, BadRecord
 from domain.records import Mention, Outcome, Retraction, Topic, Withdrawal
 from search.store import Store
-from stream.codec import decode
 from stream.dead_letters import letter_of_record
 from stream.protocol import LogRecord
 from stream.stage import Handled
@@ -40,7 +39,9 @@ class IndexStage:
                 places.append(place)
             except BadRecord as exc:
                 handled[place] = self._parked(record, exc)
-        for place, written in zip(places, self._store.write(writes) if writes else (), strict=True):
+        encoded = [records[place].value for place in places]
+        outcomes = self._store.write(writes, encoded=encoded) if writes else ()
+        for place, written in zip(places, outcomes, strict=True):
             if isinstance(written, BadRecord):
                 handled[place] = self._parked(records[place], written)
         return handled
@@ -51,7 +52,7 @@ class IndexStage:
 
 
 def _decoded(record: LogRecord) -> Mention | Withdrawal | Retraction:
-    decoded = decode(record.value)
+    decoded = record.read()
     if isinstance(decoded, Mention | Withdrawal | Retraction):
         return decoded
     found = type(decoded).__name__

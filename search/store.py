@@ -75,8 +75,12 @@ class Story:
 class Store(Protocol):
     """Mentions by id and version; searchable within a second or so of `write`. Thread-safe."""
 
-    def write(self, records: Sequence[Mention | Withdrawal | Retraction]) -> Sequence[Written | BadRecord]:
+    def write(
+        self, records: Sequence[Mention | Withdrawal | Retraction], *, encoded: Sequence[bytes] | None = None
+    ) -> Sequence[Written | BadRecord]:
         """Apply records in order, one outcome each; durable when it returns.
+
+        `encoded` is each record as `stream.codec.encode` gives it, from whoever has it at hand: it only saves time.
 
         A mention is stored if its version is higher than the stored one. A withdrawal of version v removes a mention
         of version <= v and forbids versions <= v later. A retraction removes every mention of the post and forbids

@@ -99,8 +99,9 @@ class ShinglesCache:
 class Stories:
     """Gives posts their stories. Everything it knows is on the shelf, so that a restart changes nothing."""
 
-    def __init__(self, shelf: Shelf) -> None:
-        self._shelf = shelf
+    def __init__(self, shelf: Shelf, cache: ShinglesCache | None = None) -> None:
+        """Give the stories of a shelf; what is compared goes through `cache`, where the shelf has one too."""
+        self._shelf, self._cache = shelf, cache or ShinglesCache()
 
     def put(self, mention: Mention, signature: Signature) -> bool:
         """Give the post of a mention its story; tells whether that is another than before.
@@ -153,11 +154,19 @@ class Stories:
             if original is None:
                 continue
             if original.text != signature.text:
-                own = own or shingles(story_words(mention.tokens, mention.domains))
+                own = own or self._shingles(mention, signature)
                 if not are_alike(own, self._shelf.shingles(story_id, original)):
                     continue
             fitting.append((original.at_ms, original.post_id, story_id))
         return min(fitting)[2] if fitting else None
+
+    def _shingles(self, mention: Mention, signature: Signature) -> frozenset[str]:
+        """Give what is compared of a post, and keep it: it may be an original in a moment."""
+        found = self._cache.get(signature.text)
+        if found is None:
+            found = shingles(story_words(mention.tokens, mention.domains))
+            self._cache.put(signature.text, found)
+        return found
 
 
 def event_ms(mention: Mention) -> int:

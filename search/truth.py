@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,8 +15,8 @@ from domain.clock import to_ms
 from domain.errors import BackendDown, ConfigError, RetryLater
 from domain.records import Mention, Retraction, Withdrawal
 from domain.stories import Signature
-from search.stories import ShinglesCache, Stories
-from search.truth_stories import STORY_SQL, STORY_TABLES, TruthShelf
+from search.stories import Stories
+from search.truth_stories import STORY_SQL, STORY_TABLES, ShelfMemory, TruthShelf
 
 # Raise when the tables change in a way that older programs cannot read, or cannot write without harm.
 # 2: stories. A folder of schema 1 is given their tables when a writer opens it; its mentions have no story.
@@ -118,7 +119,7 @@ class Truth:
     def __init__(self, path: Path, *, read_only: bool) -> None:
         self._path = path
         self._reading, self._writing = threading.Lock(), threading.Lock()
-        self._shingles = ShinglesCache()
+        self._memory = ShelfMemory()
         self._has_stories = False
         if read_only and not path.exists():
             raise BackendDown(f"there is no store at {path}: start the pipeline, or check the data folder")
@@ -278,11 +279,15 @@ class Truth:
 
         Stories are assigned on the way. See `search.store.Store.write` for what overrides what.
         """
-        with self._transaction() as connection:
-            batch = _Batch(connection, self._last_seq, self._shingles)
-            stored = [batch.apply(record) for record in records]
-            if batch.live_change:
-                connection.execute("UPDATE fact SET value = value + ? WHERE name = 'live'", (batch.live_change,))
+        try:
+            with self._transaction() as connection:
+                batch = _Batch(connection, self._last_seq, self._memory)
+                stored = batch.apply_all(records)
+                if batch.live_change:
+                    connection.execute("UPDATE fact SET value = value + ? WHERE name = 'live'", (batch.live_change,))
+        except BaseException:
+            self._memory.forget()
+            raise
         self._last_seq = batch.seq
         return stored
 
@@ -304,16 +309,34 @@ class Truth:
             )
 
 
+_KNOWN_POSTS_SQL: Final = """
+SELECT post_id FROM mention WHERE post_id IN (SELECT value FROM json_each(?1))
+UNION SELECT post_id FROM tombstone WHERE post_id IN (SELECT value FROM json_each(?1))
+"""
+
+
 class _Batch:
     """One transaction's worth of writes: numbers the changes and counts what came and went."""
 
-    def __init__(self, connection: sqlite3.Connection, seq: int, cache: ShinglesCache) -> None:
+    def __init__(self, connection: sqlite3.Connection, seq: int, memory: ShelfMemory) -> None:
         self._execute = connection.execute
-        self._stories = Stories(TruthShelf(connection, cache))
+        # Posts of which the tables hold something; what they do not hold need not be looked up.
+        self._known: set[str] = set()
+        self._stories = Stories(TruthShelf(connection, memory, self._known), memory.shingles)
         self.seq = seq
         self.live_change = 0
 
-    def apply(self, record: Write) -> bool:
+    def apply_all(self, records: Sequence[Write]) -> list[bool]:
+        """Write records in order; tells for each whether it changed anything that counts."""
+        posts = [record.mention.post_id if isinstance(record, Content) else record.post_id for record in records]
+        self._known.update(post_id for (post_id,) in self._execute(_KNOWN_POSTS_SQL, (json.dumps(posts),)))
+        stored: list[bool] = []
+        for post_id, record in zip(posts, records, strict=True):
+            stored.append(self._apply(record))
+            self._known.add(post_id)
+        return stored
+
+    def _apply(self, record: Write) -> bool:
         if isinstance(record, Retraction):
             return self._retract(record)
         subject, content, signature = record if isinstance(record, Content) else (record, None, None)
@@ -326,11 +349,15 @@ class _Batch:
         return True
 
     def _is_retracted(self, post_id: str) -> bool:
+        if post_id not in self._known:
+            return False
         return self._execute("SELECT 1 FROM tombstone WHERE post_id = ?", (post_id,)).fetchone() is not None
 
     def _put(self, subject: Mention | Withdrawal, content: bytes | None) -> bool:
-        sql = "SELECT row, version, json IS NOT NULL FROM mention WHERE mention_id = ?"
-        found = self._execute(sql, (subject.mention_id,)).fetchone()
+        found = None
+        if subject.post_id in self._known:
+            sql = "SELECT row, version, json IS NOT NULL FROM mention WHERE mention_id = ?"
+            found = self._execute(sql, (subject.mention_id,)).fetchone()
         if found is None:
             self.seq += 1
             self._execute(
@@ -373,6 +400,8 @@ class _Batch:
 
     def _touch_others(self, mention: Mention) -> None:
         """Let the index learn that the other mentions of a post have another story."""
+        if mention.post_id not in self._known:
+            return
         for row, mention_id in self._live(mention.post_id):
             if mention_id != mention.mention_id:
                 self.seq += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from functools import lru_cache
 from typing import Final
 
@@ -33,17 +33,57 @@ CREATE TABLE IF NOT EXISTS story_key (
 ) STRICT, WITHOUT ROWID;
 """
 
+# Originals kept in memory, some 300 bytes each.
+MOST_ORIGINALS: Final = 16_384
 _KEY_BYTES: Final = 4
+
+
+class ShelfMemory:
+    """What shelves of one store read or wrote a moment ago: bounded, for one thread, and only saves time.
+
+    Originals are as the last transaction left them: `forget` them when one was undone.
+    """
+
+    def __init__(self) -> None:
+        self.shingles = ShinglesCache()
+        self._originals: dict[str, Original] = {}
+
+    def original(self, story_id: str) -> Original | None:
+        """Give the original of a story, or None when it is not remembered."""
+        return self._originals.get(story_id)
+
+    def keep(self, story_id: str, original: Original) -> None:
+        """Remember the original of a story, the oldest making room."""
+        if len(self._originals) >= MOST_ORIGINALS:
+            del self._originals[next(iter(self._originals))]
+        self._originals[story_id] = original
+
+    def change(self, story_id: str) -> None:
+        """Forget the original of a story that changes."""
+        self._originals.pop(story_id, None)
+
+    def forget(self) -> None:
+        """Forget all originals."""
+        self._originals.clear()
 
 
 class TruthShelf:
     """`search.stories.Shelf` in the tables of one transaction."""
 
-    def __init__(self, connection: sqlite3.Connection, cache: ShinglesCache) -> None:
+    def __init__(self, connection: sqlite3.Connection, memory: ShelfMemory, known: Set[str]) -> None:
+        """Make a shelf.
+
+        Args:
+            connection: in a transaction.
+            memory: the store's.
+            known: posts that may stand somewhere already, as it changes; others are not looked for.
+        """
         self._execute, self._executemany = connection.execute, connection.executemany
-        self._cache = cache
+        self._memory, self._known = memory, known
 
     def place(self, post_id: str) -> Place | None:
+        if post_id not in self._known:
+            return None
         sql = "SELECT story_id, at_ms, version, text, keys FROM story_post WHERE post_id = ?"
         row = self._execute(sql, (post_id,)).fetchone()
         if row is None:
@@ -52,8 +92,14 @@ class TruthShelf:
         return Place(story_id, at_ms, version, text, _numbers(keys))
 
     def original(self, story_id: str) -> Original | None:
-        found = self._first(story_id)
-        return None if found is None else found[0]
+        found = self._memory.original(story_id)
+        if found is None:
+            first = self._first(story_id)
+            if first is None:
+                return None
+            found = first[0]
+            self._memory.keep(story_id, found)
+        return found
 
     def votes(self, keys: tuple[int, ...], low_ms: int, high_ms: int) -> Mapping[str, int]:
         rows = self._execute(_search_for(len(keys)), (low_ms, high_ms, MOST_OF_A_KEY, *keys))
@@ -61,7 +107,7 @@ class TruthShelf:
 
     def shingles(self, story_id: str, original: Original) -> frozenset[str]:
         # The original of a story always has a mention.
-        found = self._cache.get(original.text)
+        found = self._memory.shingles.get(original.text)
         if found is None:
             sql = (
                 "SELECT json FROM mention WHERE post_id = ? AND json IS NOT NULL"
@@ -69,11 +115,12 @@ class TruthShelf:
             )
             document = glance(self._execute(sql, (original.post_id,)).fetchone()[0])
             found = shingles(story_words(document["tokens"], document.get("domains", ())))
-            self._cache.put(original.text, found)
+            self._memory.shingles.put(original.text, found)
         return found
 
     def join(self, mention: Mention, place: Place, *, alone: bool) -> None:
         post_id = mention.post_id
+        self._memory.change(place.story_id)
         before = None if alone else self._first(place.story_id)
         keys = b"".join(key.to_bytes(_KEY_BYTES, "big") for key in place.keys)
         self._execute(
@@ -86,6 +133,7 @@ class TruthShelf:
             self._add_keys(place.story_id, place.at_ms, place.keys)
 
     def leave(self, post_id: str, place: Place, *, for_good: bool) -> None:
+        self._memory.change(place.story_id)
         before = self._first(place.story_id)
         self._execute(
             "DELETE FROM story_post WHERE story_id = ? AND at_ms = ? AND post_id = ?",

@@ -4,8 +4,8 @@ Each record type gets a plan, worked out once from its annotations, so a field t
 be forgotten here. Absent fields (None, an empty tuple, an empty mapping) are left out. Times are RFC 3339 in UTC
 with all their digits. A span is `[start, end]`, or `[start, end, "title"]`.
 
-This stands on the path of every post, hence two shapes that plain code would not have: fields are fetched and
-written in groups of one kind, and a document whose field names and types were seen before is not checked again
+This stands on the path of every post, hence two shapes that plain code would not have: most fields are fetched and
+written at once, and a document whose field names and types were seen before is not checked again
 name by name (posts of one source nearly all have the same few shapes).
 """
 
@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from datetime import UTC, datetime
 from operator import attrgetter
+from sys import intern
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeAlias, Union, cast, get_args, get_origin, get_type_hints
 
@@ -41,6 +42,9 @@ _TAGS: dict[type, str] = {
 # A plan forgets the shapes it knows beyond this many: fields can be present in many combinations, memory is bounded.
 MAX_SHAPES = 4_096
 
+# An empty tuple of strings is absent. There is one empty tuple; another would be written as an empty list, as good.
+_NO_STRINGS: tuple[str, ...] = ()
+
 _Read: TypeAlias = Callable[[Any], Any]
 _Write: TypeAlias = Callable[[Any], Any]
 
@@ -61,6 +65,7 @@ def _read_float(value: Any) -> float:
 
 
 def _write_float(value: float) -> float:
+    """Give a finite number back, and refuse another."""
     # orjson turns NaN and infinity into null without a word.
     if math.isfinite(value):
         return value
@@ -146,16 +151,15 @@ def _write_mapping(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Group:
-    """Fields of one kind, and the one call that fetches all their values from a record."""
+class _Shape:
+    """Names and types of a document that were checked once: its fields in order, and those that a function reads.
+
+    The names are Python's own for the fields, not equal ones from JSON: a call matches its keywords by identity first,
+    and by comparing each with each where that fails, which took half the time of reading a record.
+    """
 
     names: tuple[str, ...]
-    values: Callable[[Any], tuple[Any, ...]]
-
-
-def _group(names: list[str]) -> _Group | None:
-    # attrgetter gives a bare value for a single name and a tuple for more; naming one twice makes it a tuple always.
-    return _Group(tuple(names), attrgetter(*names, names[0])) if names else None
+    to_read: tuple[tuple[int, _Read], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +168,12 @@ class _Plan:
 
     record: type
     label: str
-    plain: _Group
-    times: _Group | None
-    strings: _Group | None
+    # Fields that orjson writes as they are, and the one call that fetches all their values.
+    names: tuple[str, ...]
+    values: Callable[[Any], tuple[Any, ...]]
+    # Those of them that are looked at first.
+    times: tuple[str, ...]
+    floats: tuple[str, ...]
     # Fields without a default; and the version, as what has none is not ours.
     required: tuple[str, ...]
     # Fields that need a function to be written: None is left out, and so is what is empty.
@@ -174,53 +181,52 @@ class _Plan:
     # Fields whose exact type is all there is to check, and those that a function reads.
     scalars: dict[str, type]
     readers: dict[str, _Read]
-    shapes: dict[tuple[Any, ...], tuple[tuple[str, _Read], ...]] = field(default_factory=dict)
+    shapes: dict[tuple[Any, ...], _Shape] = field(default_factory=dict)
 
     def document(self, record: Any) -> dict[str, Any]:
         """Give the record as values that orjson knows: times stay datetimes."""
-        plain, times, strings = self.plain, self.times, self.strings
         document = {
-            name: value for name, value in zip(plain.names, plain.values(record), strict=False) if value is not None
+            name: value
+            for name, value in zip(self.names, self.values(record), strict=False)
+            if value is not None and value is not _NO_STRINGS
         }
-        if times is not None:
-            for name, value in zip(times.names, times.values(record), strict=False):
-                if value is not None:
-                    document[name] = value if value.tzinfo is UTC else _in_utc(value)
-        if strings is not None:
-            for name, value in zip(strings.names, strings.values(record), strict=False):
-                if value:
-                    document[name] = value
+        for name in self.times:
+            if name in document and document[name].tzinfo is not UTC:
+                document[name] = _in_utc(document[name])
+        for name in self.floats:
+            if name in document:
+                _write_float(document[name])
         for name, write in self.writers:
             value = getattr(record, name)
-            # A float of 0.0 is a value and is kept; only what is empty is absent, unless it must be there.
-            if value or value == 0 or name in self.required:
+            if value or name in self.required:
                 document[name] = write(value)
         return document
 
     def read(self, document: dict[str, Any]) -> Any:
-        """Build the record from a document; the document is used up.
+        """Build the record from a document.
 
         Raises:
             BadRecord: a field is unknown, missing or of the wrong type.
         """
-        shape = (*document, *map(type, document.values()))
-        to_read = self.shapes.get(shape)
-        if to_read is None:
-            to_read = self._check(document)
+        values = list(document.values())
+        key = (*document, *map(type, values))
+        shape = self.shapes.get(key)
+        if shape is None:
+            shape = self._check(document)
             if len(self.shapes) >= MAX_SHAPES:
                 self.shapes.clear()
-            self.shapes[shape] = to_read
-        for name, reader in to_read:
+            self.shapes[key] = shape
+        for place, reader in shape.to_read:
             try:
-                document[name] = reader(document[name])
+                values[place] = reader(values[place])
             except _Mismatch as exc:
-                raise BadRecord(BadReason.BAD_SCHEMA, f"{self.label}.{name}: {exc}") from exc
-        return self.record(**document)
+                raise BadRecord(BadReason.BAD_SCHEMA, f"{self.label}.{shape.names[place]}: {exc}") from exc
+        return self.record(**dict(zip(shape.names, values, strict=True)))
 
-    def _check(self, document: dict[str, Any]) -> tuple[tuple[str, _Read], ...]:
-        """Check names and scalar types, and give the fields that still need their reader."""
-        to_read: list[tuple[str, _Read]] = []
-        for name, value in document.items():
+    def _check(self, document: dict[str, Any]) -> _Shape:
+        """Check names and scalar types."""
+        to_read: list[tuple[int, _Read]] = []
+        for place, (name, value) in enumerate(document.items()):
             expected = self.scalars.get(name)
             if expected is not None:
                 if type(value) is not expected:
@@ -229,13 +235,15 @@ class _Plan:
                         f"{self.label}.{name}: found {type(value).__name__}, expected {expected.__name__}",
                     )
             elif (reader := self.readers.get(name)) is not None:
-                to_read.append((name, reader))
+                # A number that is a float already is as it should be.
+                if reader is not _read_float or type(value) is not float:
+                    to_read.append((place, reader))
             else:
                 raise BadRecord(BadReason.BAD_SCHEMA, f"{self.label}: found an unknown field {name[:64]!r}")
         missing = [name for name in self.required if name not in document]
         if missing:
             raise BadRecord(BadReason.BAD_SCHEMA, f"{self.label}: found no {', '.join(missing)}, expected one")
-        return tuple(to_read)
+        return _Shape(tuple(map(intern, document)), tuple(to_read))
 
 
 def _nested(plan: _Plan) -> tuple[_Read, _Write]:
@@ -268,8 +276,6 @@ def _rule(hint: Any) -> tuple[_Read, _Write]:
         TypeError: there is no rule: the records gained a kind of field, and it must be given one here.
     """
     origin, arguments = get_origin(hint), get_args(hint)
-    if hint is float:
-        return _read_float, _write_float
     if origin is Mapping:
         return _mapping_reader(get_args(arguments[1]) or (arguments[1],)), _write_mapping
     if origin is tuple and arguments[0] is Span:
@@ -288,6 +294,7 @@ def _plan(record: type) -> _Plan:
     plain: list[str] = []
     times: list[str] = []
     strings: list[str] = []
+    floats: list[str] = []
     writers: list[tuple[str, _Write]] = []
     scalars: dict[str, type] = {}
     readers: dict[str, _Read] = {}
@@ -310,17 +317,28 @@ def _plan(record: type) -> _Plan:
         elif get_origin(hint) is tuple and get_args(hint)[0] is str and name not in required:
             strings.append(name)
             readers[name] = _read_strings
+        elif hint is float:
+            floats.append(name)
+            readers[name] = _read_float
         else:
             readers[name], write = _rule(hint)
             writers.append((name, write))
-    plain_group = _group(plain)
-    if plain_group is None:
-        raise TypeError(f"{record.__name__} has no plain field to write")
     label = _TAGS.get(record, record.__name__.lower())
     if record in _TAGS:
         required.append("schema_version")
+    names = (*plain, *times, *strings, *floats)
     return _Plan(
-        record, label, plain_group, _group(times), _group(strings), tuple(required), tuple(writers), scalars, readers
+        record=record,
+        label=label,
+        names=names,
+        # A bare value for a single name and a tuple for more: naming one twice makes it a tuple always.
+        values=attrgetter(*names, names[0]),
+        times=tuple(times),
+        floats=tuple(floats),
+        required=tuple(required),
+        writers=tuple(writers),
+        scalars=scalars,
+        readers=readers,
     )
 
 

@@ -8,12 +8,11 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from domain.clock import Clock, SystemClock
-from domain.records import DeadLetter, Outcome
+from domain.records import Outcome
 from stream.embedded_file import (
     OFFSET_BITS,
     Readers,
@@ -22,7 +21,9 @@ from stream.embedded_file import (
     open_writer,
     translated,
 )
+from stream.embedded_letters import ADD_LETTER, LETTERS, from_us, letter_row, letter_values, to_us
 from stream.protocol import Consumer, Count, DeadLetterRow, LogRecord, OutRecord, Settlement, StateWrite
+from stream.tail import Tail
 
 # There is one partition; the number is kept so that stages run unchanged on Kafka.
 PARTITION = 0
@@ -34,9 +35,6 @@ KEYS_PER_QUERY = 500
 # Records that one transaction of a pruning drops, so that stages settle in between.
 PRUNED_AT_ONCE = 2_000
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
 _ADD_RECORD = "INSERT INTO record (id, key, run, appended_us, value) VALUES (?, ?, ?, ?, ?)"
 _ADD_STATE = """INSERT INTO state (space, key, value) VALUES (?, ?, ?)
     ON CONFLICT (space, key) DO UPDATE SET value = excluded.value"""
@@ -47,18 +45,6 @@ _MOVE_OFFSET = """INSERT INTO group_offset (group_name, topic, next_offset) VALU
     ON CONFLICT (group_name, topic) DO UPDATE SET next_offset = max(next_offset, excluded.next_offset)"""
 _JOIN_GROUP = """INSERT INTO group_offset (group_name, topic, next_offset)
     SELECT ?, name, first_offset FROM topic WHERE name = ? ON CONFLICT DO NOTHING"""
-_ADD_LETTER = """INSERT INTO dead_letter (stage, reason, detail, position, payload_bytes, payload_sha256, parked_us,
-    source, post_id, run, schema_version, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-_LETTERS = """SELECT number, stage, reason, detail, position, payload_bytes, payload_sha256, parked_us,
-    source, post_id, run, schema_version, resolved_us, resolution, payload FROM dead_letter"""
-
-
-def _to_us(moment: datetime) -> int:
-    return (moment - _EPOCH) // _MICROSECOND
-
-
-def _from_us(microseconds: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=microseconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +76,7 @@ class EmbeddedLog:
     ) -> None:
         """Use `open` instead."""
         self._path, self._clock, self._readers, self._lock, self._writer = path, clock, readers, lock, writer
-        self._wal = WalKeeper(path)
+        self._wal, self._tail = WalKeeper(path), Tail()
         # Replaced as a whole after each commit, under `_writing` and `_changed`.
         self._topics: dict[str, _Topic] = {}
         self._writing = threading.Lock()
@@ -197,7 +183,7 @@ class EmbeddedLog:
     def dead_letters(
         self, *, after: int = 0, limit: int = 50, run: str | None = None, unresolved_only: bool = True
     ) -> Sequence[DeadLetterRow]:
-        query = f"{_LETTERS} WHERE number > ?"
+        query = f"{LETTERS} WHERE number > ?"
         arguments: list[object] = [after]
         if run is not None:
             query += " AND run = ?"
@@ -206,12 +192,12 @@ class EmbeddedLog:
             query += " AND resolved_us IS NULL"
         with self._readers.connection() as connection:
             rows = connection.execute(f"{query} ORDER BY number LIMIT ?", (*arguments, limit)).fetchall()
-        return [_letter_row(row) for row in rows]
+        return [letter_row(row) for row in rows]
 
     def dead_letter(self, number: int) -> DeadLetterRow | None:
         with self._readers.connection() as connection:
-            row = connection.execute(f"{_LETTERS} WHERE number = ?", (number,)).fetchone()
-        return None if row is None else _letter_row(row)
+            row = connection.execute(f"{LETTERS} WHERE number = ?", (number,)).fetchone()
+        return None if row is None else letter_row(row)
 
     # Writing
 
@@ -251,11 +237,12 @@ class EmbeddedLog:
 
     def _store_at_once(self, settlements: Sequence[Settlement]) -> None:
         known = dict(self._topics)
+        appended: list[LogRecord] = []
         with self._begun() as connection:
             for settlement in settlements:
-                self._append(connection, known, settlement.outputs)
+                appended += self._append(connection, known, settlement.outputs)
                 _write_state(connection, settlement.state)
-                connection.executemany(_ADD_LETTER, [_letter_values(letter) for letter in settlement.dead])
+                connection.executemany(ADD_LETTER, [letter_values(letter) for letter in settlement.dead])
                 connection.executemany(
                     _ADD_COUNT, [(c.stage, c.run, c.outcome.value, c.reason, c.number) for c in settlement.counts]
                 )
@@ -268,20 +255,26 @@ class EmbeddedLog:
                 "UPDATE topic SET next_offset = ? WHERE id = ?",
                 [(topic.next_offset, topic.number) for name, topic in known.items() if topic != self._topics.get(name)],
             )
-        self._publish(known)
+        self._publish(known, appended)
 
-    def _append(self, connection: sqlite3.Connection, known: dict[str, _Topic], outputs: Sequence[OutRecord]) -> None:
-        appended_us = _to_us(self._clock.now())
+    def _append(
+        self, connection: sqlite3.Connection, known: dict[str, _Topic], outputs: Sequence[OutRecord]
+    ) -> list[LogRecord]:
+        """Store outputs and give them as they are read back."""
+        now = self._clock.now()
         ends: dict[str, int] = {}
-        rows = []
-        for record in outputs:
-            topic = known.get(record.topic) or self._ensure_topic(connection, known, record.topic)
-            offset = ends.get(record.topic, topic.next_offset)
-            ends[record.topic] = offset + 1
-            rows.append((topic.number << OFFSET_BITS | offset, record.key, record.run, appended_us, record.value))
-        connection.executemany(_ADD_RECORD, rows)
+        records: list[LogRecord] = []
+        for out in outputs:
+            topic = known.get(out.topic) or self._ensure_topic(connection, known, out.topic)
+            offset = ends.get(out.topic, topic.next_offset)
+            ends[out.topic] = offset + 1
+            records.append(LogRecord(out.topic, PARTITION, offset, out.key, out.value, out.run, now, out.content))
+        bases = {name: topic.number << OFFSET_BITS for name, topic in known.items()}
+        us = to_us(now)
+        connection.executemany(_ADD_RECORD, [(bases[r.topic] | r.offset, r.key, r.run, us, r.value) for r in records])
         for name, end in ends.items():
             known[name] = replace(known[name], next_offset=end)
+        return records
 
     def _ensure_topic(self, connection: sqlite3.Connection, known: dict[str, _Topic], name: str) -> _Topic:
         if name not in known:
@@ -292,12 +285,12 @@ class EmbeddedLog:
     def resolve_dead_letters(self, numbers: Iterable[int], resolution: str, at: datetime) -> int:
         query = "UPDATE dead_letter SET resolved_us = ?, resolution = ? WHERE number = ? AND resolved_us IS NULL"
         with self._transaction() as connection:
-            done = connection.executemany(query, [(_to_us(at), resolution, number) for number in numbers])
+            done = connection.executemany(query, [(to_us(at), resolution, number) for number in numbers])
             return max(done.rowcount, 0)
 
     def prune(self, retention: timedelta, now: datetime) -> int:
         """Drop records older than `retention` that every group has settled, oldest first, in small transactions."""
-        before_us = _to_us(now - retention)
+        before_us = to_us(now - retention)
         return sum(self._prune_topic(name, before_us) for name in list(self._topics))
 
     def _prune_topic(self, name: str, before_us: int) -> int:
@@ -323,6 +316,7 @@ class EmbeddedLog:
                     return dropped
                 connection.execute("DELETE FROM record WHERE id >= ? AND id < ?", (base | first, base | stop))
                 connection.execute("UPDATE topic SET first_offset = ? WHERE id = ?", (stop, number))
+            self._tail.drop(name, stop)
             dropped += stop - first
 
     @contextmanager
@@ -349,9 +343,10 @@ class EmbeddedLog:
                 raise
             self._wal.keep_small(writer)
 
-    def _publish(self, known: dict[str, _Topic]) -> None:
+    def _publish(self, known: dict[str, _Topic], appended: Sequence[LogRecord] = ()) -> None:
         """Let consumers see what was committed; the caller holds `_writing`."""
         with self._changed:
+            self._tail.add(appended)
             self._topics = known
             self._changed.notify_all()
 
@@ -384,17 +379,19 @@ class EmbeddedLog:
 
     def _records(self, topic: str, start: int, limit: int, max_bytes: int) -> list[LogRecord]:
         """Give records of a topic from offset `start` on: at least one, then while they fit in `max_bytes`."""
+        records = self._tail.records(topic, start, limit, max_bytes)
+        if records:
+            return records
         known = self._topics[topic]
         base = known.number << OFFSET_BITS
         query = "SELECT id, key, run, appended_us, value FROM record WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"
-        records: list[LogRecord] = []
         with self._readers.connection() as connection:
             rows = connection.execute(query, (base | start, base | known.next_offset, limit))
             for row_id, key, run, appended_us, value in rows:
                 max_bytes -= len(value)
                 if records and max_bytes < 0:
                     break
-                records.append(LogRecord(topic, PARTITION, row_id - base, key, value, run, _from_us(appended_us)))
+                records.append(LogRecord(topic, PARTITION, row_id - base, key, value, run, from_us(appended_us)))
             # An unfinished read would keep the WAL from being copied.
             rows.close()
         return records
@@ -467,40 +464,3 @@ def _write_state(connection: sqlite3.Connection, writes: Sequence[StateWrite]) -
         _ADD_STATE, [(space, key, value) for (space, key), value in last.items() if value is not None]
     )
     connection.executemany(_DROP_STATE, [place for place, value in last.items() if value is None])
-
-
-def _letter_values(letter: DeadLetter) -> tuple[object, ...]:
-    return (
-        letter.stage,
-        letter.reason,
-        letter.detail,
-        letter.position,
-        letter.payload_bytes,
-        letter.payload_sha256,
-        _to_us(letter.parked_at),
-        letter.source,
-        letter.post_id,
-        letter.run,
-        letter.schema_version,
-        letter.payload,
-    )
-
-
-def _letter_row(row: tuple[Any, ...]) -> DeadLetterRow:
-    number, stage, reason, detail, position, payload_bytes, sha256, parked_us = row[:8]
-    source, post_id, run, schema_version, resolved_us, resolution, payload = row[8:]
-    letter = DeadLetter(
-        stage=stage,
-        reason=reason,
-        detail=detail,
-        position=position,
-        payload=payload,
-        payload_bytes=payload_bytes,
-        payload_sha256=sha256,
-        parked_at=_from_us(parked_us),
-        source=source,
-        post_id=post_id,
-        run=run,
-        schema_version=schema_version,
-    )
-    return DeadLetterRow(number, letter, None if resolved_us is None else _from_us(resolved_us), resolution)

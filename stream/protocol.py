@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from domain.records import DeadLetter, Outcome
+from stream.codec import Record, decode, encode
 
 LIVE_RUN = "live"
 
@@ -21,18 +22,32 @@ LIVE_RUN = "live"
 class OutRecord:
     """A record to append. `key` is the post id: records of one key stay in order.
 
-    `run` names the replay that it belongs to, so that the books of a replay are its own.
+    `run` names the replay that it belongs to, so that the books of a replay are its own. `content` is what `value`
+    holds, where that is at hand.
     """
 
     topic: str
     key: str
     value: bytes
     run: str = LIVE_RUN
+    content: Record | None = field(default=None, repr=False, compare=False)
+
+    @staticmethod
+    def of(content: Record, topic: str, key: str, run: str) -> OutRecord:
+        """Give the record that holds `content`.
+
+        Raises:
+            BadRecord, ValueError: as `stream.codec.encode`.
+        """
+        return OutRecord(topic, key, encode(content), run, content)
 
 
 @dataclass(frozen=True, slots=True)
 class LogRecord:
-    """A record read back. `offset` counts up within (topic, partition) and never restarts in one log."""
+    """A record read back. `offset` counts up within (topic, partition) and never restarts in one log.
+
+    `content` is what was appended with it, where that happened in this process a moment ago.
+    """
 
     topic: str
     partition: int
@@ -41,6 +56,15 @@ class LogRecord:
     value: bytes
     run: str
     appended_at: datetime
+    content: Record | None = field(default=None, repr=False, compare=False)
+
+    def read(self) -> Record:
+        """Give what the value holds: as it was appended, or decoded.
+
+        Raises:
+            BadRecord: as `stream.codec.decode`.
+        """
+        return self.content if self.content is not None else decode(self.value)
 
 
 @dataclass(frozen=True, slots=True)

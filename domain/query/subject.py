@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from domain.records import Mention, Post, Span
-from domain.text import SEPARATOR, Token, fold_keyword, token_texts, tokens
+from domain.text import SEPARATOR, CutText, fold_keyword
 
 
 class Subject:
@@ -17,17 +17,19 @@ class Subject:
     exactly what the index holds.
     """
 
-    __slots__ = ("_line", "_places", "_positions", "_record", "_starts", "_values", "_vocabulary", "tokens")
+    __slots__ = ("_line", "_record", "_starts", "_text", "_text_from", "_title", "_values", "_vocabulary", "tokens")
 
     def __init__(self, record: Post | Mention) -> None:
-        found = token_texts(record.text)
-        self.tokens: list[str] = [*token_texts(record.title), SEPARATOR, *found] if record.title else found
+        self._text = CutText(record.text)
+        self._title = CutText(record.title) if record.title else None
+        title = [*self._title.texts, SEPARATOR] if self._title is not None else []
+        self.tokens: list[str] = title + self._text.texts
+        # The separator takes an index of its own, but only where there is a title.
+        self._text_from = len(title)
         self._record = record
         self._vocabulary: frozenset[str] | None = None
         self._line: str | None = None
         self._starts: list[int] | None = None
-        self._positions: dict[str, list[int]] | None = None
-        self._places: tuple[list[Token], list[Token]] | None = None
         self._values: dict[str, tuple[str, ...]] = {}
 
     @property
@@ -46,11 +48,9 @@ class Subject:
 
     def positions(self, token: str) -> list[int]:
         """Give the indices of a token among `tokens`, ascending."""
-        if self._positions is None:
-            self._positions = {}
-            for index, text in enumerate(self.tokens):
-                self._positions.setdefault(text, []).append(index)
-        return self._positions.get(token, [])
+        if token not in self.vocabulary:
+            return []
+        return [index for index, text in enumerate(self.tokens) if text == token]
 
     def phrase_positions(self, phrase: tuple[str, ...]) -> list[int]:
         """Give the indices at which these tokens stand one after the other, overlapping ones too."""
@@ -89,22 +89,22 @@ class Subject:
 
     def spans(self, stretches: Iterable[tuple[int, int]]) -> tuple[Span, ...]:
         """Give the places of stretches `[first, last)` of `tokens`: title first, ascending, merged where they meet."""
-        if self._places is None:
-            self._places = (tokens(self._record.title) if self._record.title else [], tokens(self._record.text))
-        title, text = self._places
-        # The separator takes an index of its own, but only where there is a title.
-        shift = len(title) + 1 if self._record.title else 0
         merged: list[Span] = []
         for first, last in sorted(set(stretches)):
-            where: Literal["text", "title"] = "text" if first >= shift else "title"
-            place, base = (text, shift) if where == "text" else (title, 0)
-            start, end = place[first - base].start, place[last - 1 - base].end
+            cut, base, where = self._cut_at(first)
+            (start, _), (_, end) = cut.place(first - base), cut.place(last - 1 - base)
             previous = merged[-1] if merged else None
             if previous and previous.field == where and start <= previous.end:
                 merged[-1] = Span(previous.start, max(previous.end, end), where)
             else:
                 merged.append(Span(start, end, where))
         return tuple(merged)
+
+    def _cut_at(self, index: int) -> tuple[CutText, int, Literal["text", "title"]]:
+        """Give the text that holds the token at `index`, and the index of its first token."""
+        if index < self._text_from and self._title is not None:
+            return self._title, 0, "title"
+        return self._text, self._text_from, "text"
 
 
 def subject_of(post: Post) -> Subject:

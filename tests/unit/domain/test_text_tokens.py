@@ -22,6 +22,7 @@ from domain.text import (
     fold_keyword,
     index_tokens,
     pattern_tokens,
+    signed_tokens,
     token_texts,
     tokens,
 )
@@ -229,3 +230,17 @@ def test_places_of_tokens_lie_in_the_text_in_order_and_hold_the_token(text: str)
 @given(TEXTS, TEXTS)
 def test_tokens_of_two_texts_apart_are_the_tokens_of_both(left: str, right: str) -> None:
     assert token_texts(f"{left}\n{right}") == token_texts(left) + token_texts(right)
+
+
+# Signs, and what may stand before or after them.
+SIGNED = st.text(st.one_of(st.sampled_from("##@@aB1_ $&+.:;)(/<3é日ก🇩💻\u0301\u200d"), ALPHABET), max_size=40)
+
+
+@given(SIGNED)
+def test_signed_tokens_are_the_handles_and_hashtags_among_all_tokens(text: str) -> None:
+    assert signed_tokens(text) == [token for token in token_texts(text) if token[0] in "@#" and len(token) > 1]
+
+
+def test_signed_tokens_keep_the_order_and_skip_addresses() -> None:
+    text = "#Late @acme, see https://acme.com/#top or c# and info@acme.com #日本語"
+    assert signed_tokens(text) == ["#late", "@acme", "#日本語"]

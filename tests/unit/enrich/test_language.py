@@ -68,3 +68,8 @@ def test_loading_and_asking_open_no_connection(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(socket, "socket", refuse)
     assert FastTextLanguage().identify("My suitcase came out last").lang == "en"
+
+
+@pytest.mark.parametrize("shouted", ["MY SUITCASE CAME OUT LAST", "MY SUITCASE CAME OUT LAST! :) so"])
+def test_capitals_change_nothing(shouted: str) -> None:
+    assert LANGUAGE.identify(shouted) == LANGUAGE.identify(shouted.lower())
