@@ -15,12 +15,12 @@ import numpy.typing as npt
 
 from enrich.engine import POINTS, Floats, Passage, as_three
 from enrich.graph import EarlyExit
-from enrich.quality import Labels, fit_temperature, tempered
+from enrich.quality import Labels, best_points, fit_temperature, tempered
 from enrich.torch_model import BrandSentimentModel, predict
 from enrich.word_pieces import WordPieces, question_of
 
-# Of all texts held out, the share that may get another label half-way than at the end: as many as 8-bit arithmetic
-# changes (`python -m bench.sentiment`).
+# Of all texts held out, the share that may get another label half-way than at the end (of brands: another label or
+# point): as many as 8-bit arithmetic changes (`python -m bench.sentiment`).
 MOST_CHANGES = 0.006
 # A probability that no answer has.
 NEVER = 2.0
@@ -30,13 +30,15 @@ NEVER = 2.0
 class Answered:
     """Passages with their labels, and what the last heads say: of texts (three classes), or of one brand in each.
 
-    `probs` is float, shape (N, 3) or (N, 5), at `temperature`.
+    `probs` is float, shape (N, 3) or (N, 5), at `temperature`. Of brands `weights` says what each point counts when one
+    is chosen (`quality.best_points`), shape (5,).
     """
 
     passages: Sequence[Passage]
     gold: Labels
     probs: Floats
     temperature: float
+    weights: Floats | None = None
 
 
 def early_exit(
@@ -70,8 +72,13 @@ def early_exit(
         logits = predict(model, pieces.rows([question_of(one) for one in rows.passages]), layers=layers)[place]
         scores = logits.double().numpy()
         temperature = fit_temperature(scores, rows.gold)
-        sure, label = _surest(tempered(scores, temperature))
-        found[kind] = least_sure(sure, label == _surest(rows.probs)[1], MOST_CHANGES), temperature
+        probs = tempered(scores, temperature)
+        sure, label = _surest(probs)
+        same = label == _surest(rows.probs)[1]
+        if rows.weights is not None:
+            # How strong a feeling is must not change either.
+            same &= best_points(probs, rows.weights) == best_points(rows.probs, rows.weights)
+        found[kind] = least_sure(sure, same, MOST_CHANGES), temperature
     (text, text_temperature), (brand, brand_temperature) = found["text"], found["brand"]
     return EarlyExit(
         text=text,

@@ -236,6 +236,7 @@ def export_rows(
                 points,
                 tempered(point_logits, description["brand_temperature"]),
                 description["brand_temperature"],
+                np.array(description["point_weights"]),
             ),
         )
         pieces = WordPieces(checkpoint / TOKENIZER, max_tokens)

@@ -43,7 +43,7 @@ class OnnxSettings:
     # Batches that run at the same time, one thread each; 0: one for each core this process may use.
     threads: int = 0
     # Word pieces in a batch, padding included. Small batches stay in the cache of a core (decision 0004).
-    batch_tokens: int = 512
+    batch_tokens: int = 256
     # Texts whose scores are remembered (reposts, templates); about 200 bytes each. 0: none.
     cache_size: int = 50_000
 
