@@ -30,6 +30,8 @@ from stream.kafka_settings import MAX_RECORD_BYTES, KafkaSettings, check
 
 # Fetched ahead of what a worker takes, in KiB: more gains nothing on a batch of some hundred records.
 FETCH_QUEUE_KIB = 4 * 1024
+# After these a producer cannot tell repeats from new records, or may wait for a leader that came back long ago.
+_NEW_PRODUCER = (KafkaError._FATAL, KafkaError._GAPLESS_GUARANTEE, KafkaError._MSG_TIMED_OUT)
 # Waiting to be sent, in KiB: room for one record of the greatest size and what is sent beside it.
 SEND_QUEUE_KIB = 32 * 1024
 # What is settled is waited for, so that a batch is whole when it was handed over: this is for its first records.
@@ -58,6 +60,9 @@ _STALE = (
     KafkaError.FENCED_LEADER_EPOCH,
     KafkaError.UNKNOWN_LEADER_EPOCH,
     KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    # "No leaders found".
+    KafkaError._NOENT,
 )
 
 _T = TypeVar("_T")
@@ -135,7 +140,7 @@ class _Broker:
         # Every record comes back within message.timeout.ms, delivered or not.
         batch.complete.wait()
         if batch.error is not None:
-            if batch.error.fatal() or batch.error.code() in (KafkaError._FATAL, KafkaError._GAPLESS_GUARANTEE):
+            if batch.error.fatal() or batch.error.code() in _NEW_PRODUCER:
                 self._drop_producer(producer)
             raise _translated(batch.error, self._settings, "appending records")
         return batch.offsets
@@ -184,7 +189,7 @@ class _Broker:
             producer.poll(0.1)
 
     def _drop_producer(self, producer: Producer) -> None:
-        """Begin a new session with the next record: after a fatal error this one cannot tell repeats from new ones."""
+        """Begin a new session with the next record."""
         with self._producing:
             if self._producer is producer:
                 self._producer = None
@@ -442,15 +447,11 @@ class _Subscriber:
             self._consumer.resume([TopicPartition(*place) for place in places])
 
     def seek(self, offsets: Mapping[Place, int]) -> None:
-        for place, offset in offsets.items():
-            target = TopicPartition(place.topic, place.partition, offset)
-            try:
-                self._consumer.seek(target)
-            except KafkaException:
-                # A partition that is being started cannot be moved: it is started again, at the right offset.
-                with suppress(KafkaException):
-                    self._consumer.incremental_unassign([target])
-                    self._consumer.incremental_assign([target])
+        # Begun anew instead of moved: a partition that is moved while its leader is away may never go on.
+        targets = [TopicPartition(place.topic, place.partition, offset) for place, offset in offsets.items()]
+        with suppress(KafkaException):
+            self._consumer.incremental_unassign(targets)
+            self._consumer.incremental_assign(targets)
 
     def commit(self, offsets: Mapping[Place, Committed]) -> None:
         places = [
