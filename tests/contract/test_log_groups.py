@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -425,6 +426,31 @@ def test_state_that_was_kept_in_a_file_goes_on_from_there_and_is_made_again_with
     log = world.open(kept)
     assert log.state("s", ["k1", "k2", "gone"]) == {"k1": b"v", "k2": b"v"}
     log.close()
+
+
+def test_the_clients_read_what_the_other_one_wrote(world: KafkaWorld) -> None:
+    (other_client,) = set(CLIENTS) - {world.client}
+    log, other = world.open(), replace(world, client=other_client).open()
+    try:
+        append(log, 40)
+        for number, (worker, consumer) in enumerate([(log, log.consumer("g", ["posts"])), (other, None)]):
+            consumer = consumer or worker.consumer("g", ["posts"])
+            # Texts of many lengths beside the offset.
+            for record in read_all(consumer, 20):
+                settlement = settled([record])
+                settlement.counts = [Count("g", f"run{'x' * number * record.offset}", Outcome.OK, 1)]
+                worker.settle(settlement)
+                assert log.counts() == other.counts()
+            consumer.close()
+        assert sum(count.number for count in log.counts()) == 40
+        error = BadRecord(BadReason.NOT_JSON, "found é")
+        dead = make_dead_letter(b"{", error, stage="ingest", position="file:1", at=PARKED_AT, post_id="x:é")
+        log.settle(Settlement(dead=[dead], state=[StateWrite("s", "é", b"v")]))
+        assert [row.letter for row in other.dead_letters()] == [dead]
+        assert other.state("s", ["é"]) == {"é": b"v"}
+    finally:
+        log.close()
+        other.close()
 
 
 def test_a_log_without_topics_says_how_to_make_them(world: KafkaWorld) -> None:

@@ -37,7 +37,9 @@ class Cluster:
         self.server = server
         self.world = KafkaWorld(server.address, prefix, client, partitions=4)
         self.world.prepare()
-        self.log = KafkaLog(self.world.broker_of(self.world.fast_settings), self.world.fast_settings)
+        # Looks on through the default client, whatever the workers use: both read and write the same log.
+        onlooker = KafkaWorld(server.address, prefix, "kafka", partitions=4)
+        self.log = KafkaLog(onlooker.broker_of(onlooker.fast_settings), onlooker.fast_settings)
         self.posts = 0
         self.workers: list[subprocess.Popen[bytes]] = []
 
