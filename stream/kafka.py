@@ -29,6 +29,8 @@ from stream.kafka_settings import MAX_RECORD_BYTES, KafkaSettings, check
 
 # Fetched ahead of what a worker takes, in KiB: more gains nothing on a batch of some hundred records.
 FETCH_QUEUE_KIB = 4 * 1024
+# A client whose queue was full looks again after this; by default after a second, in which a worker has taken it all.
+QUEUE_BACKOFF_MS = 10
 # After these a producer cannot tell repeats from new records, or may wait for a leader that came back long ago.
 _NEW_PRODUCER = (KafkaError._FATAL, KafkaError._GAPLESS_GUARANTEE, KafkaError._MSG_TIMED_OUT)
 # Waiting to be sent, in KiB: room for one record of the greatest size and what is sent beside it.
@@ -458,6 +460,7 @@ class _Subscriber:
                 "heartbeat.interval.ms": min(3_000, session_ms // 3),
                 "max.poll.interval.ms": max(session_ms, int(settings.max_poll_seconds * 1000)),
                 "queued.max.messages.kbytes": FETCH_QUEUE_KIB,
+                "fetch.queue.backoff.ms": QUEUE_BACKOFF_MS,
                 "fetch.error.backoff.ms": 100,
             }
         )
@@ -539,6 +542,7 @@ class _Reader:
                 "auto.offset.reset": "earliest",
                 "enable.partition.eof": True,
                 "queued.max.messages.kbytes": FETCH_QUEUE_KIB,
+                "fetch.queue.backoff.ms": QUEUE_BACKOFF_MS,
                 "fetch.error.backoff.ms": 100,
             }
         )
