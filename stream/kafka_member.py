@@ -143,6 +143,7 @@ class Member:
         if self._paused:
             self._paused = False
             self._subscriber.resume(self._owned)
+            self._look_later()
         waiting = sum(len(owned.waiting) for owned in self._owned.values())
         room = AHEAD_RECORDS - waiting if self._ahead_bytes < AHEAD_BYTES else 1
         self._receive(max(1, room), timeout_seconds)
@@ -228,6 +229,12 @@ class Member:
                     self._begin_anew()
                     return
 
+    def _look_later(self) -> None:
+        """Give the client time to go on: it was told to begin somewhere else, or again."""
+        self._looked_at = time.monotonic()
+        for owned in self._owned.values():
+            owned.behind = None
+
     def _begin_anew(self) -> None:
         """Replace the client by a new member; what was being worked on is read again."""
         self._subscriber.close()
@@ -296,6 +303,7 @@ class Member:
                 owned.given = owned.settled
             self._ahead_bytes = 0
             self._tainted.clear()
+            self._look_later()
             # A client that cannot follow now is sent back when its next records come.
             with suppress(RetryLater):
                 self._subscriber.seek({place: owned.settled for place, owned in self._owned.items()})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from kafka import (
@@ -394,7 +395,9 @@ class _Subscriber:
 
     def close(self) -> None:
         if self._consumer is not None:
-            self._do("leaving", lambda consumer: consumer.close(autocommit=False))
+            # A broker that is away forgets us by itself.
+            with suppress(kafka_errors.KafkaError):
+                self._consumer.close(autocommit=False)
 
 
 class _Reader:
@@ -433,4 +436,5 @@ class _Reader:
 
     def close(self) -> None:
         if self._consumer is not None:
-            self._consumer.close(autocommit=False)
+            with suppress(kafka_errors.KafkaError):
+                self._consumer.close(autocommit=False)
