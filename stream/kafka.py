@@ -10,7 +10,6 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicCollection, TopicPartition
-from confluent_kafka import ConsumerGroupTopicPartitions as GroupRequest
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
 
 from domain.errors import ConfigError
@@ -30,6 +29,10 @@ from stream.kafka_settings import MAX_RECORD_BYTES, KafkaSettings, check
 
 # Fetched ahead of what a worker takes, in KiB: more gains nothing on a batch of some hundred records.
 FETCH_QUEUE_KIB = 4 * 1024
+# A client whose queue was full looks again after this; by default after a second, in which a worker has taken it all.
+QUEUE_BACKOFF_MS = 10
+# After these a producer cannot tell repeats from new records, or may wait for a leader that came back long ago.
+_NEW_PRODUCER = (KafkaError._FATAL, KafkaError._GAPLESS_GUARANTEE, KafkaError._MSG_TIMED_OUT)
 # Waiting to be sent, in KiB: room for one record of the greatest size and what is sent beside it.
 SEND_QUEUE_KIB = 32 * 1024
 # What is settled is waited for, so that a batch is whole when it was handed over: this is for its first records.
@@ -53,6 +56,15 @@ _REFUSED = (
     KafkaError._SSL,
 )
 _MISSING = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
+
+_STALE = (
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    # "No leaders found".
+    KafkaError._NOENT,
+)
 
 _T = TypeVar("_T")
 
@@ -114,7 +126,10 @@ class _Broker:
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         self._admin = AdminClient(_common(settings))
-        self._producer: Producer | None = None
+        self._sender: _Sender | None = None
+        # Groups whose offsets were asked for, each by a client of its own that never joins.
+        self._groups: dict[str, Consumer] = {}
+        self._asking = threading.Lock()
         self._producing = threading.Lock()
 
     # --- sending
@@ -122,66 +137,27 @@ class _Broker:
     def send(self, records: Sequence[ToSend]) -> Sequence[int]:
         if not records:
             return []
-        producer = self._open_producer()
-        batch = _Batch(len(records))
-        for number, record in enumerate(records):
-            self._produce(producer, record, batch.acknowledge(number))
-        # Every record comes back within message.timeout.ms, delivered or not.
-        batch.complete.wait()
+        with self._producing:
+            if self._sender is None:
+                self._sender = _Sender(self._settings)
+            sender = self._sender
+            sender.begin()
+        try:
+            batch = sender.send(records)
+        finally:
+            sender.end()
         if batch.error is not None:
-            if batch.error.fatal() or batch.error.code() in (KafkaError._FATAL, KafkaError._GAPLESS_GUARANTEE):
-                self._drop_producer(producer)
+            if batch.error.fatal() or batch.error.code() in _NEW_PRODUCER:
+                self._drop(sender)
             raise _translated(batch.error, self._settings, "appending records")
         return batch.offsets
 
-    def _produce(self, producer: Producer, record: ToSend, done: Callable[[Any, Message], None]) -> None:
-        place = record.place
-        while True:
-            try:
-                producer.produce(
-                    place.topic,
-                    record.value,
-                    record.key,
-                    place.partition,
-                    on_delivery=done,
-                    timestamp=record.timestamp_ms,
-                    headers=list(record.headers) or None,
-                )
-                return
-            except BufferError:
-                # The queue is full: what is in it goes out, or comes back after its time.
-                time.sleep(0.01)
-            except KafkaException as exc:
-                done(exc.args[0], None)  # type: ignore[arg-type]
-                return
-
-    def _open_producer(self) -> Producer:
+    def _drop(self, sender: _Sender) -> None:
+        """Begin a new session with the next record."""
         with self._producing:
-            if self._producer is None:
-                config = _common(self._settings) | {
-                    "enable.idempotence": True,
-                    "acks": "all",
-                    "compression.type": "lz4",
-                    "linger.ms": LINGER_MS,
-                    "message.max.bytes": MAX_RECORD_BYTES,
-                    "queue.buffering.max.kbytes": SEND_QUEUE_KIB,
-                    "message.timeout.ms": int(self._settings.request_seconds * 2_000),
-                }
-                self._producer = Producer(config)
-                hearing = threading.Thread(target=self._hear, args=(self._producer,), name="kafka-acks", daemon=True)
-                hearing.start()
-            return self._producer
-
-    def _hear(self, producer: Producer) -> None:
-        """Let acknowledgements in as they come: of threads that asked each by itself, one would wait for another's."""
-        while self._producer is producer or len(producer):
-            producer.poll(0.1)
-
-    def _drop_producer(self, producer: Producer) -> None:
-        """Begin a new session with the next record: after a fatal error this one cannot tell repeats from new ones."""
-        with self._producing:
-            if self._producer is producer:
-                self._producer = None
+            if self._sender is sender:
+                self._sender = None
+        sender.close()
 
     # --- reading
 
@@ -193,26 +169,41 @@ class _Broker:
 
     # --- asking
 
-    def _ask(self, doing: str, call: Callable[[], _T]) -> _T:
+    def _ask(self, doing: str, call: Callable[[AdminClient], _T]) -> _T:
+        admin = self._admin
         try:
-            return call()
+            return call(admin)
+        except KafkaException as exc:
+            error = exc.args[0]
+            if error.code() not in _STALE:
+                raise _translated(error, self._settings, doing) from exc
+        # The client keeps who led a partition before the broker was restarted and never asks again: a new one does.
+        if self._admin is admin:
+            self._admin = AdminClient(_common(self._settings))
+        try:
+            return call(self._admin)
         except KafkaException as exc:
             raise _translated(exc.args[0], self._settings, doing) from exc
 
+    @property
+    def _patience(self) -> float:
+        return self._settings.request_seconds
+
     def topics(self, names: Iterable[str]) -> Mapping[str, TopicInfo]:
-        asked = self._admin.describe_topics(
-            TopicCollection(list(names)), request_timeout=self._settings.request_seconds
-        )
-        found = {}
-        for name, future in asked.items():
-            try:
-                topic = self._ask("asking for topics", future.result)
-            except ConfigError as exc:
-                if isinstance(exc.__cause__, KafkaException) and exc.__cause__.args[0].code() in _MISSING:
-                    continue
-                raise
-            found[name] = TopicInfo(len(topic.partitions), str(topic.topic_id))
-        return found
+        asked = TopicCollection(list(names))
+
+        def ask(admin: AdminClient) -> dict[str, TopicInfo]:
+            found = {}
+            for name, future in admin.describe_topics(asked, request_timeout=self._patience).items():
+                try:
+                    topic = future.result()
+                    found[name] = TopicInfo(len(topic.partitions), str(topic.topic_id))
+                except KafkaException as exc:
+                    if exc.args[0].code() not in _MISSING:
+                        raise
+            return found
+
+        return self._ask("asking for topics", ask)
 
     def ends(self, places: Iterable[Place]) -> Mapping[Place, int]:
         return self._list_offsets(places, OffsetSpec.latest())
@@ -226,22 +217,31 @@ class _Broker:
 
     def _list_offsets(self, places: Iterable[Place], what: OffsetSpec) -> dict[Place, int]:
         request = {TopicPartition(*place): what for place in places}
-        if not request:
-            return {}
-        asked = self._admin.list_offsets(request, request_timeout=self._settings.request_seconds)
-        return {
-            Place(one.topic, one.partition): int(self._ask("asking for offsets", future.result).offset)
-            for one, future in asked.items()
-        }
 
-    def group_offsets(self, group: str) -> Mapping[Place, Committed]:
-        asked = self._admin.list_consumer_group_offsets(
-            [GroupRequest(group)], request_timeout=self._settings.request_seconds
-        )
-        found = self._ask(f"asking for the offsets of group {group}", asked[group].result)
+        def ask(admin: AdminClient) -> dict[Place, int]:
+            asked = admin.list_offsets(request, request_timeout=self._patience)
+            return {Place(one.topic, one.partition): int(future.result().offset) for one, future in asked.items()}
+
+        return self._ask("asking for offsets", ask) if request else {}
+
+    def group_offsets(self, group: str, places: Iterable[Place]) -> Mapping[Place, Committed]:
+        # Not through AdminClient: librdkafka 2.16 ends the whole process when the coordinator of the group has moved.
+        with self._asking:
+            if group not in self._groups:
+                self._groups[group] = Consumer(_common(self._settings) | {"group.id": group})
+            consumer = self._groups[group]
+        wanted = [TopicPartition(*place) for place in places]
+        doing = f"asking for the offsets of group {group}"
+        try:
+            found = consumer.committed(wanted, self._patience) if wanted else []
+        except KafkaException as exc:
+            raise _translated(exc.args[0], self._settings, doing) from exc
+        for one in found:
+            if one.error is not None:
+                raise _translated(one.error, self._settings, doing)
         return {
             Place(one.topic, one.partition): Committed(one.offset, one.metadata or "")
-            for one in found.topic_partitions
+            for one in found
             if one.offset >= 0
         }
 
@@ -249,41 +249,129 @@ class _Broker:
 
     def create_topic(self, name: str, partitions: int, replication: int, configs: Mapping[str, str]) -> bool:
         topic = NewTopic(name, partitions, replication, config=dict(configs))
-        (future,) = self._admin.create_topics([topic], request_timeout=self._settings.request_seconds).values()
-        try:
-            future.result()
-        except KafkaException as exc:
-            if exc.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
-                return False
-            raise _translated(exc.args[0], self._settings, f"creating topic {name}") from exc
-        return True
+
+        def ask(admin: AdminClient) -> bool:
+            (future,) = admin.create_topics([topic], request_timeout=self._patience).values()
+            try:
+                future.result()
+            except KafkaException as exc:
+                if exc.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
+                    return False
+                raise
+            return True
+
+        return self._ask(f"creating topic {name}", ask)
 
     def topic_configs(self, name: str) -> Mapping[str, str]:
         return self._configs(ConfigResource(ConfigResource.Type.TOPIC, name))
 
     def broker_configs(self) -> Mapping[str, str]:
+        def ask(admin: AdminClient) -> str:
+            return str(admin.describe_cluster(request_timeout=self._patience).result().nodes[0].id)
+
         try:
-            cluster = self._ask(
-                "asking for brokers",
-                self._admin.describe_cluster(request_timeout=self._settings.request_seconds).result,
-            )
-            return self._configs(ConfigResource(ConfigResource.Type.BROKER, str(cluster.nodes[0].id)))
+            return self._configs(ConfigResource(ConfigResource.Type.BROKER, self._ask("asking for brokers", ask)))
         except ConfigError:
             return {}
 
     def _configs(self, resource: ConfigResource) -> dict[str, str]:
-        (future,) = self._admin.describe_configs([resource], request_timeout=self._settings.request_seconds).values()
-        found = self._ask(f"asking for the settings of {resource.name}", future.result)
-        return {name: entry.value for name, entry in found.items() if entry.value is not None}
+        def ask(admin: AdminClient) -> dict[str, str]:
+            (future,) = admin.describe_configs([resource], request_timeout=self._patience).values()
+            return {name: entry.value for name, entry in future.result().items() if entry.value is not None}
+
+        return self._ask(f"asking for the settings of {resource.name}", ask)
 
     def delete_records(self, before: Mapping[Place, int]) -> None:
         places = [TopicPartition(place.topic, place.partition, offset) for place, offset in before.items()]
-        for future in self._admin.delete_records(places, request_timeout=self._settings.request_seconds).values():
-            self._ask("dropping old records", future.result)
+
+        def ask(admin: AdminClient) -> None:
+            for future in admin.delete_records(places, request_timeout=self._patience).values():
+                future.result()
+
+        self._ask("dropping old records", ask)
 
     def close(self) -> None:
         with self._producing:
-            self._producer = None
+            sender, self._sender = self._sender, None
+        if sender is not None:
+            sender.close()
+        with self._asking:
+            for consumer in self._groups.values():
+                consumer.close()
+            self._groups.clear()
+
+
+class _Sender:
+    """One session of a producer, and the thread that hears its acknowledgements.
+
+    Of threads that each waited for their own, one would wait for another's. The session ends when nobody uses it.
+    """
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._producer = Producer(
+            _common(settings)
+            | {
+                "enable.idempotence": True,
+                "acks": "all",
+                "compression.type": "lz4",
+                "linger.ms": LINGER_MS,
+                "message.max.bytes": MAX_RECORD_BYTES,
+                "queue.buffering.max.kbytes": SEND_QUEUE_KIB,
+                "message.timeout.ms": int(settings.request_seconds * 2_000),
+            }
+        )
+        self._lock = threading.Lock()
+        self._users = 0
+        self._closing = False
+        self._hearing = threading.Thread(target=self._hear, name="kafka-acks", daemon=True)
+        self._hearing.start()
+
+    def begin(self) -> None:
+        """Keep the session until `end`."""
+        with self._lock:
+            self._users += 1
+
+    def end(self) -> None:
+        """Let the session go."""
+        with self._lock:
+            self._users -= 1
+
+    def send(self, records: Sequence[ToSend]) -> _Batch:
+        """Send, and wait until it is known what became of each: that takes message.timeout.ms at most."""
+        batch = _Batch(len(records))
+        for number, record in enumerate(records):
+            self._produce(record, batch.acknowledge(number))
+        batch.complete.wait()
+        return batch
+
+    def _produce(self, record: ToSend, done: Callable[[Any, Any], None]) -> None:
+        while True:
+            try:
+                self._producer.produce(
+                    record.place.topic,
+                    record.value,
+                    record.key,
+                    record.place.partition,
+                    on_delivery=done,
+                    timestamp=record.timestamp_ms,
+                    headers=list(record.headers) or None,
+                )
+                return
+            except BufferError:
+                # The queue is full: what is in it goes out, or comes back after its time.
+                time.sleep(0.01)
+            except KafkaException as exc:
+                done(exc.args[0], None)
+                return
+
+    def _hear(self) -> None:
+        while not self._closing or self._users or len(self._producer):
+            self._producer.poll(0.1)
+
+    def close(self) -> None:
+        """End the session once nothing is on its way."""
+        self._closing = True
+        self._hearing.join()
 
 
 class _Batch:
@@ -372,6 +460,7 @@ class _Subscriber:
                 "heartbeat.interval.ms": min(3_000, session_ms // 3),
                 "max.poll.interval.ms": max(session_ms, int(settings.max_poll_seconds * 1000)),
                 "queued.max.messages.kbytes": FETCH_QUEUE_KIB,
+                "fetch.queue.backoff.ms": QUEUE_BACKOFF_MS,
                 "fetch.error.backoff.ms": 100,
             }
         )
@@ -417,15 +506,11 @@ class _Subscriber:
             self._consumer.resume([TopicPartition(*place) for place in places])
 
     def seek(self, offsets: Mapping[Place, int]) -> None:
-        for place, offset in offsets.items():
-            target = TopicPartition(place.topic, place.partition, offset)
-            try:
-                self._consumer.seek(target)
-            except KafkaException:
-                # A partition that is being started cannot be moved: it is started again, at the right offset.
-                with suppress(KafkaException):
-                    self._consumer.incremental_unassign([target])
-                    self._consumer.incremental_assign([target])
+        # Begun anew instead of moved: a partition that is moved while its leader is away may never go on.
+        targets = [TopicPartition(place.topic, place.partition, offset) for place, offset in offsets.items()]
+        with suppress(KafkaException):
+            self._consumer.incremental_unassign(targets)
+            self._consumer.incremental_assign(targets)
 
     def commit(self, offsets: Mapping[Place, Committed]) -> None:
         places = [
@@ -461,6 +546,7 @@ class _Reader:
                 "auto.offset.reset": "earliest",
                 "enable.partition.eof": True,
                 "queued.max.messages.kbytes": FETCH_QUEUE_KIB,
+                "fetch.queue.backoff.ms": QUEUE_BACKOFF_MS,
                 "fetch.error.backoff.ms": 100,
             }
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from kafka import (
@@ -49,14 +50,19 @@ _LOST = (
 )
 _REFUSED = (kafka_errors.AuthorizationError, kafka_errors.SaslAuthenticationFailedError)
 _MISSING = (kafka_errors.UnknownTopicOrPartitionError, kafka_errors.UnknownTopicIdError)
-# After these a producer cannot tell repeats from new records.
-_FATAL = (
+# After these a producer cannot tell repeats from new records, or waits for a broker that came back long ago.
+_NEW_PRODUCER = (
+    kafka_errors.KafkaTimeoutError,
     kafka_errors.OutOfOrderSequenceNumberError,
     kafka_errors.InvalidProducerEpochError,
     kafka_errors.UnknownProducerIdError,
     kafka_errors.ProducerFencedError,
     kafka_errors.IllegalStateError,
 )
+
+# confluent-kafka ends the metadata of a commit with this and, reading it, reads on until it finds it: without it, it
+# gives whatever lies in memory behind the text.
+_METADATA_END = "\0"
 
 _T = TypeVar("_T")
 
@@ -145,7 +151,7 @@ class _Broker:
             producer.flush(self._settings.request_seconds * 3)
             return [int(future.get(self._settings.request_seconds).offset) for future in futures]
         except kafka_errors.KafkaError as exc:
-            if isinstance(exc, _FATAL) and producer is not None:
+            if isinstance(exc, _NEW_PRODUCER) and producer is not None:
                 self._drop_producer(producer)
             raise _translated(exc, self._settings, doing) from exc
 
@@ -219,12 +225,13 @@ class _Broker:
         found = self._ask("asking for offsets", lambda admin: admin.list_partition_offsets(request))
         return {_place(partition): int(one.offset) for partition, one in found.items()}
 
-    def group_offsets(self, group: str) -> Mapping[Place, Committed]:
+    def group_offsets(self, group: str, places: Iterable[Place]) -> Mapping[Place, Committed]:
+        wanted = [TopicPartition(*place) for place in places]
         found = self._ask(
-            f"asking for the offsets of group {group}", lambda admin: admin.list_group_offsets({group: None})
+            f"asking for the offsets of group {group}", lambda admin: admin.list_group_offsets({group: wanted})
         )
         return {
-            _place(partition): Committed(one.offset, one.metadata or "")
+            _place(partition): Committed(one.offset, (one.metadata or "").rstrip(_METADATA_END))
             for partition, one in found.get(group, {}).items()
             if one.offset >= 0
         }
@@ -384,7 +391,7 @@ class _Subscriber:
 
     def commit(self, offsets: Mapping[Place, Committed]) -> None:
         request = {
-            TopicPartition(*place): OffsetAndMetadata(committed.offset, committed.metadata, -1)
+            TopicPartition(*place): OffsetAndMetadata(committed.offset, committed.metadata + _METADATA_END, -1)
             for place, committed in offsets.items()
         }
         timeout_ms = int(self._settings.request_seconds * 1000)
@@ -392,7 +399,9 @@ class _Subscriber:
 
     def close(self) -> None:
         if self._consumer is not None:
-            self._do("leaving", lambda consumer: consumer.close(autocommit=False))
+            # A broker that is away forgets us by itself.
+            with suppress(kafka_errors.KafkaError):
+                self._consumer.close(autocommit=False)
 
 
 class _Reader:
@@ -431,4 +440,5 @@ class _Reader:
 
     def close(self) -> None:
         if self._consumer is not None:
-            self._consumer.close(autocommit=False)
+            with suppress(kafka_errors.KafkaError):
+                self._consumer.close(autocommit=False)
