@@ -73,6 +73,9 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     script: ScriptedBulk
 
+    def do_PUT(self) -> None:
+        self.do_POST()
+
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
         operations = list(_operations(body))
@@ -93,6 +96,8 @@ class _Handler(BaseHTTPRequestHandler):
         cut = answer[: len(answer) // 2]
         self.send_response(fate if isinstance(fate, int) else 200)
         self.send_header("content-type", "application/json")
+        # Without it the official client takes us for somebody else.
+        self.send_header("x-elastic-product", "Elasticsearch")
         self.send_header("content-length", str(len(cut) if fate == CUT_JSON else len(answer)))
         self.end_headers()
         self.wfile.write(cut if fate in (TRUNCATED, CUT_JSON) else answer)
