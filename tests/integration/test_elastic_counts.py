@@ -22,26 +22,18 @@ AUTHORS = 3_600
 
 
 def made() -> list[Mention]:
-    """Give mentions of three months: an author in each place of a long tail, and some that win only over all months."""
+    """Give mentions of three months, in which some authors win only over all months together."""
     mentions = []
-    for number in range(AUTHORS):
-        for at, month in enumerate(MONTHS):
-            # The tail of each month is another: what is last in one is first in the next.
-            author = f"author{(number + at * AUTHORS // 3) % AUTHORS:05}"
-            mentions.append(mention(f"{month}-{number}", routing_month=month, author_handle=author, likes=number % 3))
-    for winner in range(5):
-        # Spread evenly: nowhere among the first.
-        for at in range(3 * (4 + winner)):
-            month = MONTHS[at % 3]
-            handle = f"winner{winner}"
-            one = mention(f"w{winner}-{at}", routing_month=month, author_handle=handle, location=f"city{at % 2}")
-            mentions.append(one)
-    # A flood of values that are said twice in a month, all before the winners in each.
     for month in MONTHS:
-        for number in range(200):
-            for twice in range(2):
-                handle = f"local{month}{number}"
-                mentions.append(mention(f"l{month}-{number}-{twice}", routing_month=month, author_handle=handle))
+        authors = [f"author{month}{number}" for number in range(AUTHORS)]
+        # Said once in each month, and the last by name: no month tells of them at first, and each has three.
+        authors += [f"winner{number}" for number in range(5)]
+        authors += [f"local{month}{number}" for number in range(200) for _ in range(2)]
+        authors += [f"loud{number}" for number in range(3) for _ in range(20 + number)]
+        mentions += [
+            mention(f"{month}-{at}", routing_month=month, author_handle=author, likes=at % 3, location=f"city{at % 2}")
+            for at, author in enumerate(authors)
+        ]
     return mentions
 
 
@@ -69,7 +61,7 @@ def expected(mentions: list[Mention], size: int) -> Buckets:
     )
 
 
-@pytest.mark.parametrize("size", [3, 5, 10, 100, 1_000, 2_000])
+@pytest.mark.parametrize("size", [3, 5, 8, 10, 100, 1_000, 2_000])
 def test_the_most_frequent_over_all_months_are_found(store: ElasticStore, mentions: list[Mention], size: int) -> None:
     answer = store.aggregate(Everything(), {"authors": Terms("author_handle", size)})["authors"]
     assert answer == expected(mentions, size)
@@ -84,7 +76,8 @@ def test_what_is_counted_inside_them_is_exact_too(store: ElasticStore, mentions:
         cities = Counter(one.location for one in own if one.location)
         pairs = sorted(cities.items(), key=lambda item: (-item[1], item[0]))
         assert bucket.sub["cities"] == Buckets(tuple(Bucket(city, count) for city, count in pairs))
-        assert bucket.sub["likes"] == StatsResult(0, 0.0, None)
+        likes = [one.likes for one in own if one.likes is not None]
+        assert bucket.sub["likes"] == StatsResult(len(likes), float(sum(likes)), sum(likes) / len(likes))
         assert bucket.count == len(own)
 
 
