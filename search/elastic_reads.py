@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from domain.errors import RetryLater
-from search.elastic_http import IMPATIENT, LATER_SECONDS, Elastic
+from search.elastic_http import IMPATIENT, LATER_SECONDS, Answer, Elastic
 from search.elastic_settings import Names
 
 # An alias without indices is an empty store; an answer that misses a shard is no answer.
@@ -88,7 +88,7 @@ def search_many(
             if one["status"] in IMPATIENT:
                 raise RetryLater(f"Elasticsearch answers a search with {one['status']}", LATER_SECONDS)
             if one["status"] != 200:
-                raise elastic.refused(type(answer)(one["status"], one), "a search of stories")
+                raise elastic.refused(Answer(one["status"], one), "one of several searches")
             answers.append(one)
     return answers
 
