@@ -181,7 +181,7 @@ class ElasticStore:
             story_id,
             original,
             posts=answer["hits"]["total"]["value"],
-            mentions=self._total(_filter(Keyword("story_id", story_id))),
+            mentions=self._total(_filter(Keyword("story_id", folded(story_id)))),
             first_at=from_ms(first["at_ms"]),
             last_at=from_ms(round(answer["aggregations"]["last"]["value"])),
         )
