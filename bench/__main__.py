@@ -31,6 +31,7 @@ def main() -> int:
         ["bench.language", str(POSTS)],
         ["bench.search"],
         ["bench.stories"],
+        ["bench.kafka_clients"],
     ]
     failed = 0
     for module, *arguments in benches:

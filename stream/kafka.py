@@ -30,6 +30,8 @@ from stream.kafka_settings import MAX_RECORD_BYTES, KafkaSettings, check
 
 # Fetched ahead of what a worker takes, in KiB: more gains nothing on a batch of some hundred records.
 FETCH_QUEUE_KIB = 4 * 1024
+# After these a producer cannot tell repeats from new records, or may wait for a leader that came back long ago.
+_NEW_PRODUCER = (KafkaError._FATAL, KafkaError._GAPLESS_GUARANTEE, KafkaError._MSG_TIMED_OUT)
 # Waiting to be sent, in KiB: room for one record of the greatest size and what is sent beside it.
 SEND_QUEUE_KIB = 32 * 1024
 # What is settled is waited for, so that a batch is whole when it was handed over: this is for its first records.
@@ -53,6 +55,15 @@ _REFUSED = (
     KafkaError._SSL,
 )
 _MISSING = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
+
+_STALE = (
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    # "No leaders found".
+    KafkaError._NOENT,
+)
 
 _T = TypeVar("_T")
 
@@ -129,7 +140,7 @@ class _Broker:
         # Every record comes back within message.timeout.ms, delivered or not.
         batch.complete.wait()
         if batch.error is not None:
-            if batch.error.fatal() or batch.error.code() in (KafkaError._FATAL, KafkaError._GAPLESS_GUARANTEE):
+            if batch.error.fatal() or batch.error.code() in _NEW_PRODUCER:
                 self._drop_producer(producer)
             raise _translated(batch.error, self._settings, "appending records")
         return batch.offsets
@@ -178,7 +189,7 @@ class _Broker:
             producer.poll(0.1)
 
     def _drop_producer(self, producer: Producer) -> None:
-        """Begin a new session with the next record: after a fatal error this one cannot tell repeats from new ones."""
+        """Begin a new session with the next record."""
         with self._producing:
             if self._producer is producer:
                 self._producer = None
@@ -193,26 +204,41 @@ class _Broker:
 
     # --- asking
 
-    def _ask(self, doing: str, call: Callable[[], _T]) -> _T:
+    def _ask(self, doing: str, call: Callable[[AdminClient], _T]) -> _T:
+        admin = self._admin
         try:
-            return call()
+            return call(admin)
+        except KafkaException as exc:
+            error = exc.args[0]
+            if error.code() not in _STALE:
+                raise _translated(error, self._settings, doing) from exc
+        # The client keeps who led a partition before the broker was restarted and never asks again: a new one does.
+        if self._admin is admin:
+            self._admin = AdminClient(_common(self._settings))
+        try:
+            return call(self._admin)
         except KafkaException as exc:
             raise _translated(exc.args[0], self._settings, doing) from exc
 
+    @property
+    def _patience(self) -> float:
+        return self._settings.request_seconds
+
     def topics(self, names: Iterable[str]) -> Mapping[str, TopicInfo]:
-        asked = self._admin.describe_topics(
-            TopicCollection(list(names)), request_timeout=self._settings.request_seconds
-        )
-        found = {}
-        for name, future in asked.items():
-            try:
-                topic = self._ask("asking for topics", future.result)
-            except ConfigError as exc:
-                if isinstance(exc.__cause__, KafkaException) and exc.__cause__.args[0].code() in _MISSING:
-                    continue
-                raise
-            found[name] = TopicInfo(len(topic.partitions), str(topic.topic_id))
-        return found
+        asked = TopicCollection(list(names))
+
+        def ask(admin: AdminClient) -> dict[str, TopicInfo]:
+            found = {}
+            for name, future in admin.describe_topics(asked, request_timeout=self._patience).items():
+                try:
+                    topic = future.result()
+                    found[name] = TopicInfo(len(topic.partitions), str(topic.topic_id))
+                except KafkaException as exc:
+                    if exc.args[0].code() not in _MISSING:
+                        raise
+            return found
+
+        return self._ask("asking for topics", ask)
 
     def ends(self, places: Iterable[Place]) -> Mapping[Place, int]:
         return self._list_offsets(places, OffsetSpec.latest())
@@ -226,60 +252,68 @@ class _Broker:
 
     def _list_offsets(self, places: Iterable[Place], what: OffsetSpec) -> dict[Place, int]:
         request = {TopicPartition(*place): what for place in places}
-        if not request:
-            return {}
-        asked = self._admin.list_offsets(request, request_timeout=self._settings.request_seconds)
-        return {
-            Place(one.topic, one.partition): int(self._ask("asking for offsets", future.result).offset)
-            for one, future in asked.items()
-        }
+
+        def ask(admin: AdminClient) -> dict[Place, int]:
+            asked = admin.list_offsets(request, request_timeout=self._patience)
+            return {Place(one.topic, one.partition): int(future.result().offset) for one, future in asked.items()}
+
+        return self._ask("asking for offsets", ask) if request else {}
 
     def group_offsets(self, group: str) -> Mapping[Place, Committed]:
-        asked = self._admin.list_consumer_group_offsets(
-            [GroupRequest(group)], request_timeout=self._settings.request_seconds
-        )
-        found = self._ask(f"asking for the offsets of group {group}", asked[group].result)
-        return {
-            Place(one.topic, one.partition): Committed(one.offset, one.metadata or "")
-            for one in found.topic_partitions
-            if one.offset >= 0
-        }
+        def ask(admin: AdminClient) -> dict[Place, Committed]:
+            asked = admin.list_consumer_group_offsets([GroupRequest(group)], request_timeout=self._patience)
+            return {
+                Place(one.topic, one.partition): Committed(one.offset, one.metadata or "")
+                for one in asked[group].result().topic_partitions
+                if one.offset >= 0
+            }
+
+        return self._ask(f"asking for the offsets of group {group}", ask)
 
     # --- setting up
 
     def create_topic(self, name: str, partitions: int, replication: int, configs: Mapping[str, str]) -> bool:
         topic = NewTopic(name, partitions, replication, config=dict(configs))
-        (future,) = self._admin.create_topics([topic], request_timeout=self._settings.request_seconds).values()
-        try:
-            future.result()
-        except KafkaException as exc:
-            if exc.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
-                return False
-            raise _translated(exc.args[0], self._settings, f"creating topic {name}") from exc
-        return True
+
+        def ask(admin: AdminClient) -> bool:
+            (future,) = admin.create_topics([topic], request_timeout=self._patience).values()
+            try:
+                future.result()
+            except KafkaException as exc:
+                if exc.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
+                    return False
+                raise
+            return True
+
+        return self._ask(f"creating topic {name}", ask)
 
     def topic_configs(self, name: str) -> Mapping[str, str]:
         return self._configs(ConfigResource(ConfigResource.Type.TOPIC, name))
 
     def broker_configs(self) -> Mapping[str, str]:
+        def ask(admin: AdminClient) -> str:
+            return str(admin.describe_cluster(request_timeout=self._patience).result().nodes[0].id)
+
         try:
-            cluster = self._ask(
-                "asking for brokers",
-                self._admin.describe_cluster(request_timeout=self._settings.request_seconds).result,
-            )
-            return self._configs(ConfigResource(ConfigResource.Type.BROKER, str(cluster.nodes[0].id)))
+            return self._configs(ConfigResource(ConfigResource.Type.BROKER, self._ask("asking for brokers", ask)))
         except ConfigError:
             return {}
 
     def _configs(self, resource: ConfigResource) -> dict[str, str]:
-        (future,) = self._admin.describe_configs([resource], request_timeout=self._settings.request_seconds).values()
-        found = self._ask(f"asking for the settings of {resource.name}", future.result)
-        return {name: entry.value for name, entry in found.items() if entry.value is not None}
+        def ask(admin: AdminClient) -> dict[str, str]:
+            (future,) = admin.describe_configs([resource], request_timeout=self._patience).values()
+            return {name: entry.value for name, entry in future.result().items() if entry.value is not None}
+
+        return self._ask(f"asking for the settings of {resource.name}", ask)
 
     def delete_records(self, before: Mapping[Place, int]) -> None:
         places = [TopicPartition(place.topic, place.partition, offset) for place, offset in before.items()]
-        for future in self._admin.delete_records(places, request_timeout=self._settings.request_seconds).values():
-            self._ask("dropping old records", future.result)
+
+        def ask(admin: AdminClient) -> None:
+            for future in admin.delete_records(places, request_timeout=self._patience).values():
+                future.result()
+
+        self._ask("dropping old records", ask)
 
     def close(self) -> None:
         with self._producing:
@@ -417,15 +451,11 @@ class _Subscriber:
             self._consumer.resume([TopicPartition(*place) for place in places])
 
     def seek(self, offsets: Mapping[Place, int]) -> None:
-        for place, offset in offsets.items():
-            target = TopicPartition(place.topic, place.partition, offset)
-            try:
-                self._consumer.seek(target)
-            except KafkaException:
-                # A partition that is being started cannot be moved: it is started again, at the right offset.
-                with suppress(KafkaException):
-                    self._consumer.incremental_unassign([target])
-                    self._consumer.incremental_assign([target])
+        # Begun anew instead of moved: a partition that is moved while its leader is away may never go on.
+        targets = [TopicPartition(place.topic, place.partition, offset) for place, offset in offsets.items()]
+        with suppress(KafkaException):
+            self._consumer.incremental_unassign(targets)
+            self._consumer.incremental_assign(targets)
 
     def commit(self, offsets: Mapping[Place, Committed]) -> None:
         places = [

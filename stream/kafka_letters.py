@@ -24,7 +24,8 @@ from stream.kafka_settings import MAX_PAYLOAD_BYTES
 
 LETTER_HEADER = "letter"
 READ_AT_ONCE = 200
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 5.0
+TRIES = 3
 
 
 def write_letter(letter: DeadLetter, place: Place, at_ms: int) -> ToSend:
@@ -122,23 +123,34 @@ class DeadTopic:
         if start >= end:
             return
         with self._lock:
-            if self._reader is None:
-                self._reader = self._broker.reader()
-            self._reader.assign({self._place: start})
-            heard_at = time.monotonic()
-            while self._reader.positions()[self._place] < end:
+            self._begin(start)
+            heard_at, tries = time.monotonic(), 0
+            while self._reader is not None and (position := self._reader.positions()[self._place]) < end:
                 fetched = self._reader.poll(at_once, 0.5)
                 if fetched:
                     heard_at = time.monotonic()
                 elif time.monotonic() - heard_at > PATIENCE_SECONDS:
-                    raise RetryLater("the broker stopped giving dead letters: look at its log", 1.0)
+                    # A client may stop asking when the broker was away for a moment: a new one does ask.
+                    self._drop_reader()
+                    heard_at, tries = time.monotonic(), tries + 1
+                    if tries == TRIES:
+                        raise RetryLater("the broker gives no dead letters: look at its log", 1.0)
+                    self._begin(position)
                 for record in fetched:
                     if record.offset < end:
                         yield record.offset, read_letter(record)
 
+    def _begin(self, offset: int) -> None:
+        if self._reader is None:
+            self._reader = self._broker.reader()
+        self._reader.assign({self._place: offset})
+
+    def _drop_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
     def close(self) -> None:
         """Release the connection."""
         with self._lock:
-            if self._reader is not None:
-                self._reader.close()
-                self._reader = None
+            self._drop_reader()

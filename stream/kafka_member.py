@@ -31,8 +31,11 @@ START_SECONDS = 1.0
 START_SLICE_SECONDS = 0.02
 # A commit waits so long for the end of a rebalance, which needs every member of the group to poll.
 REBALANCE_SECONDS = 15.0
-# A poll that found nothing asks the broker this often whether it is there at all: clients wait for it in silence.
-PROBE_SECONDS = 5.0
+# This often the broker is asked what there is to read: a client waits in silence for one that is away, and librdkafka
+# may stop asking for a partition for ever when its leader was away for a moment.
+LOOK_SECONDS = 5.0
+# Bytes of other partitions before one that gives nothing is taken for stuck: what a client fetches ahead, some times.
+STUCK_BYTES = 16 * 1024 * 1024
 
 
 class MovedTotals(Protocol):
@@ -54,6 +57,13 @@ class _Owned:
     totals: Totals
     moved: Mapping[str, RunTotals]
     waiting: deque[Fetched] = field(default_factory=deque)
+    # Where it stood when it was first seen to have more, and how many bytes had come in all by then.
+    behind: tuple[int, int] | None = None
+
+    @property
+    def next_offset(self) -> int:
+        """What the client should give next."""
+        return self.waiting[-1].offset + 1 if self.waiting else self.given
 
 
 class Member:
@@ -74,7 +84,8 @@ class Member:
     ) -> None:
         """Use `KafkaLog.consumer` instead."""
         self._broker, self._layout, self.group, self._moved = broker, layout, group, moved
-        self._subscriber = broker.subscriber(layout.group(group), [layout.name(topic) for topic in topics])
+        self._topics = [layout.name(topic) for topic in topics]
+        self._subscriber = broker.subscriber(layout.group(group), self._topics)
         self._lock = threading.RLock()
         self._owned: dict[Place, _Owned] = {}
         # Given to us, but what was committed of them is not known yet.
@@ -89,7 +100,8 @@ class Member:
         self._paused = False
         self._turn = 0
         self._ahead_bytes = 0
-        self._heard_at = time.monotonic()
+        self._looked_at = time.monotonic()
+        self._received_bytes = 0
         self._tell_closed = closed
         self._closed = False
         # How often partitions came or went: who remembers something of them looks again.
@@ -110,8 +122,8 @@ class Member:
                 self._fetch(max(0.0, min(left, most)))
                 over = time.monotonic() >= deadline
                 records = [] if self._starting() and not over else self._take(max_records)
-                if not records and time.monotonic() - self._heard_at > PROBE_SECONDS:
-                    self._probe()
+                if time.monotonic() - self._looked_at > LOOK_SECONDS:
+                    self._look_after()
             if records or over:
                 return records
 
@@ -146,17 +158,15 @@ class Member:
         for record in fetched:
             owned = self._owned.get(record.place)
             # What was on its way when its partition was taken away or sought is told from what comes now.
-            expected = None if owned is None else (owned.waiting[-1].offset + 1 if owned.waiting else owned.given)
-            if owned is None or expected is None or record.offset < expected or record.place in astray:
+            if owned is None or record.offset < owned.next_offset or record.place in astray:
                 continue
-            if record.offset > expected and not self._gone(record.place, expected, record.offset):
+            if record.offset > owned.next_offset and not self._gone(record.place, owned.next_offset, record.offset):
                 astray.add(record.place)
                 continue
             owned.waiting.append(record)
             self._awaited.discard(record.place)
             self._ahead_bytes += _size(record)
-        if fetched:
-            self._heard_at = time.monotonic()
+            self._received_bytes += _size(record)
 
     def _gone(self, place: Place, expected: int, found: int) -> bool:
         """Tell whether the records before `found` are no longer there; if they are, read them first."""
@@ -190,14 +200,37 @@ class Member:
                 records.append(record_of(self._layout, fetched))
         return records
 
-    def _probe(self) -> None:
-        """See that the broker answers.
+    def _look_after(self) -> None:
+        """See that the broker answers, and that the client gives what there is; one that does not is replaced.
 
         Raises:
-            RetryLater: it does not.
+            RetryLater: the broker does not answer.
         """
-        self._broker.ends(list(self._owned)[:1] or [self._layout.places("posts")[0]])
-        self._heard_at = time.monotonic()
+        self._looked_at = time.monotonic()
+        ends = self._broker.ends(list(self._owned) or self._layout.places("posts")[:1])
+        for place, owned in self._owned.items():
+            if self._paused or ends[place] <= owned.next_offset:
+                owned.behind = None
+            elif owned.behind is None or owned.behind[0] != owned.next_offset:
+                owned.behind = (owned.next_offset, self._received_bytes)
+            else:
+                came = self._received_bytes - owned.behind[1]
+                if came == 0 or came > STUCK_BYTES:
+                    logger.warning("%s/%s gave nothing though there is more: reading it anew", *place)
+                    self._begin_anew()
+                    return
+
+    def _begin_anew(self) -> None:
+        """Replace the client by a new member; what was being worked on is read again."""
+        self._subscriber.close()
+        self._follow_changes(arrive=False)
+        self._tainted.update(place for place, owned in self._owned.items() if owned.given > owned.settled)
+        self._owned.clear()
+        self._arriving.clear()
+        self._awaited.clear()
+        self._ahead_bytes = 0
+        self.changes += 1
+        self._subscriber = self._broker.subscriber(self._layout.group(self.group), self._topics)
 
     # --- who owns what
 

@@ -58,6 +58,10 @@ _FATAL = (
     kafka_errors.IllegalStateError,
 )
 
+# confluent-kafka ends the metadata of a commit with this and, reading it, reads on until it finds it: without it, it
+# gives whatever lies in memory behind the text.
+_METADATA_END = "\0"
+
 _T = TypeVar("_T")
 
 
@@ -224,7 +228,7 @@ class _Broker:
             f"asking for the offsets of group {group}", lambda admin: admin.list_group_offsets({group: None})
         )
         return {
-            _place(partition): Committed(one.offset, one.metadata or "")
+            _place(partition): Committed(one.offset, (one.metadata or "").rstrip(_METADATA_END))
             for partition, one in found.get(group, {}).items()
             if one.offset >= 0
         }
@@ -384,7 +388,7 @@ class _Subscriber:
 
     def commit(self, offsets: Mapping[Place, Committed]) -> None:
         request = {
-            TopicPartition(*place): OffsetAndMetadata(committed.offset, committed.metadata, -1)
+            TopicPartition(*place): OffsetAndMetadata(committed.offset, committed.metadata + _METADATA_END, -1)
             for place, committed in offsets.items()
         }
         timeout_ms = int(self._settings.request_seconds * 1000)

@@ -28,7 +28,8 @@ READ_AT_ONCE = 2_000
 # missed some.
 MOST_BEHIND_MS = 12 * 3_600_000
 # Nothing came for so long although the topic has more: the broker is in trouble.
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 5.0
+TRIES = 3
 KEYS_PER_QUERY = 500
 
 _TABLES = """
@@ -181,9 +182,11 @@ class KafkaView:
         try:
             db = self._db or self._open()
             ends = self._broker.ends(self._positions)
-            heard_at = time.monotonic()
-            assert self._reader is not None
+            heard_at, tries = time.monotonic(), 0
             while any(self._positions[place] < end for place, end in ends.items()):
+                if self._reader is None:
+                    self._reader = self._broker.reader()
+                    self._reader.assign(self._positions)
                 fetched = self._reader.poll(READ_AT_ONCE, 0.5)
                 # Compaction may have left nothing at the very end.
                 reached = dict(self._reader.positions())
@@ -191,7 +194,11 @@ class KafkaView:
                     heard_at = time.monotonic()
                     self._apply(db, fetched, reached)
                 elif time.monotonic() - heard_at > PATIENCE_SECONDS:
-                    raise RetryLater("the broker stopped giving records of the topics of state: look at its log", 1.0)
+                    # A client may stop asking when the broker was away for a moment: a new one does ask.
+                    self._drop_reader()
+                    heard_at, tries = time.monotonic(), tries + 1
+                    if tries == TRIES:
+                        raise RetryLater("the broker gives no records of the topics of state: look at its log", 1.0)
             return db
         except sqlite3.DatabaseError as exc:
             raise BackendDown(
@@ -208,10 +215,14 @@ class KafkaView:
         kept = {Place(topic, number): offset for topic, number, offset in db.execute("SELECT * FROM position")}
         beginnings = self._broker.beginnings(places)
         self._positions = {place: max(kept.get(place, 0), beginnings[place]) for place in places}
-        self._reader = self._broker.reader()
-        self._reader.assign(self._positions)
+        self._drop_reader()
         self._db = db
         return db
+
+    def _drop_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
 
     def _usable_file(self, about: Mapping[str, str]) -> sqlite3.Connection | None:
         """Give the file of an earlier process, or None when it must be made anew."""
@@ -261,11 +272,10 @@ class KafkaView:
     def close(self) -> None:
         """Release file and connection."""
         with self._lock:
-            if self._reader is not None:
-                self._reader.close()
+            self._drop_reader()
             if self._db is not None:
                 self._db.close()
-            self._reader = self._db = None
+                self._db = None
 
 
 def _apply(db: sqlite3.Connection, record: Fetched) -> None:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,9 +17,10 @@ import pytest
 from fakes.clock import START as PARKED_AT
 from fakes.cutting_broker import Cut, CuttingBroker, When
 from fakes.kafka_world import CLIENTS, KafkaWorld
-from servers.kafka import KafkaServer
+from servers.kafka import SASL_PASSWORD, SASL_USER, KafkaServer
+from servers.process import free_port
 
-from domain.errors import BadReason, BadRecord, ConfigError
+from domain.errors import BadReason, BadRecord, ConfigError, RetryLater
 from domain.records import Outcome
 from stream.dead_letters import letter_of_record, make_dead_letter
 from stream.kafka_broker import LostPartitions
@@ -427,9 +429,55 @@ def test_state_that_was_kept_in_a_file_goes_on_from_there_and_is_made_again_with
     log.close()
 
 
+def test_the_clients_read_what_the_other_one_wrote(world: KafkaWorld) -> None:
+    (other_client,) = set(CLIENTS) - {world.client}
+    log, other = world.open(), replace(world, client=other_client).open()
+    try:
+        append(log, 40)
+        for number, (worker, consumer) in enumerate([(log, log.consumer("g", ["posts"])), (other, None)]):
+            consumer = consumer or worker.consumer("g", ["posts"])
+            # Texts of many lengths beside the offset.
+            for record in read_all(consumer, 20):
+                settlement = settled([record])
+                settlement.counts = [Count("g", f"run{'x' * number * record.offset}", Outcome.OK, 1)]
+                worker.settle(settlement)
+                assert log.counts() == other.counts()
+            consumer.close()
+        assert sum(count.number for count in log.counts()) == 40
+        error = BadRecord(BadReason.NOT_JSON, "found é")
+        dead = make_dead_letter(b"{", error, stage="ingest", position="file:1", at=PARKED_AT, post_id="x:é")
+        log.settle(Settlement(dead=[dead], state=[StateWrite("s", "é", b"v")]))
+        assert [row.letter for row in other.dead_letters()] == [dead]
+        assert other.state("s", ["é"]) == {"é": b"v"}
+    finally:
+        log.close()
+        other.close()
+
+
 def test_a_log_without_topics_says_how_to_make_them(world: KafkaWorld) -> None:
     with pytest.raises(ConfigError, match=r"has no topic nobody-posts.*soundings setup"):
         world.open(prefix="nobody-")
+
+
+def test_a_user_and_password_let_in_and_wrong_ones_are_told_apart_from_a_broker_that_is_away(
+    world: KafkaWorld, kafka_server: KafkaServer
+) -> None:
+    who = {"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "PLAIN", "sasl_username": SASL_USER}
+    let_in = world.open(bootstrap_servers=kafka_server.sasl_address, sasl_password=SASL_PASSWORD, **who)
+    append(let_in, 3)
+    assert len(read_all(let_in.consumer("g", ["posts"]), 3)) == 3
+    let_in.close()
+    refused = world.broker(
+        bootstrap_servers=kafka_server.sasl_address, sasl_password="not-this-one", request_seconds=3.0, **who
+    )
+    with pytest.raises((ConfigError, RetryLater)) as error:
+        KafkaLog(refused, world.settings)
+    refused.close()
+    assert "not-this-one" not in str(error.value)
+    away = world.broker(bootstrap_servers=f"127.0.0.1:{free_port()}", request_seconds=2.0)
+    with pytest.raises(RetryLater, match=r"did not answer.*check that it runs"):
+        KafkaLog(away, world.settings)
+    away.close()
 
 
 def test_preparing_again_changes_nothing_and_tells_what_differs(world: KafkaWorld) -> None:

@@ -41,8 +41,16 @@ class KafkaWorld:
             session_seconds=6.0,
         )
 
+    @property
+    def fast_settings(self) -> KafkaSettings:
+        """For workers that are killed: they are soon replaced, and a broker that is away is soon noticed."""
+        return replace(self.settings, session_seconds=3.0, request_seconds=4.0)
+
+    def broker_of(self, settings: KafkaSettings) -> Broker:
+        return CLIENTS[self.client](settings)
+
     def broker(self, **changes: object) -> Broker:
-        return CLIENTS[self.client](replace(self.settings, **changes))  # type: ignore[arg-type]
+        return self.broker_of(replace(self.settings, **changes))  # type: ignore[arg-type]
 
     def prepare(self) -> Prepared:
         broker = self.broker()

@@ -15,14 +15,20 @@ from servers.process import ServerFailed, ServerProcess, free_port, new_folder, 
 
 HEAP = "512m"
 JAVA = 17
+# Who may come in through `sasl_address` (mechanism PLAIN); `address` asks nobody.
+SASL_USER = "soundings"
+SASL_PASSWORD = "only-for-tests"
 
 _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl_port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl_port}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
+sasl.enabled.mechanisms=PLAIN
+listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
+  user_{user}="{password}";
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 log.dirs={data}
@@ -45,16 +51,26 @@ log.cleaner.dedupe.buffer.size=16777216
 
 
 class KafkaServer:
-    """One broker with its data in a folder of its own. `address` is `host:port`, the same after each restart."""
+    """One broker with its data in a folder of its own.
+
+    `address` is `host:port`, the same after each restart; `sasl_address` asks for a user and password.
+    """
 
     def __init__(self, *, heap: str = HEAP) -> None:
         """Prepare a broker; `start` starts it."""
         self.folder = new_folder("kafka")
-        self.port, controller_port = free_port(), free_port()
-        self.address = f"127.0.0.1:{self.port}"
+        self.port, sasl_port = free_port(), free_port()
+        self.address, self.sasl_address = f"127.0.0.1:{self.port}", f"127.0.0.1:{sasl_port}"
         self._properties = self.folder / "server.properties"
         self._properties.write_text(
-            _PROPERTIES.format(port=self.port, controller_port=controller_port, data=self.folder / "data")
+            _PROPERTIES.format(
+                port=self.port,
+                sasl_port=sasl_port,
+                controller_port=free_port(),
+                data=self.folder / "data",
+                user=SASL_USER,
+                password=SASL_PASSWORD,
+            )
         )
         self._java = str(java_home(JAVA) / "bin" / "java")
         self._classes = f"{kafka_jars()}/*"
