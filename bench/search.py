@@ -4,7 +4,8 @@
 `--folder` is given), checks that both give the same results and counts, then reads from a second process, as the
 dashboard does, while this one goes on writing `--rate` mentions a second. Mentions are made up from a seed: 20 words
 of a Zipf vocabulary of 30,000, 20 brands of which the first has a quarter of all, 200,000 authors, 90 days; four of ten
-tell one of 50,000 stories, the others are stories of their own.
+tell one of 50,000 stories, the others are stories of their own. `--elastic` adds a real Elasticsearch (1 GB of heap)
+with the same mentions: both must give the same results and counts.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any
 
+from bench import search_elastic
 from domain import ids
 from domain.aggregation import Aggregation, Buckets, Histogram, Result, Terms
 from domain.clock import to_ms
@@ -346,12 +348,29 @@ def _write_and_find(store: EmbeddedStore, batch: list[Mention]) -> None:
         threading.Event().wait(0.01)
 
 
+def beside_elastic(folder: Path, number: int) -> None:
+    """Compare with Elasticsearch, from one process and with nobody else writing."""
+
+    def mentions(first: int, count: int) -> Iterator[Mention]:
+        return made_up(count, first=first, total=number)
+
+    with (
+        closing(EmbeddedStore.open(folder)) as embedded,
+        search_elastic.filled(mentions, embedded.count(), CHUNK) as elastic,
+    ):
+        search_elastic.compare(embedded, elastic, QUERIES, BRANDS, FACETS | TIMELINE, ROUNDS)
+        late = made_up(search_elastic.REFRESHES, first=2 * number, total=number)
+        found = search_elastic.until_found(elastic, late, threading.Event().wait)
+        print(f"  Elasticsearch: written until found: {summary(found)}")
+
+
 def main() -> None:
     """Run all of it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mentions", type=int, default=1_000_000)
     parser.add_argument("--rate", type=int, default=100, help="mentions a second that come in while reading")
     parser.add_argument("--folder", type=Path, help="keep the store here, and use it again")
+    parser.add_argument("--elastic", action="store_true", help="compare with a real Elasticsearch too")
     chosen = parser.parse_args()
     folder: Path = chosen.folder or Path(tempfile.mkdtemp(prefix="soundings-bench-"))
     print(f"{chosen.mentions:,} mentions; {multiprocessing.cpu_count()} cores, {platform.machine()}")
@@ -368,6 +387,9 @@ def main() -> None:
                 compare(folder / "store", peer)
             else:
                 print("  not compared: the kept store got more mentions while it was read")
+        if chosen.elastic:
+            print("beside Elasticsearch")
+            beside_elastic(folder / "store", chosen.mentions)
         print(f"while {chosen.rate} mentions a second come in")
         read_while_writing(folder / "store", chosen.mentions, chosen.rate)
     finally:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Final
 
 from domain.aggregation import Aggregation, Result
-from domain.clock import Clock, from_ms
+from domain.clock import Clock, from_ms, to_ms
 from domain.errors import BadRecord
 from domain.query.ast import Keyword, Node
 from domain.records import Mention, Retraction, Withdrawal
@@ -111,6 +111,12 @@ class ElasticStore:
             if found is not None:
                 return mention_of(found.source)
         return None
+
+    def retracted_at(self, post_id: str) -> datetime | None:
+        """Give when a post was retracted, to the millisecond, or None when it was not (no waiting for the index)."""
+        wanted = Wanted(self._names.tombstones, post_stone(post_id), ("at",))
+        (found,) = get_many(self._elastic, [wanted])
+        return None if found is None else from_ms(to_ms(datetime.fromisoformat(found.source["at"])))
 
     def count(self) -> int:
         # A count sees what was refreshed.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -196,41 +197,46 @@ _STEPS = st.lists(
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(steps=_STEPS)
 def test_any_sequence_of_writes_leaves_what_a_plain_dict_holds(
-    steps: list[tuple[str, int, str, int]], fresh_store: OpenStore
+    steps: list[tuple[str, int, str, int]], store: Store, numbers: Iterator[int]
 ) -> None:
-    store = fresh_store()
+    """Each sequence is about posts of its own, in a store that holds those of the sequences before."""
+    example = next(numbers)
     held: dict[str, tuple[int, Mention | None]] = {}
     retracted: set[str] = set()
-    try:
-        for kind, post, brand, version in steps:
-            one = mention(str(post), brand, version=version, text=f"version {version}")
-            before = held.get(one.mention_id, (0, None))
-            if kind == "refresh":
-                store.refresh()
-            elif kind == "retract":
-                expected = one.post_id not in retracted
-                retracted.add(one.post_id)
-                held = {
-                    key: (number, None if value and value.post_id == one.post_id else value)
-                    for key, (number, value) in held.items()
-                }
-                assert store.write([retraction(one)]) == [_outcome(expected)]
-            elif kind == "withdraw":
-                at_equal = version == before[0] and before[1] is not None
-                expected = one.post_id not in retracted and (version > before[0] or at_equal)
-                if expected:
-                    held[one.mention_id] = (version, None)
-                assert store.write([withdrawal(one)]) == [_outcome(expected)]
-            else:
-                expected = one.post_id not in retracted and version > before[0]
-                if expected:
-                    held[one.mention_id] = (version, one)
-                assert store.write([one]) == [_outcome(expected)]
-        live = {key: value for key, (_, value) in held.items() if value is not None}
-        assert store.count() == len(live)
-        assert {one.mention_id: one for one in found(store)} == live
-    finally:
-        store.close()
+    before_all = store.count()
+    for kind, post, brand, version in steps:
+        one = mention(f"{example}-{post}", brand, version=version, text=f"version {version}")
+        before = held.get(one.mention_id, (0, None))
+        if kind == "refresh":
+            store.refresh()
+        elif kind == "retract":
+            expected = one.post_id not in retracted
+            retracted.add(one.post_id)
+            held = {
+                key: (number, None if value and value.post_id == one.post_id else value)
+                for key, (number, value) in held.items()
+            }
+            assert store.write([retraction(one)]) == [_outcome(expected)]
+        elif kind == "withdraw":
+            at_equal = version == before[0] and before[1] is not None
+            expected = one.post_id not in retracted and (version > before[0] or at_equal)
+            if expected:
+                held[one.mention_id] = (version, None)
+            assert store.write([withdrawal(one)]) == [_outcome(expected)]
+        else:
+            expected = one.post_id not in retracted and version > before[0]
+            if expected:
+                held[one.mention_id] = (version, one)
+            assert store.write([one]) == [_outcome(expected)]
+    live = {key: value for key, (_, value) in held.items() if value is not None}
+    assert store.count() == before_all + len(live)
+    posts = Or(tuple(Keyword("post_id", mention(f"{example}-{post}").post_id) for post in range(3)))
+    assert {one.mention_id: one for one in found(store, posts)} == live
+
+
+@pytest.fixture
+def numbers() -> Iterator[int]:
+    return itertools.count()
 
 
 def _outcome(stored: bool) -> Written:

@@ -10,24 +10,14 @@ from typing import Any
 
 import pytest
 from fakes.mentions import START, mention, retraction, withdrawal
+from fakes.told import NEAR, OTHER, TEXT, busy_day, told
 
 from domain.aggregation import Buckets, Distinct, DistinctResult, Terms
 from domain.errors import BadReason, BadRecord
 from domain.query.ast import Everything, Keyword
 from domain.records import Mention, Retraction, Withdrawal
 from domain.stories import WINDOW
-from enrich.signature import signature
 from search.store import SearchRequest, Store, Written
-
-TEXT = "The crew lost my bag in Denver and nobody at the counter cared"
-NEAR = "The crew lost my case in Denver and nobody at the counter cared"
-OTHER = "A lovely breakfast above the clouds with fresh bread and strong coffee"
-
-
-def told(native_id: str, text: str = TEXT, brand: str = "acme", **changed: Any) -> Mention:
-    """Give a mention as the enrich stage makes it."""
-    one = mention(native_id, brand, text=text, **changed)
-    return replace(one, signature=signature(one.tokens, one.domains).pack())
 
 
 def at(hours: float) -> dict[str, Any]:
@@ -247,31 +237,6 @@ def test_of_two_at_the_same_time_the_lower_id_is_the_original(store: Store) -> N
 
 
 # --- batches and floods
-
-
-def busy_day(seed: int) -> list[Mention | Withdrawal | Retraction]:
-    """Give a log's order of new posts, copies, edits, second brands, repeats and removals."""
-    draw = random.Random(seed)
-    vocabulary = [f"{a}{b}{c}" for a in "bdgkm" for b in "aeiou" for c in "lnrst"]
-    texts = [" ".join(draw.choices(vocabulary, k=draw.randint(6, 14))) for _ in range(12)]
-    records: list[Mention | Withdrawal | Retraction] = []
-    for _ in range(300):
-        words = draw.choice(texts).split()
-        if draw.random() < 0.5:
-            words[draw.randrange(len(words))] = draw.choice(vocabulary)
-        revision = draw.randint(1, 4)
-        one = told(
-            str(draw.randrange(90)),
-            " ".join(words),
-            draw.choice(("acme", "globex")),
-            version=revision << 16,
-            published_at=START + timedelta(hours=draw.randrange(1000)),
-        )
-        kind = draw.random()
-        records.append(withdrawal(one) if kind < 0.08 else retraction(one) if kind < 0.12 else one)
-        if draw.random() < 0.1:
-            records.append(draw.choice(records))
-    return records
 
 
 def stories(store: Store, records: Sequence[Mention | Withdrawal | Retraction]) -> dict[str, str | None]:

@@ -73,6 +73,9 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     script: ScriptedBulk
 
+    def do_PUT(self) -> None:
+        self.do_POST()
+
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
         operations = list(_operations(body))
@@ -80,7 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.script.before()
         fate, items = self.script.answer(operations)
         if fate in (RESET_AFTER_APPLYING, RESET_BEFORE):
-            self._reset()
+            reset(self)
             return
         if fate == SILENT:
             # Longer than any timeout of a test; ends when the client goes.
@@ -93,24 +96,30 @@ class _Handler(BaseHTTPRequestHandler):
         cut = answer[: len(answer) // 2]
         self.send_response(fate if isinstance(fate, int) else 200)
         self.send_header("content-type", "application/json")
+        # Without it the official client takes us for somebody else.
+        self.send_header("x-elastic-product", "Elasticsearch")
         self.send_header("content-length", str(len(cut) if fate == CUT_JSON else len(answer)))
         self.end_headers()
         self.wfile.write(cut if fate in (TRUNCATED, CUT_JSON) else answer)
         if fate == TRUNCATED:
-            self._reset()
-
-    def _reset(self) -> None:
-        # With no lingering, closing sends a reset.
-        self.wfile.flush()
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        self.connection.close()
-        self.close_connection = True
+            reset(self)
 
     def log_message(self, format: str, *args: object) -> None:
         pass
 
 
-class _Server(ThreadingHTTPServer):
+def reset(handler: BaseHTTPRequestHandler) -> None:
+    """Drop the connection of a request."""
+    # With no lingering, closing sends a reset.
+    handler.wfile.flush()
+    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    handler.connection.close()
+    handler.close_connection = True
+
+
+class QuietServer(ThreadingHTTPServer):
+    """Serves each connection in a thread, and does not mind clients that go away."""
+
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -129,7 +138,7 @@ def _operations(body: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
 @contextmanager
 def scripted(script: ScriptedBulk) -> Iterator[ScriptedBulk]:
     """Serve a script; its `url` is set."""
-    server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"script": script}))
+    server = QuietServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"script": script}))
     script.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
