@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
@@ -113,7 +113,6 @@ class ElasticStore:
         return None
 
     def retracted_at(self, post_id: str) -> datetime | None:
-        """Give when a post was retracted, to the millisecond, or None when it was not (no waiting for the index)."""
         wanted = Wanted(self._names.tombstones, post_stone(post_id), ("at",))
         (found,) = get_many(self._elastic, [wanted])
         return None if found is None else from_ms(to_ms(datetime.fromisoformat(found.source["at"])))
@@ -145,10 +144,6 @@ class ElasticStore:
 
     def aggregate(self, node: Node, aggregations: Mapping[str, Aggregation]) -> Mapping[str, Result]:
         return elastic_aggregations.aggregate(partial(self._counted, _filter(node)), aggregations)
-
-    def retracted_at(self, post_id: str) -> datetime | None:
-        (found,) = get_many(self._elastic, [Wanted(self._names.tombstones, post_stone(post_id), ("at",))])
-        return None if found is None else datetime.fromisoformat(found.source["at"]).astimezone(UTC)
 
     def story(self, story_id: str) -> Story | None:
         for index in (self._names.stories, self._names.mentions):
