@@ -10,7 +10,6 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicCollection, TopicPartition
-from confluent_kafka import ConsumerGroupTopicPartitions as GroupRequest
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
 
 from domain.errors import ConfigError
@@ -30,6 +29,8 @@ from stream.kafka_settings import MAX_RECORD_BYTES, KafkaSettings, check
 
 # Fetched ahead of what a worker takes, in KiB: more gains nothing on a batch of some hundred records.
 FETCH_QUEUE_KIB = 4 * 1024
+# A client whose queue was full looks again after this; by default after a second, in which a worker has taken it all.
+QUEUE_BACKOFF_MS = 10
 # After these a producer cannot tell repeats from new records, or may wait for a leader that came back long ago.
 _NEW_PRODUCER = (KafkaError._FATAL, KafkaError._GAPLESS_GUARANTEE, KafkaError._MSG_TIMED_OUT)
 # Waiting to be sent, in KiB: room for one record of the greatest size and what is sent beside it.
@@ -125,7 +126,10 @@ class _Broker:
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         self._admin = AdminClient(_common(settings))
-        self._producer: Producer | None = None
+        self._sender: _Sender | None = None
+        # Groups whose offsets were asked for, each by a client of its own that never joins.
+        self._groups: dict[str, Consumer] = {}
+        self._asking = threading.Lock()
         self._producing = threading.Lock()
 
     # --- sending
@@ -133,66 +137,27 @@ class _Broker:
     def send(self, records: Sequence[ToSend]) -> Sequence[int]:
         if not records:
             return []
-        producer = self._open_producer()
-        batch = _Batch(len(records))
-        for number, record in enumerate(records):
-            self._produce(producer, record, batch.acknowledge(number))
-        # Every record comes back within message.timeout.ms, delivered or not.
-        batch.complete.wait()
+        with self._producing:
+            if self._sender is None:
+                self._sender = _Sender(self._settings)
+            sender = self._sender
+            sender.begin()
+        try:
+            batch = sender.send(records)
+        finally:
+            sender.end()
         if batch.error is not None:
             if batch.error.fatal() or batch.error.code() in _NEW_PRODUCER:
-                self._drop_producer(producer)
+                self._drop(sender)
             raise _translated(batch.error, self._settings, "appending records")
         return batch.offsets
 
-    def _produce(self, producer: Producer, record: ToSend, done: Callable[[Any, Message], None]) -> None:
-        place = record.place
-        while True:
-            try:
-                producer.produce(
-                    place.topic,
-                    record.value,
-                    record.key,
-                    place.partition,
-                    on_delivery=done,
-                    timestamp=record.timestamp_ms,
-                    headers=list(record.headers) or None,
-                )
-                return
-            except BufferError:
-                # The queue is full: what is in it goes out, or comes back after its time.
-                time.sleep(0.01)
-            except KafkaException as exc:
-                done(exc.args[0], None)  # type: ignore[arg-type]
-                return
-
-    def _open_producer(self) -> Producer:
-        with self._producing:
-            if self._producer is None:
-                config = _common(self._settings) | {
-                    "enable.idempotence": True,
-                    "acks": "all",
-                    "compression.type": "lz4",
-                    "linger.ms": LINGER_MS,
-                    "message.max.bytes": MAX_RECORD_BYTES,
-                    "queue.buffering.max.kbytes": SEND_QUEUE_KIB,
-                    "message.timeout.ms": int(self._settings.request_seconds * 2_000),
-                }
-                self._producer = Producer(config)
-                hearing = threading.Thread(target=self._hear, args=(self._producer,), name="kafka-acks", daemon=True)
-                hearing.start()
-            return self._producer
-
-    def _hear(self, producer: Producer) -> None:
-        """Let acknowledgements in as they come: of threads that asked each by itself, one would wait for another's."""
-        while self._producer is producer or len(producer):
-            producer.poll(0.1)
-
-    def _drop_producer(self, producer: Producer) -> None:
+    def _drop(self, sender: _Sender) -> None:
         """Begin a new session with the next record."""
         with self._producing:
-            if self._producer is producer:
-                self._producer = None
+            if self._sender is sender:
+                self._sender = None
+        sender.close()
 
     # --- reading
 
@@ -259,16 +224,26 @@ class _Broker:
 
         return self._ask("asking for offsets", ask) if request else {}
 
-    def group_offsets(self, group: str) -> Mapping[Place, Committed]:
-        def ask(admin: AdminClient) -> dict[Place, Committed]:
-            asked = admin.list_consumer_group_offsets([GroupRequest(group)], request_timeout=self._patience)
-            return {
-                Place(one.topic, one.partition): Committed(one.offset, one.metadata or "")
-                for one in asked[group].result().topic_partitions
-                if one.offset >= 0
-            }
-
-        return self._ask(f"asking for the offsets of group {group}", ask)
+    def group_offsets(self, group: str, places: Iterable[Place]) -> Mapping[Place, Committed]:
+        # Not through AdminClient: librdkafka 2.16 ends the whole process when the coordinator of the group has moved.
+        with self._asking:
+            if group not in self._groups:
+                self._groups[group] = Consumer(_common(self._settings) | {"group.id": group})
+            consumer = self._groups[group]
+        wanted = [TopicPartition(*place) for place in places]
+        doing = f"asking for the offsets of group {group}"
+        try:
+            found = consumer.committed(wanted, self._patience) if wanted else []
+        except KafkaException as exc:
+            raise _translated(exc.args[0], self._settings, doing) from exc
+        for one in found:
+            if one.error is not None:
+                raise _translated(one.error, self._settings, doing)
+        return {
+            Place(one.topic, one.partition): Committed(one.offset, one.metadata or "")
+            for one in found
+            if one.offset >= 0
+        }
 
     # --- setting up
 
@@ -317,7 +292,86 @@ class _Broker:
 
     def close(self) -> None:
         with self._producing:
-            self._producer = None
+            sender, self._sender = self._sender, None
+        if sender is not None:
+            sender.close()
+        with self._asking:
+            for consumer in self._groups.values():
+                consumer.close()
+            self._groups.clear()
+
+
+class _Sender:
+    """One session of a producer, and the thread that hears its acknowledgements.
+
+    Of threads that each waited for their own, one would wait for another's. The session ends when nobody uses it.
+    """
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._producer = Producer(
+            _common(settings)
+            | {
+                "enable.idempotence": True,
+                "acks": "all",
+                "compression.type": "lz4",
+                "linger.ms": LINGER_MS,
+                "message.max.bytes": MAX_RECORD_BYTES,
+                "queue.buffering.max.kbytes": SEND_QUEUE_KIB,
+                "message.timeout.ms": int(settings.request_seconds * 2_000),
+            }
+        )
+        self._lock = threading.Lock()
+        self._users = 0
+        self._closing = False
+        self._hearing = threading.Thread(target=self._hear, name="kafka-acks", daemon=True)
+        self._hearing.start()
+
+    def begin(self) -> None:
+        """Keep the session until `end`."""
+        with self._lock:
+            self._users += 1
+
+    def end(self) -> None:
+        """Let the session go."""
+        with self._lock:
+            self._users -= 1
+
+    def send(self, records: Sequence[ToSend]) -> _Batch:
+        """Send, and wait until it is known what became of each: that takes message.timeout.ms at most."""
+        batch = _Batch(len(records))
+        for number, record in enumerate(records):
+            self._produce(record, batch.acknowledge(number))
+        batch.complete.wait()
+        return batch
+
+    def _produce(self, record: ToSend, done: Callable[[Any, Any], None]) -> None:
+        while True:
+            try:
+                self._producer.produce(
+                    record.place.topic,
+                    record.value,
+                    record.key,
+                    record.place.partition,
+                    on_delivery=done,
+                    timestamp=record.timestamp_ms,
+                    headers=list(record.headers) or None,
+                )
+                return
+            except BufferError:
+                # The queue is full: what is in it goes out, or comes back after its time.
+                time.sleep(0.01)
+            except KafkaException as exc:
+                done(exc.args[0], None)
+                return
+
+    def _hear(self) -> None:
+        while not self._closing or self._users or len(self._producer):
+            self._producer.poll(0.1)
+
+    def close(self) -> None:
+        """End the session once nothing is on its way."""
+        self._closing = True
+        self._hearing.join()
 
 
 class _Batch:
@@ -406,6 +460,7 @@ class _Subscriber:
                 "heartbeat.interval.ms": min(3_000, session_ms // 3),
                 "max.poll.interval.ms": max(session_ms, int(settings.max_poll_seconds * 1000)),
                 "queued.max.messages.kbytes": FETCH_QUEUE_KIB,
+                "fetch.queue.backoff.ms": QUEUE_BACKOFF_MS,
                 "fetch.error.backoff.ms": 100,
             }
         )
@@ -491,6 +546,7 @@ class _Reader:
                 "auto.offset.reset": "earliest",
                 "enable.partition.eof": True,
                 "queued.max.messages.kbytes": FETCH_QUEUE_KIB,
+                "fetch.queue.backoff.ms": QUEUE_BACKOFF_MS,
                 "fetch.error.backoff.ms": 100,
             }
         )

@@ -156,8 +156,8 @@ class Broker(Protocol):
     def offsets_at(self, places: Iterable[Place], timestamp_ms: int) -> Mapping[Place, int | None]:
         """Give the first offset with this timestamp or a later one; None when there is none."""
 
-    def group_offsets(self, group: str) -> Mapping[Place, Committed]:
-        """Give all that a group committed."""
+    def group_offsets(self, group: str, places: Iterable[Place]) -> Mapping[Place, Committed]:
+        """Give what a group committed of these partitions; those without a commit are left out."""
 
     def create_topic(self, name: str, partitions: int, replication: int, configs: Mapping[str, str]) -> bool:
         """Create a topic; False when it is there already. `replication` -1 is the broker's default."""

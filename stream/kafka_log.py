@@ -18,7 +18,7 @@ from pathlib import Path
 
 from domain.clock import Clock, SystemClock, from_ms, to_ms
 from domain.errors import RetryLater, ServiceError
-from stream.kafka_broker import Broker, LostPartitions, Place, ToSend
+from stream.kafka_broker import Broker, Committed, LostPartitions, Place, ToSend
 from stream.kafka_journal import Journals
 from stream.kafka_layout import BOOKS, Layout
 from stream.kafka_letters import DeadTopic, SentBefore
@@ -124,16 +124,20 @@ class KafkaLog:
 
     def _group_counts(self) -> Iterable[Count]:
         for group in self._view.groups():
-            for place, committed in self._broker.group_offsets(self._layout.group(group)).items():
+            for place, committed in self._group_offsets(group).items():
                 totals = Totals.read(committed.metadata)
                 moved = self._view.moved(group, place, committed.offset) if totals.moved else {}
                 # What the commit says is newer than what was moved before it.
                 for run, numbers in {**moved, **totals.runs}.items():
                     yield from counts_of(run, numbers)
 
+    def _group_offsets(self, group: str) -> Mapping[Place, Committed]:
+        places = [place for topic in self._view.groups()[group] for place in self._layout.places(topic)]
+        return self._broker.group_offsets(self._layout.group(group), places)
+
     def lag(self, group: str, topics: Sequence[str]) -> int:
         places = [place for topic in dict.fromkeys(topics) for place in self._layout.places(topic)]
-        committed = self._broker.group_offsets(self._layout.group(group))
+        committed = self._broker.group_offsets(self._layout.group(group), places)
         ends, beginnings = self._broker.ends(places), self._broker.beginnings(places)
         return sum(
             ends[place] - max(beginnings[place], committed[place].offset if place in committed else 0)
@@ -276,7 +280,7 @@ class KafkaLog:
         """Drop what is old and settled; the broker drops what is older than its own retention, settled or not."""
         groups = self._view.groups()
         topics = sorted({topic for topics in groups.values() for topic in topics})
-        settled = {group: self._broker.group_offsets(self._layout.group(group)) for group in groups}
+        settled = {group: self._group_offsets(group) for group in groups}
         before: dict[Place, int] = {}
         dropped = 0
         for topic in topics:

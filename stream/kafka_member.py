@@ -254,7 +254,7 @@ class Member:
     def _arrive(self) -> None:
         """Learn what was committed of new partitions; until that is known, they stay arriving."""
         arriving = sorted(self._arriving)
-        committed = self._broker.group_offsets(self._layout.group(self.group))
+        committed = self._broker.group_offsets(self._layout.group(self.group), arriving)
         beginnings, ends = self._broker.beginnings(arriving), self._broker.ends(arriving)
         for place in arriving:
             offset, metadata = committed.get(place, Committed(beginnings[place], ""))
@@ -295,7 +295,7 @@ class Member:
     def _ask_again(self) -> None:
         """Learn what a commit without an answer did. When even that is unknown, committing again is as good."""
         try:
-            committed = self._broker.group_offsets(self._layout.group(self.group))
+            committed = self._broker.group_offsets(self._layout.group(self.group), list(self._owned))
         except RetryLater:
             return
         self._uncertain = False

@@ -49,8 +49,9 @@ _LOST = (
 )
 _REFUSED = (kafka_errors.AuthorizationError, kafka_errors.SaslAuthenticationFailedError)
 _MISSING = (kafka_errors.UnknownTopicOrPartitionError, kafka_errors.UnknownTopicIdError)
-# After these a producer cannot tell repeats from new records.
-_FATAL = (
+# After these a producer cannot tell repeats from new records, or waits for a broker that came back long ago.
+_NEW_PRODUCER = (
+    kafka_errors.KafkaTimeoutError,
     kafka_errors.OutOfOrderSequenceNumberError,
     kafka_errors.InvalidProducerEpochError,
     kafka_errors.UnknownProducerIdError,
@@ -149,7 +150,7 @@ class _Broker:
             producer.flush(self._settings.request_seconds * 3)
             return [int(future.get(self._settings.request_seconds).offset) for future in futures]
         except kafka_errors.KafkaError as exc:
-            if isinstance(exc, _FATAL) and producer is not None:
+            if isinstance(exc, _NEW_PRODUCER) and producer is not None:
                 self._drop_producer(producer)
             raise _translated(exc, self._settings, doing) from exc
 
@@ -223,9 +224,10 @@ class _Broker:
         found = self._ask("asking for offsets", lambda admin: admin.list_partition_offsets(request))
         return {_place(partition): int(one.offset) for partition, one in found.items()}
 
-    def group_offsets(self, group: str) -> Mapping[Place, Committed]:
+    def group_offsets(self, group: str, places: Iterable[Place]) -> Mapping[Place, Committed]:
+        wanted = [TopicPartition(*place) for place in places]
         found = self._ask(
-            f"asking for the offsets of group {group}", lambda admin: admin.list_group_offsets({group: None})
+            f"asking for the offsets of group {group}", lambda admin: admin.list_group_offsets({group: wanted})
         )
         return {
             _place(partition): Committed(one.offset, (one.metadata or "").rstrip(_METADATA_END))

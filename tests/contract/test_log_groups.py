@@ -441,7 +441,7 @@ def test_the_clients_read_what_the_other_one_wrote(world: KafkaWorld) -> None:
                 settlement = settled([record])
                 settlement.counts = [Count("g", f"run{'x' * number * record.offset}", Outcome.OK, 1)]
                 worker.settle(settlement)
-                assert log.counts() == other.counts()
+            assert log.counts() == other.counts()
             consumer.close()
         assert sum(count.number for count in log.counts()) == 40
         error = BadRecord(BadReason.NOT_JSON, "found é")

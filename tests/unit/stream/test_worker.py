@@ -16,7 +16,7 @@ from fakes.stages import OverlappingScriptedStage, ScriptedStage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.errors import BackendDown, ConfigError
+from domain.errors import BackendDown, ConfigError, RetryLater
 from domain.records import Outcome
 from stream.embedded import EmbeddedLog
 from stream.observer import SettledBatch
@@ -161,6 +161,55 @@ def test_the_budget_begins_anew_when_records_went_through(
         worker(log, stage, clock, retry_budget_seconds=20.0, most_wait_seconds=4.0, first_wait_seconds=4.0).drain() == 5
     )
     assert books(log) == {"ok": 5}
+
+
+class _AwayLog:
+    """A log whose next settlements fail as when a broker is away, or when the records went to another worker."""
+
+    def __init__(self, log: EmbeddedLog, failures: int) -> None:
+        self._log, self._failures = log, failures
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._log, name)
+
+    def settle(self, settlement: Settlement) -> None:
+        if self._failures > 0:
+            self._failures -= 1
+            raise RetryLater("the broker is away", 0.5)
+        self._log.settle(settlement)
+
+
+def test_a_log_that_asks_for_patience_when_it_settles_gets_the_same_records_again(
+    log: EmbeddedLog, clock: FakeClock, scripted: Scripted
+) -> None:
+    append(log, "ok 1", "ok 2", "parked")
+    assert worker(_AwayLog(log, 4), scripted(), clock, batch_records=2).drain() == 3  # type: ignore[arg-type]
+    assert outputs(log) == ["ok 1", "ok 2"]
+    assert books(log) == {"ok": 2, "parked": 1}
+
+
+def test_a_log_that_settles_nothing_ends_the_worker_after_the_budget(
+    log: EmbeddedLog, clock: FakeClock, scripted: Scripted
+) -> None:
+    append(log, "ok")
+    with pytest.raises(BackendDown, match="stage enrich made no progress for 600 s: the broker is away"):
+        worker(_AwayLog(log, 10**9), scripted(), clock).drain()  # type: ignore[arg-type]
+    assert books(log) == {}
+
+
+def test_a_partition_that_was_stuck_long_ago_does_not_use_up_the_budget_of_now(
+    log: EmbeddedLog, clock: FakeClock, scripted: Scripted
+) -> None:
+    append(log, "retry")
+    stage = scripted(retries=2)
+    working = worker(log, stage, clock)
+    working.step()
+    # Another worker has it meanwhile; then it comes back, and is stuck once more.
+    clock.advance(100_000)
+    working.step()
+    assert 0 < working.waiting_seconds() <= 30
+    clock.advance(working.waiting_seconds())
+    assert working.step() == 1
 
 
 def test_no_single_sleep_is_long_so_that_stopping_is_prompt(
