@@ -29,7 +29,8 @@ def main() -> int:
         ["bench.replay", str(POSTS)],
         ["bench.matching"],
         ["bench.language", str(POSTS)],
-        ["bench.search"],
+        ["bench.search", "--elastic"],
+        ["bench.bulk"],
         ["bench.stories"],
         ["bench.kafka_clients"],
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
@@ -18,12 +18,14 @@ from search.elastic_bulk import Bulk
 from search.elastic_document import EVENT_AT, mention_of
 from search.elastic_http import Elastic
 from search.elastic_query import compile as compile_node
-from search.elastic_reads import ALL_FIELDS, WHOLE, Wanted, get_many, month_indices, refresh
+from search.elastic_reads import ALL_FIELDS, WHOLE, Wanted, get_many, month_indices, refresh, scan
 from search.elastic_settings import ElasticSettings, Names
-from search.elastic_slice import post_stone
+from search.elastic_slice import forbidden_of, post_stone
+from search.elastic_stories import story_post_of
 from search.elastic_write import Writer
 from search.keywords import folded
 from search.store import MAX_PAGE, SearchPage, SearchRequest, Sort, Story, Written
+from search.transfer import Piece, StoryPost
 
 # A post has a mention for each of its brands.
 _MOST_OF_A_POST: Final = 1_000
@@ -101,6 +103,22 @@ class ElasticStore:
         self._writer.forget_months()
         return gone
 
+    def adopt(self, posts: Sequence[StoryPost]) -> None:
+        """See `search.transfer.Transferable`."""
+        self._writer.adopt(posts)
+
+    def dump(self) -> Iterator[Piece]:
+        """See `search.transfer.Transferable`."""
+        self.refresh()
+        for hit in scan(self._elastic, self._names.stories, {"term": {"kind": "post"}}):
+            yield story_post_of(hit["_source"])
+        for hit in scan(self._elastic, self._names.mentions, {"match_all": {}}):
+            yield mention_of(hit["_source"])
+        # Last, so that what went meanwhile is among them.
+        refresh(self._elastic, self._names.tombstones)
+        for hit in scan(self._elastic, self._names.tombstones, {"match_all": {}}):
+            yield forbidden_of(hit["_source"])
+
     # --- reading
 
     def get(self, mention_id: str) -> Mention | None:
@@ -167,7 +185,7 @@ class ElasticStore:
             story_id,
             original,
             posts=answer["hits"]["total"]["value"],
-            mentions=self._total(_filter(Keyword("story_id", story_id))),
+            mentions=self._total(_filter(Keyword("story_id", folded(story_id)))),
             first_at=from_ms(first["at_ms"]),
             last_at=from_ms(round(answer["aggregations"]["last"]["value"])),
         )

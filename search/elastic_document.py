@@ -57,8 +57,8 @@ def body_of(mention: Mention) -> bytes:
 
 
 def with_story(body: bytes, story_id: str) -> bytes:
-    """Give a document that has no story this one. Ids of stories are folded and need no escapes."""
-    return b'%b,"story_id":"%b"}' % (body[:-1], story_id.encode("ascii"))
+    """Give a document that has no story this one."""
+    return b"%b,%b" % (body[:-1], to_json({STORY_ID: story_id})[1:])
 
 
 def _set(document: dict[str, Any], name: str, value: str | list[str]) -> None:

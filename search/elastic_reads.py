@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from domain.errors import RetryLater
-from search.elastic_http import IMPATIENT, LATER_SECONDS, Elastic
+from search.elastic_http import IMPATIENT, LATER_SECONDS, Answer, Elastic
 from search.elastic_settings import Names
 
 # An alias without indices is an empty store; an answer that misses a shard is no answer.
@@ -15,6 +15,9 @@ LENIENT: Final = {"ignore_unavailable": "true", "allow_no_indices": "true"}
 WHOLE: Final = {**LENIENT, "allow_partial_search_results": "false"}
 _MOST_IDS: Final = 2_000
 _MOST_SEARCHES: Final = 500
+_SCANNED_AT_ONCE: Final = 1_000
+# Of a scan, between two of its requests: what is done with a thousand documents may take that long.
+_KEEP_ALIVE: Final = "10m"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ def search_many(
             if one["status"] in IMPATIENT:
                 raise RetryLater(f"Elasticsearch answers a search with {one['status']}", LATER_SECONDS)
             if one["status"] != 200:
-                raise elastic.refused(type(answer)(one["status"], one), "a search of stories")
+                raise elastic.refused(Answer(one["status"], one), "one of several searches")
             answers.append(one)
     return answers
 
@@ -99,3 +102,50 @@ def month_indices(elastic: Elastic, names: Names) -> list[str]:
     """Give the indices behind the alias of mentions, the newest month first; a migrated one has a longer name."""
     answer = elastic.ask("GET", f"/{names.mentions}/_alias", also=(404,))
     return sorted(answer.body, reverse=True) if answer.status == 200 else []
+
+
+def scan(
+    elastic: Elastic, index: str, query: Mapping[str, Any], *, after_sequence: int | None = None
+) -> Iterator[Mapping[str, Any]]:
+    """Give every document that matches, with `_id`, `_version`, `_seq_no` and `_source`, as they are now.
+
+    Writes go on meanwhile and are not seen. An alias without indices has none.
+
+    Args:
+        elastic: where to read.
+        index: an index or an alias.
+        query: what must match.
+        after_sequence: only writes with a higher number; for an index of one shard.
+
+    Raises:
+        RetryLater, BackendDown.
+    """
+    if elastic.ask("GET", f"/{index}/_alias", also=(404,)).status == 404:
+        return
+    keep = {"keep_alive": _KEEP_ALIVE}
+    opened = elastic.ask("POST", f"/{index}/_pit", parameters=keep, patient=True)
+    pit = opened.body["id"]
+    filters = [query]
+    if after_sequence is not None:
+        filters.append({"range": {"_seq_no": {"gt": after_sequence}}})
+    body: dict[str, Any] = {
+        "size": _SCANNED_AT_ONCE,
+        "query": {"bool": {"filter": filters}},
+        "sort": ["_shard_doc"],
+        "version": True,
+        "seq_no_primary_term": True,
+        "track_total_hits": False,
+    }
+    try:
+        while True:
+            body["pit"] = {"id": pit, **keep}
+            strict = {"allow_partial_search_results": "false"}
+            answer = elastic.ask("POST", "/_search", body, parameters=strict, patient=True).body
+            pit = answer.get("pit_id", pit)
+            hits = answer["hits"]["hits"]
+            yield from hits
+            if len(hits) < _SCANNED_AT_ONCE:
+                return
+            body["search_after"] = hits[-1]["sort"]
+    finally:
+        elastic.ask("DELETE", "/_pit", {"id": pit}, also=(404,))

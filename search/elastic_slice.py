@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final, NamedTuple, TypeAlias
+from datetime import datetime
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from domain import ids
 from domain.errors import BadReason, BadRecord
@@ -87,6 +88,23 @@ def mention_stone(mention_id: str) -> str:
     """Give the id of the tombstone of a withdrawn mention."""
     # Hashed like the other: an id of 512 bytes has no room for a letter more.
     return f"m{ids.post_key(mention_id)}"
+
+
+def forbidden_of(source: Mapping[str, Any]) -> Withdrawal | Retraction:
+    """Give what a tombstone stands for."""
+    if source["kind"] == "retraction":
+        return Retraction(
+            post_id=source["post_id"],
+            source=source["source"],
+            retracted_at=datetime.fromisoformat(source["at"]),
+            reason=source["reason"],
+        )
+    return Withdrawal(
+        mention_id=source["mention_id"],
+        post_id=source["post_id"],
+        brand_id=source["brand_id"],
+        version=source["version"],
+    )
 
 
 class Stones:

@@ -21,6 +21,7 @@ from search.elastic_http import Elastic
 from search.elastic_reads import ALL_FIELDS, Found, Wanted, get_many, refresh, search_many
 from search.elastic_settings import Names
 from search.stories import MOST_OF_A_KEY, Original, Place, ShinglesCache, event_ms, window_of
+from search.transfer import StoryPost
 from stream.codec import to_json
 
 # Keys asked for in one search, and the answers that it may have; where there are more, key by key.
@@ -228,6 +229,17 @@ class ElasticShelf:
             self.began[place.story_id] = len(self.ops)
         self._put(mention.post_id, _Post(place, said), before)
 
+    def adopt(self, posts: Sequence[StoryPost]) -> None:
+        """Put posts where another store has them, unless they stand somewhere here."""
+        found = get_many(self._elastic, [self.wanted(post.post_id) for post in posts], patient=True)
+        for post, one in zip(posts, found, strict=True):
+            self.know(post.post_id, one)
+        self._read_stories({post.place.story_id for post in posts})
+        for post in posts:
+            if self._posts[post.post_id] is None:
+                said = post.said if post.place.keys else ""
+                self._put(post.post_id, _Post(post.place, said), self._story(post.place.story_id))
+
     def _put(self, post_id: str, post: _Post, before: _Story | None) -> None:
         place = post.place
         if before is None or (place.at_ms, post_id) < before.original[:2]:
@@ -366,6 +378,11 @@ def _post_doc(post_id: str) -> str:
 
 def _story_doc(story_id: str) -> str:
     return f"s{story_id}"
+
+
+def story_post_of(source: Mapping[str, Any]) -> StoryPost:
+    """Give a document of the kind "post" as a piece of a copy."""
+    return StoryPost(source["post_id"], *_post_of(source))
 
 
 def _post_of(source: Mapping[str, Any]) -> _Post:

@@ -21,6 +21,7 @@ from search.elastic_slice import Record, Slice, Sound, Stones, checked, mention_
 from search.elastic_stories import ElasticShelf
 from search.store import Written
 from search.stories import ShinglesCache, Stories
+from search.transfer import StoryPost
 from stream.codec import to_json
 
 # Records worked out at once: some 2 MB, and the memory that reading ahead for them takes.
@@ -45,6 +46,17 @@ class Writer:
             for start in range(0, len(records), _SLICE):
                 outcomes += self._write_slice(records[start : start + _SLICE])
             return outcomes
+
+    def adopt(self, posts: Sequence[StoryPost]) -> None:
+        """See `search.transfer.Transferable`."""
+        with self._lock:
+            for start in range(0, len(posts), _SLICE):
+                part = posts[start : start + _SLICE]
+                stones = [Wanted(self._names.tombstones, post_stone(post.post_id)) for post in part]
+                found = get_many(self._elastic, stones, patient=True)
+                shelf = ElasticShelf(self._elastic, self._names, self._cache)
+                shelf.adopt([post for post, stone in zip(part, found, strict=True) if stone is None])
+                self._write_story_ops(shelf.ops)
 
     def _write_slice(self, records: Sequence[Record]) -> list[Written | BadRecord]:
         outcomes: list[Written | BadRecord] = [Written.STORED] * len(records)

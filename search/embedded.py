@@ -16,6 +16,7 @@ from domain.clock import Clock, SystemClock, from_ms
 from domain.errors import BackendDown, BadRecord, Busy
 from domain.query.ast import Node
 from domain.records import Mention, Retraction, Withdrawal
+from domain.stories import story_words
 from search.cursor import Position, decode_cursor, encode_cursor
 from search.indexer import Indexer, IndexReader, Progress
 from search.keywords import checked_signature
@@ -23,10 +24,11 @@ from search.store import MAX_PAGE, SearchPage, SearchRequest, Sort, Story, Writt
 from search.tantivy_aggregations import aggregate
 from search.tantivy_index import Bounds, Hits, Snapshot
 from search.tantivy_schema import ms_of_order_key, order_key
+from search.transfer import Piece, StoryPost
 from search.truth import Content, Kept, Truth, Write
-from stream.codec import decode, encode
+from stream.codec import decode, encode, glance
 
-_TRUTH_FILE: Final = "mentions.sqlite3"
+TRUTH_FILE: Final = "mentions.sqlite3"
 _LOCK_FILE: Final = "writer.lock"
 # Each answers one half of a page's counts beside the thread that asked.
 _COUNTING_THREADS: Final = 2
@@ -73,11 +75,11 @@ class EmbeddedStore:
         """
         clock = clock or SystemClock()
         if read_only:
-            truth = Truth(folder / _TRUTH_FILE, read_only=True)
+            truth = Truth(folder / TRUTH_FILE, read_only=True)
             return cls(truth, IndexReader(folder, truth, clock), None)
         lock = _lock(folder)
         try:
-            truth = Truth(folder / _TRUTH_FILE, read_only=False)
+            truth = Truth(folder / TRUTH_FILE, read_only=False)
             try:
                 return cls(truth, Indexer(folder, truth, clock, progress), lock)
             except BaseException:
@@ -134,6 +136,24 @@ class EmbeddedStore:
         if not isinstance(self._source, Indexer):
             raise ValueError("this store was opened for reading only")
         return self._source
+
+    def dump(self) -> Iterator[Piece]:
+        """See `search.transfer.Transferable`; from a reading process as well."""
+        for post_id, place, json in self._truth.story_posts():
+            said = ""
+            if json is not None:
+                document = glance(json)
+                said = " ".join(story_words(document["tokens"], document.get("domains", ())))
+            yield StoryPost(post_id, place, said)
+        yield from map(_mention, self._truth.mentions())
+        yield from self._truth.withdrawals()
+        for post_id, retracted_ms in self._truth.tombstones():
+            yield Retraction(post_id=post_id, source=post_id.partition(":")[0], retracted_at=from_ms(retracted_ms))
+
+    def adopt(self, posts: Sequence[StoryPost]) -> None:
+        """See `search.transfer.Transferable`."""
+        self._indexer().wait_for_room()
+        self._truth.adopt((post.post_id, post.place) for post in posts)
 
     # --- reading
 

@@ -14,14 +14,16 @@ from domain.clock import to_ms
 from domain.errors import BackendDown, ConfigError, RetryLater
 from domain.records import Mention, Retraction, Withdrawal
 from domain.stories import Signature
-from search.stories import ShinglesCache, Stories
-from search.truth_stories import STORY_SQL, STORY_TABLES, TruthShelf
+from search.stories import Place, ShinglesCache, Stories
+from search.truth_stories import STORY_SQL, STORY_TABLES, TruthShelf, numbers
 
 # Raise when the tables change in a way that older programs cannot read, or cannot write without harm.
 # 2: stories. A folder of schema 1 is given their tables when a writer opens it; its mentions have no story.
 TRUTH_SCHEMA: Final = 2
 _WITHOUT_STORIES: Final = 1
 _BUSY_SECONDS: Final = 10.0
+# Rows read at a time when all are read.
+_PAGE: Final = 1_000
 # A page cache of 64 MB keeps the inner pages of the index on random mention ids in memory for a million rows.
 _CACHE_KIB: Final = 64_000
 
@@ -256,6 +258,47 @@ class Truth:
         facts = dict(self._rows("SELECT name, value FROM fact"))
         return IndexFacts(facts["index_folder"], facts["index_schema"], facts["indexed_seq"])
 
+    # --- reading all of it, while writes go on
+
+    def story_posts(self) -> Iterator[tuple[str, Place, bytes | None]]:
+        """Give the posts of stories, each with its place and its newest mention as JSON (None: it has just gone)."""
+        after: tuple[str, int, str] = ("", -1 << 63, "")
+        columns = "story_id, at_ms, post_id, version, text, keys"
+        newest = "SELECT json FROM mention WHERE post_id = story_post.post_id AND json IS NOT NULL"
+        sql = (
+            f"SELECT {columns}, ({newest} ORDER BY mention.version DESC, mention_id LIMIT 1) FROM story_post"  # noqa: S608
+            " WHERE (story_id, at_ms, post_id) > (?, ?, ?) ORDER BY story_id, at_ms, post_id LIMIT ?"
+        )
+        while self._has_stories and (rows := self._rows(sql, *after, _PAGE)):
+            for story_id, at_ms, post_id, version, text, keys, json in rows:
+                yield post_id, Place(story_id, at_ms, version, text, numbers(keys)), json
+                after = (story_id, at_ms, post_id)
+
+    def mentions(self) -> Iterator[Kept]:
+        """Give every mention."""
+        row, last = 0, self.max_row()
+        while row < last:
+            rest = "WHERE row > ? AND row <= ? AND json IS NOT NULL ORDER BY row LIMIT ?"
+            found = self._with_story("row, json", rest, row, last, _PAGE)
+            yield from (Kept(json, story_id) for _, json, story_id in found)
+            row = found[-1][0] if len(found) == _PAGE else last
+
+    def withdrawals(self) -> Iterator[Withdrawal]:
+        """Give every mention that was withdrawn and not retracted."""
+        row = 0
+        sql = (
+            "SELECT row, mention_id, post_id, brand_id, version FROM mention WHERE row > ? AND json IS NULL"
+            " AND NOT EXISTS (SELECT 1 FROM tombstone WHERE tombstone.post_id = mention.post_id) ORDER BY row LIMIT ?"
+        )
+        while found := self._rows(sql, row, _PAGE):
+            for row, mention_id, post_id, brand_id, version in found:  # noqa: B007
+                yield Withdrawal(mention_id=mention_id, post_id=post_id, brand_id=brand_id, version=version)
+
+    def tombstones(self) -> Iterator[tuple[str, int]]:
+        """Give every retracted post, with the time in ms."""
+        # At once: one that comes meanwhile must not hide behind those that were read.
+        yield from self._rows("SELECT post_id, retracted_ms FROM tombstone")
+
     # --- writing
 
     @contextmanager
@@ -285,6 +328,15 @@ class Truth:
                 connection.execute("UPDATE fact SET value = value + ? WHERE name = 'live'", (batch.live_change,))
         self._last_seq = batch.seq
         return stored
+
+    def adopt(self, posts: Iterable[tuple[str, Place]]) -> None:
+        """Put posts where another store has them, except those known or retracted here."""
+        with self._transaction() as connection:
+            shelf = TruthShelf(connection, self._shingles)
+            for post_id, place in posts:
+                sql = "SELECT 1 FROM tombstone WHERE post_id = ?"
+                if connection.execute(sql, (post_id,)).fetchone() is None:
+                    shelf.adopt(post_id, place)
 
     def set_indexed(self, seq: int) -> None:
         """Record that the index durably holds every change up to `seq`."""

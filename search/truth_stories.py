@@ -49,7 +49,7 @@ class TruthShelf:
         if row is None:
             return None
         story_id, at_ms, version, text, keys = row
-        return Place(story_id, at_ms, version, text, _numbers(keys))
+        return Place(story_id, at_ms, version, text, numbers(keys))
 
     def original(self, story_id: str) -> Original | None:
         found = self._first(story_id)
@@ -60,20 +60,30 @@ class TruthShelf:
         return Counter(story_id for (story_id,) in rows)
 
     def shingles(self, story_id: str, original: Original) -> frozenset[str]:
-        # The original of a story always has a mention.
         found = self._cache.get(original.text)
         if found is None:
             sql = (
                 "SELECT json FROM mention WHERE post_id = ? AND json IS NOT NULL"
                 " ORDER BY version DESC, mention_id LIMIT 1"
             )
-            document = glance(self._execute(sql, (original.post_id,)).fetchone()[0])
+            row = self._execute(sql, (original.post_id,)).fetchone()
+            if row is None:
+                # Adopted a moment ago, and its mention is on its way.
+                return frozenset()
+            document = glance(row[0])
             found = shingles(story_words(document["tokens"], document.get("domains", ())))
             self._cache.put(original.text, found)
         return found
 
     def join(self, mention: Mention, place: Place, *, alone: bool) -> None:
-        post_id = mention.post_id
+        self._join(mention.post_id, place, alone=alone)
+
+    def adopt(self, post_id: str, place: Place) -> None:
+        """Put a post where another store has it, unless it stands somewhere here."""
+        if self.place(post_id) is None:
+            self._join(post_id, place, alone=False)
+
+    def _join(self, post_id: str, place: Place, *, alone: bool) -> None:
         before = None if alone else self._first(place.story_id)
         keys = b"".join(key.to_bytes(_KEY_BYTES, "big") for key in place.keys)
         self._execute(
@@ -104,7 +114,7 @@ class TruthShelf:
     def _first(self, story_id: str) -> tuple[Original, tuple[int, ...]] | None:
         sql = "SELECT at_ms, post_id, text, keys FROM story_post WHERE story_id = ? ORDER BY at_ms, post_id LIMIT 1"
         row = self._execute(sql, (story_id,)).fetchone()
-        return None if row is None else (Original(*row[:3]), _numbers(row[3]))
+        return None if row is None else (Original(*row[:3]), numbers(row[3]))
 
     def _add_keys(self, story_id: str, at_ms: int, keys: tuple[int, ...]) -> None:
         rows = [(key, at_ms, story_id) for key in keys]
@@ -115,7 +125,8 @@ class TruthShelf:
         self._executemany("DELETE FROM story_key WHERE key = ? AND at_ms = ? AND story_id = ?", rows)
 
 
-def _numbers(keys: bytes) -> tuple[int, ...]:
+def numbers(keys: bytes) -> tuple[int, ...]:
+    """Give keys as they are kept as numbers."""
     return tuple(int.from_bytes(keys[place : place + _KEY_BYTES], "big") for place in range(0, len(keys), _KEY_BYTES))
 
 

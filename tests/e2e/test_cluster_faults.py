@@ -11,7 +11,7 @@ from e2e.cluster import Cluster, Worker, check_exactly_once, write_file
 from servers.elastic import ElasticServer
 from servers.kafka import KafkaServer
 
-ROWS = 12_000
+ROWS = 8_000
 # How long Elasticsearch is away; a worker must hold out for ten minutes.
 AWAY_SECONDS = 60.0
 # What a worker may grow by while it waits. Without a bound it would read on: the topic holds far more.
