@@ -161,9 +161,11 @@ def run_source(
             reader.close()
     if flood is not None:
         logger.error("source %s stopped: %s could not be read (%s)", source.name, flood, next(iter(examples), ""))
+    # Asked to stop, nobody waits for the books.
+    books = _patiently(partial(books_of, log, run), Books({}, {}), "the log", clock, stop)
     return IngestResult(
         run=run,
-        books=books_of(log, run),
+        books=books,
         brands=dict(brands),
         finished=finished,
         flood=flood,

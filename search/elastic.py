@@ -19,7 +19,7 @@ from search.elastic_document import EVENT_AT, mention_of
 from search.elastic_http import Elastic
 from search.elastic_query import compile as compile_node
 from search.elastic_reads import ALL_FIELDS, WHOLE, Wanted, get_many, month_indices, refresh, scan
-from search.elastic_settings import ElasticSettings
+from search.elastic_settings import ElasticSettings, Names
 from search.elastic_slice import forbidden_of, post_stone
 from search.elastic_stories import story_post_of
 from search.elastic_write import Writer
@@ -131,7 +131,6 @@ class ElasticStore:
         return None
 
     def retracted_at(self, post_id: str) -> datetime | None:
-        """Give when a post was retracted, to the millisecond, or None when it was not (no waiting for the index)."""
         wanted = Wanted(self._names.tombstones, post_stone(post_id), ("at",))
         (found,) = get_many(self._elastic, [wanted])
         return None if found is None else from_ms(to_ms(datetime.fromisoformat(found.source["at"])))

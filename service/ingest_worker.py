@@ -45,7 +45,7 @@ def ingest(process: Process, files: Sequence[Path]) -> None:
     source_name = file_source(settings, "-").name
     stream = process.open_log()
     assert isinstance(stream, KafkaLog)
-    before = {path: runs.last(stream, path) for path in files}
+    before = process.patiently(lambda: {path: runs.last(stream, path) for path in files})
     with SourceOwner(stream, source_name, process.stop, process.clock) as owner:
         process.operations.opened(log=stream, shown=("ingest",), stages=(owner.check_alive, owner.check_member))
         if not files:
@@ -54,18 +54,18 @@ def ingest(process: Process, files: Sequence[Path]) -> None:
                 owner.check_alive()
         left = list(files)
         while left and (lost := owner.wait()) is not None:
-            brands, notices = settle_revisions(stream, settings.require_brands())
+            brands, notices = process.patiently(lambda: settle_revisions(stream, settings.require_brands()))
             complain(notices)
             stage = IngestStage(stream, BrandMatcher(brands), process.clock, process.operations.watch)
             while left and not lost.is_set():
-                if _is_done(stream, left[0], before) or _read(process, stream, stage, left[0], lost):
+                if _is_done(process, stream, left[0], before) or _read(process, stream, stage, left[0], lost):
                     left.pop(0)
         owner.check_alive()
 
 
-def _is_done(stream: Log, path: Path, before: Mapping[Path, runs.Last]) -> bool:
+def _is_done(process: Process, stream: Log, path: Path, before: Mapping[Path, runs.Last]) -> bool:
     """Tell whether another worker finished this file since we were started."""
-    now = runs.last(stream, path)
+    now = process.patiently(lambda: runs.last(stream, path))
     done = now.done and now != before[path]
     if done:
         print(f"{safe(str(path))}: read by another worker", flush=True)
@@ -90,7 +90,7 @@ def _read(process: Process, stream: Log, stage: IngestStage, path: Path, lost: t
 
     source = file_source(settings, str(path))
     source.open(None).close()
-    run = runs.begin(stream, path)
+    run = process.patiently(lambda: runs.begin(stream, path))
     with operations.reading(source.name):
         result = run_source(
             source,
@@ -107,7 +107,7 @@ def _read(process: Process, stream: Log, stage: IngestStage, path: Path, lost: t
         )
     if result.finished or result.flood is not None:
         if result.nothing_mapped or result.finished:
-            runs.finish(stream, run)
+            process.patiently(lambda: runs.finish(stream, run))
         refuse_the_unreadable(result, str(path))
         print(_told(path, run, result), flush=True)
     return result.finished

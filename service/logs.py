@@ -17,6 +17,9 @@ from typing import TextIO, TypeAlias
 
 from service.settings import LoggingSettings
 
+# They tell of each request.
+_CHATTY = ("elastic_transport", "kafka", "urllib3")
+
 _ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 
@@ -28,6 +31,8 @@ def configure_logging(settings: LoggingSettings, role: str, stream: TextIO | Non
     handler.setFormatter(JsonLines(role, quiet) if settings.format == "json" else TextLines(role, quiet))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.captureWarnings(True)
+    for library in _CHATTY:
+        logging.getLogger(library).setLevel(max(level, logging.WARNING) if level > logging.DEBUG else level)
 
 
 class TextLines(logging.Formatter):

@@ -10,6 +10,7 @@ from types import TracebackType
 
 from domain.clock import Clock, SystemClock
 from domain.metrics import DISK_FLOOR, DISK_FREE, INFO, MODEL, SOURCE_LAST_ITEM, SOURCE_READING
+from domain.records import Topic
 from search.store import Store
 from service.data_folder import free_megabytes, require_room
 from service.freshness import FreshnessProbe
@@ -87,11 +88,12 @@ class Operations:
             stages: whether its stages run, beside whether they get on.
         """
         reads: list[Callable[[], Sequence[Reading]]] = [lambda: log_readings(log, shown)]
-        needed: dict[str, Check] = {"log": log.counts, **(parts or {})}
+        needed: dict[str, Check] = {"log": lambda: log.appended(Topic.POSTS.value), **(parts or {})}
         if store is not None:
             there = store
             reads.append(lambda: store_readings(there))
-            needed["store"] = there.count
+            # A look at one document that is not there.
+            needed["store"] = lambda: there.retracted_at("")
             if "index" in self.watch.names:
                 self.watch.freshness = FreshnessProbe(there, self.meter, self._clock)
         if model:
@@ -132,12 +134,12 @@ class Operations:
 
     def let_go(self) -> None:
         """Use log and store no more: they are about to be closed. A last health document is written."""
-        self.readiness.close()
         self._readings = tuple
         self._stop.set()
         for thread in self._threads:
             thread.join()
         self._threads.clear()
+        self.readiness.close()
         if self.watch.freshness is not None:
             self.watch.freshness.close()
             self.watch.freshness = None

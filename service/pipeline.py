@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import Any
 
 from domain.clock import Clock, SystemClock
-from domain.errors import BackendDown, BadRecord, Busy, ConfigError, ServiceError
-from domain.records import Outcome, Topic
+from domain.errors import BackendDown, Busy, ConfigError, ServiceError
+from domain.records import Topic
 from enrich.language import FastTextLanguage
 from enrich.stage import EnrichStage
 from ingest.matching import BrandMatcher
@@ -29,8 +29,8 @@ from service.books import run_books
 from service.components import build_engine, file_source, open_log, open_store, require_one_process
 from service.control import Report
 from service.data_folder import DataFolder, require_room
-from service.letters import retry_one
 from service.operations import Operations
+from service.retrying import retry_letters
 from service.revisions import settle_revisions
 from service.settings import Settings
 from service.stages import STAGE_NAMES, STAGES
@@ -267,35 +267,17 @@ class Pipeline:
         Returns:
             `retried`: outcome -> number, and `problems`: what stayed parked or cannot be retried, one line each.
         """
-        source = file_source(self.settings, "-")
-        normaliser = Normaliser(source.name, source.settings.normalise)
-        outcomes: dict[str, int] = {}
-        problems: list[str] = []
-        for number in self._open_letters() if numbers is None else numbers:
+
+        def on_letter(done: int) -> None:
             self.check()
-            row = self._log.dead_letter(number)
-            try:
-                if row is None:
-                    raise ConfigError(f"there is no dead letter {number}")
-                retry = retry_one(row, source, normaliser, self._ingest, self._log, self._clock)
-            except (ConfigError, BadRecord) as exc:
-                problems.append(f"dead letter {number}: {exc}")
-                continue
-            outcomes[retry.outcome.value] = outcomes.get(retry.outcome.value, 0) + 1
-            if retry.outcome is Outcome.PARKED:
-                problems.append(f"dead letter {number}: still {retry.error}")
-            report({"stages": {"retry": {"done": sum(outcomes.values()), "total": None}}})
+            report({"stages": {"retry": {"done": done, "total": None}}})
+
+        answer = retry_letters(self._log, self._ingest, self.settings, self._clock, numbers, on_letter)
         for group, topics in _READERS:
             while self._log.lag(group, topics) > 0:
                 self.check()
                 self._clock.sleep(0.02)
-        return {"retried": outcomes, "problems": problems}
-
-    def _open_letters(self) -> list[int]:
-        numbers: list[int] = []
-        while rows := self._log.dead_letters(after=numbers[-1] if numbers else 0, limit=500):
-            numbers += [row.number for row in rows]
-        return numbers
+        return answer
 
     def reindex(self, report: Report) -> dict[str, Any]:
         """Build the search index again from the truth."""

@@ -13,9 +13,12 @@ from service.prometheus import Meter
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 2.0
+LOOK_SECONDS = 5.0
 # A look that does not come back is as good as one that failed.
 STALE_SECONDS = 30.0
+# A part that is away is looked at more often: who waits for it wants to go on.
+AWAY_LOOK_SECONDS = 1.0
+_UNKNOWN = "not looked at yet"
 
 # Raises a ServiceError while the part cannot be used.
 Check = Callable[[], object]
@@ -39,7 +42,7 @@ class Readiness:
         """Have these parts looked at from now on, each in a thread of its own; it is not ready before each was."""
         with self._lock:
             for part, check in parts.items():
-                self._found[part] = "not looked at yet"
+                self._found[part] = _UNKNOWN
                 self._looked_at[part] = self._clock.monotonic()
                 self._checks[part] = check
         for part in parts:
@@ -71,7 +74,7 @@ class Readiness:
     def _watch(self, part: str) -> None:
         while not self._stop.is_set():
             self.look(part)
-            self._stop.wait(LOOK_SECONDS)
+            self._stop.wait(AWAY_LOOK_SECONDS if self._found[part] else LOOK_SECONDS)
 
     def look(self, part: str) -> None:
         """Look at one part now."""
@@ -87,10 +90,12 @@ class Readiness:
         with self._lock:
             before = self._found[part]
             self._found[part], self._looked_at[part] = why, self._clock.monotonic()
-        if why and (not before or before == "not looked at yet"):
+        if why and before == _UNKNOWN:
+            log.info("waits for its %s: %s", part, why)
+        elif why and not before:
             log.warning("not ready: %s: %s", part, why)
-        elif before and not why and before != "not looked at yet":
-            log.info("ready again: %s", part)
+        elif before and not why and before != _UNKNOWN:
+            log.info("ready: %s", part)
 
     def close(self) -> None:
         """Stop looking; from now on it is not ready."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeVar
 
 from domain.clock import Clock, SystemClock
 from domain.errors import RetryLater
@@ -29,6 +30,8 @@ from stream.stage import Stage
 from stream.worker import Worker, WorkerSettings
 
 log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 BATCH_RECORDS = 512
 POLL_SECONDS = 0.5
@@ -52,8 +55,17 @@ class Process:
             Stopped: told to stop meanwhile.
             ConfigError, Busy, BackendDown: as the log; BackendDown after ten minutes.
         """
-        opened = patiently(lambda: open_log(self.settings, self.clock, role=self.role), self.stop, self.clock)
+        opened = self.patiently(lambda: open_log(self.settings, self.clock, role=self.role))
         return self.closing.enter_context(closing(opened))
+
+    def patiently(self, call: Callable[[], _T]) -> _T:
+        """Call until it succeeds, for ten minutes.
+
+        Raises:
+            Stopped: told to stop meanwhile.
+            BackendDown: what it needs is still away.
+        """
+        return patiently(call, self.stop, self.clock)
 
 
 def run_process(settings: Settings, role: str, stages: Sequence[StageName], work: Callable[[Process], None]) -> int:
@@ -116,7 +128,7 @@ def index(process: Process) -> None:
     from search.stage import IndexStage
 
     settings, clock = process.settings, process.clock
-    store = patiently(lambda: open_store(settings, clock), process.stop, clock)
+    store = process.patiently(lambda: open_store(settings, clock))
     process.closing.enter_context(closing(store))
     stream = process.open_log()
     worker = _join(process, stream, IndexStage(store, clock))
@@ -141,9 +153,7 @@ def dashboard(process: Process) -> None:
     settings = process.settings
     web = settings.web
     listening = process.closing.enter_context(listen(web.host, web.port))
-    reader = patiently(
-        lambda: process.closing.enter_context(open_reader(settings, role="dashboard")), process.stop, process.clock
-    )
+    reader = process.patiently(lambda: process.closing.enter_context(open_reader(settings, role="dashboard")))
     address = address_of(listening)
 
     def ready() -> None:
@@ -161,11 +171,7 @@ def _join(process: Process, stream: Log, stage: Stage) -> Worker:
     """Give the worker of a stage, a member of its group."""
     worker = WorkerSettings(batch_records=BATCH_RECORDS, poll_seconds=POLL_SECONDS, retry_budget_seconds=BUDGET_SECONDS)
     watch = process.operations.watch
-    return patiently(
-        lambda: Worker(stream, stage, clock=process.clock, settings=worker, observer=watch),
-        process.stop,
-        process.clock,
-    )
+    return process.patiently(lambda: Worker(stream, stage, clock=process.clock, settings=worker, observer=watch))
 
 
 def _check_joined(worker: Worker) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
 from typing import Any
 
 from domain.errors import ConfigError
@@ -122,14 +123,19 @@ def _retry(options: Namespace) -> int:
     if bool(options.numbers) == options.every:
         raise ConfigError("retry: expected the numbers of dead letters, or --all")
     settings = load_settings(options)
-    DataFolder(settings.data.dir).require()
     numbers = None if options.every else options.numbers
-    answer = perform(
-        settings,
-        "retry",
-        {"command": "retry", "numbers": numbers},
-        lambda pipeline, report: pipeline.retry(numbers, report),
-    )
+    if settings.log.kind != "embedded":
+        from service.retrying import retry_on_cluster
+
+        answer: Mapping[str, Any] = retry_on_cluster(settings, numbers)
+    else:
+        DataFolder(settings.data.dir).require()
+        answer = perform(
+            settings,
+            "retry",
+            {"command": "retry", "numbers": numbers},
+            lambda pipeline, report: pipeline.retry(numbers, report),
+        )
     outcomes = ", ".join(f"{number:,} {outcome}" for outcome, number in answer["retried"].items()) or "none"
     print(f"Taken up again: {outcomes}.")
     complain(answer["problems"])

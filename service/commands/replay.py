@@ -43,10 +43,12 @@ def request(settings: Settings, path: Path, shown: str, engine: str | None) -> d
 def _run(options: Namespace) -> int:
     from service.access import perform
     from service.books import summary
+    from service.components import require_one_process
     from service.data_folder import DataFolder
     from service.spool import spooled
 
     settings = load_settings(options)
+    require_one_process(settings, "`soundings ingest FILE`")
     if not DataFolder(settings.data.dir).log.exists():
         # No pipeline ran there yet, so the brands must be ours; told before the folder is made.
         settings = load_settings(options, brands=True)

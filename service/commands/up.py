@@ -65,6 +65,7 @@ def _replay(path: Path, settings: Settings, supervisor: Supervisor) -> None:
 
 def _run(options: Namespace) -> int:
     from service.child import Task
+    from service.components import require_one_process
     from service.data_folder import DataFolder, FolderLock, require_room
     from service.logs import configure_logging
     from service.supervisor import ChildSpec, Supervisor
@@ -72,6 +73,7 @@ def _run(options: Namespace) -> int:
 
     settings = load_settings(options, brands=True)
     configure_logging(settings.logging, "up")
+    require_one_process(settings, "`soundings ingest`, `enrich`, `index` and `dashboard`")
     problems = access_problems(settings.web)
     if problems:
         raise ConfigError(problems)

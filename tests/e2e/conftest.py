@@ -6,7 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from e2e.cluster import Cluster
 from e2e.command_line import PATIENCE_SECONDS, Soundings, make_posts, make_soundings, write_posts
+from fakes.elastic_stores import settings_for, wipe
+from servers.elastic import ElasticServer
+from servers.kafka import KafkaServer
 
 
 @pytest.fixture
@@ -30,3 +34,14 @@ def another(tmp_path_factory: pytest.TempPathFactory) -> Soundings:
 def posts_file(tmp_path: Path) -> Path:
     """A small file of posts."""
     return write_posts(tmp_path / "posts.jsonl", make_posts(300))
+
+
+@pytest.fixture
+def cluster(kafka_server: KafkaServer, elastic_server: ElasticServer, tmp_path: Path, prefix: str) -> Iterator[Cluster]:
+    """A cluster that is set up, with no worker yet; what it made is removed afterwards."""
+    cluster = Cluster(tmp_path, kafka_server.address, elastic_server.url, prefix)
+    done = cluster.run("setup")
+    assert done.returncode == 0, done.stderr
+    yield cluster
+    cluster.stop()
+    wipe(settings_for(elastic_server.url, prefix))

@@ -1,0 +1,248 @@
+"""The commands on a cluster: what is set up, found, followed, retried and examined, over the real servers."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from e2e.cluster import Cluster
+from e2e.command_line import PATIENCE_SECONDS
+from fakes.elastic_stores import settings_for, wipe
+from servers.elastic import ElasticServer
+from servers.kafka import KafkaServer
+
+from domain import ids
+from domain.clock import SystemClock
+from domain.records import Retraction
+from search.elastic_http import Elastic
+from stream.codec import encode
+
+TOKEN = "a-token-of-more-than-thirty-two-characters"
+ROWS = (
+    {"id": "1", "platform": "x", "text": "@acme is great", "created_at": "2026-03-01T12:00:00Z"},
+    {"id": "2", "platform": "x", "text": "@acme and globexico are awful", "created_at": "2026-03-01T12:00:00Z"},
+    {"id": "3", "platform": "x", "text": "@acme", "created_at": "03~01~2026"},
+    {"id": "4", "platform": "x", "text": "the weather", "created_at": "2026-03-01T12:00:00Z"},
+)
+
+
+@pytest.fixture(scope="module", params=["kafka", "kafka-python"])
+def cluster(
+    request: pytest.FixtureRequest,
+    kafka_server: KafkaServer,
+    elastic_server: ElasticServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Cluster]:
+    """A cluster of one worker of each stage, by either client, that has read a few posts."""
+    folder = tmp_path_factory.mktemp("commands")
+    prefix = f"t-{request.param}-commands-"
+    cluster = Cluster(folder, kafka_server.address, elastic_server.url, prefix, request.param)
+    file = folder / "posts.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in ROWS), encoding="utf-8")
+    first, again = cluster.run("setup"), cluster.run("setup")
+    assert (first.returncode, again.returncode) == (0, 0), first.stderr + again.stderr
+    assert f"topic {prefix}posts: created" in first.stdout
+    assert "created" not in again.stdout
+    for role in ("enrich", "index"):
+        cluster.start(role)
+    read = cluster.run("ingest", str(file), "--health-port", "0")
+    assert read.returncode == 0, read.stderr
+    assert "read 4 (ok 2, " in read.stdout
+    with closing(cluster.log()) as log:
+        cluster.wait_for(lambda: log.lag("enrich", ["posts"]) == 0, "enrich")
+        cluster.wait_until_done(log)
+    yield cluster
+    for worker in cluster.workers:
+        if worker.runs:
+            assert worker.stop() == 0, worker.text()
+    wipe(settings_for(elastic_server.url, prefix))
+
+
+def result(cluster: Cluster, *arguments: str) -> Any:
+    """Run a command that must succeed; gives the JSON that it prints."""
+    done = cluster.run(*arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def documents(cluster: Cluster, index: str) -> list[dict[str, Any]]:
+    """Give the documents of an index that Kibana shows."""
+    with closing(Elastic(settings_for(cluster.elastic, cluster.prefix))) as elastic:
+        elastic.ask("POST", f"/{cluster.prefix}{index}/_refresh")
+        hits = elastic.ask("POST", f"/{cluster.prefix}{index}/_search", {"size": 100}).body["hits"]["hits"]
+    return [hit["_source"] for hit in hits]
+
+
+def test_books_search_and_dead_letters_show_what_the_cluster_has(cluster: Cluster) -> None:
+    books = result(cluster, "books")
+    assert {stage: book["in"] for stage, book in books["stages"].items()} == {"ingest": 4, "enrich": 2, "index": 3}
+    assert (books["stored_total"], books["dead_letters_open"]) == (3, 1)
+    assert result(cluster, "search", "@acme", "--brand", "globex")["total"] == 1
+    letter = result(cluster, "dead-letters", "list")
+    assert (letter["number"], letter["stage"], letter["reason"]) == (1, "ingest", "bad_date")
+    assert json.loads(cluster.run("dead-letters", "show", "1", "--raw").stdout)["created_at"] == "03~01~2026"
+
+
+def test_a_post_is_followed_through_ledger_log_and_store(cluster: Cluster) -> None:
+    post_id = ids.post_id("x", "2")
+    found = result(cluster, "trace", post_id)
+    assert found["ledger"]["brands"] == ["acme", "globex"]
+    assert [one["kind"] for one in found["posts"]] == ["post"]
+    assert sorted(one["brand"] for one in found["mentions"]) == ["acme", "globex"]
+    assert {one["mention_id"] for one in found["stored"]} == {one["mention_id"] for one in found["mentions"]}
+    assert (found["retracted_at"], found["dead_letters"]) == (None, [])
+    assert "awful" not in json.dumps(found)
+    told = cluster.run("trace", "x:nobody").stdout
+    assert "never taken in" in told
+
+
+def test_a_retracted_post_leaves_its_tombstone_and_a_record_for_nobody_its_dead_letter(cluster: Cluster) -> None:
+    post_id = ids.post_id("x", "1")
+    at = SystemClock().now()
+    with closing(cluster.log()) as log:
+        cluster.append("mentions", [encode(Retraction(post_id=post_id, source="x", retracted_at=at))])
+        cluster.append("posts", [b"{broken"])
+        cluster.wait_for(lambda: len(log.dead_letters()) == 2, "the dead letter")
+        cluster.wait_until_done(log)
+    found = result(cluster, "trace", post_id)
+    assert found["stored"] == []
+    assert found["retracted_at"].startswith(at.isoformat(timespec="milliseconds")[:23])
+    assert "tombstone" in cluster.run("trace", post_id).stdout
+    (letter,) = result(cluster, "trace", "x:0")["dead_letters"]
+    assert (letter["stage"], letter["reason"], letter["position"][:6]) == ("enrich", "not_json", "posts/")
+
+
+def test_dead_letters_are_copied_for_kibana_without_text_and_change_when_they_are_retried(cluster: Cluster) -> None:
+    cluster.wait_for(lambda: len(documents(cluster, "dead")) == 2, "the copies")
+    shown = {one["number"]: one for one in documents(cluster, "dead")}
+    assert (shown[1]["stage"], shown[1]["reason"]) == ("ingest", "bad_date")
+    assert "03~01" not in json.dumps(list(shown.values()))
+    assert "detail" not in shown[1]
+    # Read as the rows are now configured, the date is a date.
+    cluster.config.write_text(
+        cluster.config.read_text() + '\n[source.file]\ndate_formats = ["%m~%d~%Y"]\n', encoding="utf-8"
+    )
+    done = cluster.run("dead-letters", "retry", "1")
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "Taken up again: 1 ok." in done.stdout
+    assert result(cluster, "books")["stages"]["ingest"]["parked"] == 0
+    (retried,) = (one for one in documents(cluster, "dead") if one["number"] == 1)
+    assert retried["resolution"] == "retried"
+    with closing(cluster.log()) as log:
+        cluster.wait_until_done(log)
+    assert result(cluster, "trace", ids.post_id("x", "3"))["ledger"]["brands"] == ["acme"]
+
+
+def test_a_worker_that_stops_leaves_its_last_minute_for_kibana(cluster: Cluster) -> None:
+    """The health documents of all workers add up to what the stages did."""
+    enrich = next(worker for worker in cluster.workers if worker.role == "enrich")
+    assert enrich.stop() == 0
+
+    def told() -> bool:
+        mine = [one for one in documents(cluster, "events") if one["stage"] == "enrich"]
+        return sum(one["in"] for one in mine) == result(cluster, "books")["stages"]["enrich"]["in"]
+
+    cluster.wait_for(told, "the last minute of enrich")
+    assert all(one["kind"] == "health" and "lag" in one for one in documents(cluster, "events") if one["in"] > 4)
+    cluster.start("enrich")
+
+
+def test_metrics_of_workers_agree_with_the_books(cluster: Cluster) -> None:
+    index = next(worker for worker in cluster.workers if worker.role == "index")
+    cluster.wait_for(index.is_ready, "the index worker")
+    with urllib.request.urlopen(f"{index.health()}/metrics", timeout=PATIENCE_SECONDS) as answer:
+        lines = answer.read().decode().splitlines()
+    booked = result(cluster, "books")["stages"]["index"]["ok"]
+    assert f'soundings_stream_booked_records{{outcome="ok",stage="index"}} {float(booked)}' in lines
+    assert f'soundings_stream_settled_records_total{{outcome="ok",stage="index"}} {float(booked)}' in lines
+    assert 'soundings_stream_lag_records{stage="index"} 0.0' in lines
+    assert not any('stage="enrich"' in line for line in lines)
+
+
+def test_the_dashboard_serves_the_cluster_behind_its_token(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = cluster.run("dashboard", "--host", "0.0.0.0", "--health-port", "0")
+    assert refused.returncode == 2
+    (line,) = refused.stderr.splitlines()
+    assert "expected a loopback address" in line
+    environment = {**cluster.environment, "SOUNDINGS_WEB_AUTH": "token", "SOUNDINGS_WEB_TOKEN": TOKEN}
+    monkeypatch.setattr(Cluster, "environment", environment)
+    dashboard = cluster.start("dashboard", "--host", "0.0.0.0", "--port", "0")
+    cluster.wait_for(lambda: "Soundings serves" in dashboard.text() and dashboard.is_ready(), "the page")
+    port = dashboard.text().partition("Soundings serves http://0.0.0.0:")[2].split()[0]
+    url = f"http://127.0.0.1:{port}/api/books"
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(url, timeout=PATIENCE_SECONDS)
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {TOKEN}"})
+    with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:
+        assert [stage["stage"] for stage in json.load(answer)["stages"]] == ["ingest", "enrich", "index"]
+    assert "put TLS in front" in dashboard.text()
+    assert TOKEN not in dashboard.text()
+    assert dashboard.stop() == 0, dashboard.text()
+
+
+def test_the_doctor_finds_all_well(cluster: Cluster) -> None:
+    findings = [json.loads(line) for line in cluster.run("doctor", "--json").stdout.splitlines()]
+    assert [one["part"] for one in findings] == ["access", "brands", "data folder", "engine", "log", "store"]
+    assert [one["problems"] for one in findings] == [[]] * 6
+    assert cluster.run("doctor").returncode == 0
+    index = next(worker for worker in cluster.workers if worker.role == "index")
+    port = index.health().rpartition(":")[2]
+    cluster.wait_for(index.is_ready, "the index worker")
+    ready = cluster.run("doctor", "--ready", "--config", str(_with_health(cluster, port)))
+    assert ready.returncode == 0, ready.stderr
+    nobody = cluster.run("doctor", "--ready", "--config", str(_with_health(cluster, "1")))
+    assert nobody.returncode == 1
+    assert "does not answer" in nobody.stderr
+
+
+def _with_health(cluster: Cluster, port: str) -> Path:
+    path = cluster.folder / f"health-{port}.toml"
+    path.write_text(f"{cluster.config.read_text()}\n[health]\nport = {port}\n", encoding="utf-8")
+    return path
+
+
+def test_the_doctor_says_what_is_missing_and_what_does_not_answer(cluster: Cluster, tmp_path: Path) -> None:
+    unset = replace(cluster, prefix="t-nothing-", folder=tmp_path, workers=[])
+    done = unset.run("doctor")
+    assert done.returncode == 2
+    assert "topic t-nothing-posts is missing: `soundings setup` creates it" in done.stdout
+    assert "run `soundings setup`" in done.stdout.partition("store")[2]
+    away = replace(cluster, broker="127.0.0.1:1", elastic="http://127.0.0.1:1", folder=tmp_path, workers=[])
+    done = away.run("doctor")
+    assert done.returncode == 1, done.stdout
+    assert "127.0.0.1:1" in done.stdout
+    assert {"down  log", "down  store"} <= {line[:11].rstrip(":") for line in done.stdout.splitlines()}
+
+
+def test_a_worker_waits_for_what_is_away_and_is_not_ready_meanwhile(cluster: Cluster, tmp_path: Path) -> None:
+    away = replace(cluster, broker="127.0.0.1:1", elastic="http://127.0.0.1:1", folder=tmp_path, workers=[])
+    for role in ("enrich", "index", "dashboard"):
+        worker = away.start(role, *(["--port", "0"] if role == "dashboard" else []))
+        away.wait_for(lambda worker=worker: "tries again in" in worker.text(), f"{role} to wait")  # type: ignore[misc]
+        assert worker.health()
+        assert not worker.is_ready()
+        assert worker.stop() == 0, worker.text()
+
+
+def test_what_runs_in_one_process_is_refused_on_a_cluster_and_the_other_way_round(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = cluster.folder / "posts.jsonl"
+    for arguments in (["up", "--port", "0"], ["replay", str(file)]):
+        done = cluster.run(*arguments)
+        assert done.returncode == 2
+        assert "each stage is a process of its own" in done.stderr
+    alone = {**cluster.environment, "SOUNDINGS_LOG_KIND": "embedded", "SOUNDINGS_STORE_KIND": "embedded"}
+    monkeypatch.setattr(Cluster, "environment", alone)
+    for role in ("ingest", "enrich", "index"):
+        done = cluster.run(role, "--health-port", "0")
+        assert done.returncode == 2
+        assert "`soundings up`" in done.stderr
+    assert cluster.run("setup").returncode == 0
