@@ -24,7 +24,9 @@ run: $(VENV)/base ## Replay the sample through every stage and serve at http://1
 
 test: $(VENV)/dev ## Install what the tests need and run them all
 	sh tests/install-browser.sh
+	sh tests/install-promtool.sh
 	sh tests/install-servers.sh $(BIN)/python
+	sh tests/install-deploy.sh
 	$(BIN)/python -m pytest
 
 servers: $(VENV)/dev ## Run a real Kafka and a real Elasticsearch on 127.0.0.1 until Ctrl-C
@@ -55,8 +57,9 @@ bench: $(VENV)/dev ## Print every figure that the documents quote (the Hugging F
 soak: $(VENV)/dev ## Replay, kill and resume for twenty minutes; ends with exact books
 	$(BIN)/python -m bench.soak --minutes 20
 
-docs: $(VENV)/base ## Write the generated pages again
+docs: $(VENV)/base ## Write the generated pages and Kibana's objects again
 	$(BIN)/python -m service.reference
+	$(BIN)/python -m deploy.kibana
 
 clean: ## Remove the environment and caches (data stays)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info build

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
 from fastapi import FastAPI
@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
+from dashboard.access import AccessSettings, Door, Doorkeeper
 from dashboard.answers import ErrorAnswer
 from dashboard.api import build_api
 from dashboard.api_docs import build_api_docs
@@ -18,7 +19,8 @@ from dashboard.assets import load_assets, load_templates
 from dashboard.books import StageInfo
 from dashboard.pages import build_pages
 from dashboard.problems import problem_of
-from dashboard.security import LOOPBACK_HOSTS, SECURITY_HEADERS, Guard
+from dashboard.security import SECURITY_HEADERS, Guard
+from dashboard.sign_in import build_sign_in
 from domain.brand import Brand
 from domain.clock import Clock, SystemClock
 from domain.errors import ServiceError
@@ -39,7 +41,7 @@ def build_app(
     *,
     stages: Sequence[StageInfo] = (),
     clock: Clock | None = None,
-    allowed_hosts: Collection[str] = LOOPBACK_HOSTS,
+    access: AccessSettings | None = None,
 ) -> Application:
     """Make the application. It only reads, keeps nothing of its own, and closes neither store nor log.
 
@@ -49,10 +51,12 @@ def build_app(
         brands: in the order in which they are shown.
         stages: in the order of the flow; a stage that has counts and is not listed is shown after them.
         clock: for relative times; the machine's by default.
-        allowed_hosts: names under which browsers may ask, any port; an IPv6 address in brackets.
+        access: who is let in; everybody on this machine by default.
     """
+    access, clock = access or AccessSettings(), clock or SystemClock()
     assets = load_assets()
     templates = load_templates(assets)
+    templates.globals["signs_in"] = access.auth == "token"
     app = FastAPI(
         title="Soundings",
         description="What people say about brands, and how they feel about them. Read only; times are in UTC.",
@@ -64,8 +68,14 @@ def build_app(
         # One address for one answer: a trailing slash is another address, and no redirect echoes what was asked.
         redirect_slashes=False,
     )
-    app.add_middleware(Guard, allowed_hosts=allowed_hosts)
-    app.include_router(build_pages(store, log, brands, stages, templates, clock or SystemClock()))
+    keeper = Doorkeeper(access, clock)
+    if access.auth != "none":
+        app.add_middleware(Door, keeper=keeper)
+    if access.auth == "token":
+        app.include_router(build_sign_in(keeper, templates))
+    # Added last, it stands outermost: nobody reaches the door under a wrong name.
+    app.add_middleware(Guard, allowed_hosts=access.hosts, public_origin=access.public_origin)
+    app.include_router(build_pages(store, log, brands, stages, templates, clock))
     app.include_router(build_api(store, log, brands, stages))
     app.include_router(build_api_docs(app, templates))
 

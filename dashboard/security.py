@@ -9,14 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dashboard.answers import ErrorAnswer, Problem
-
-# Names under which a browser on the same machine reaches us. A page of a stranger that resolves its own name to
-# 127.0.0.1 (DNS rebinding) still sends its own name.
-LOOPBACK_HOSTS: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
+from dashboard.access import refuse
+from dashboard.answers import Problem
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -34,7 +30,8 @@ CONTENT_SECURITY_POLICY = "; ".join(
 SECURITY_HEADERS: tuple[tuple[str, str], ...] = (
     ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
     ("X-Content-Type-Options", "nosniff"),
-    ("Referrer-Policy", "no-referrer"),
+    # Nothing for other sites; a form of ours must carry its Origin, which `no-referrer` would take away.
+    ("Referrer-Policy", "same-origin"),
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
     ("Permissions-Policy", "camera=(), geolocation=(), microphone=()"),
@@ -57,11 +54,13 @@ class Guard:
     Args:
         app: what to protect.
         allowed_hosts: names or addresses (IPv6 in brackets) under which we may be asked, with any port.
+        public_origin: of our pages where a proxy in front tells us another Host; "" when there is none.
     """
 
-    def __init__(self, app: ASGIApp, allowed_hosts: Collection[str]) -> None:
+    def __init__(self, app: ASGIApp, allowed_hosts: Collection[str], public_origin: str = "") -> None:
         self._app = app
         self._allowed = frozenset(name.lower() for name in allowed_hosts)
+        self._public_origin = public_origin
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -88,9 +87,7 @@ class Guard:
         if refusal is None:
             await self._app(scope, receive, send_guarded)
         else:
-            status, problem = refusal
-            answer = ErrorAnswer(error=problem).model_dump(mode="json", by_alias=True)
-            await JSONResponse(answer, status)(scope, receive, send_guarded)
+            await refuse(*refusal)(scope, receive, send_guarded)
 
     def _refusal(self, method: str, headers: Headers) -> tuple[int, Problem] | None:
         """Say why a request is refused, or None."""
@@ -105,7 +102,7 @@ class Guard:
         if method in _SAFE_METHODS:
             return None
         origin = headers.get("origin", "")
-        if origin not in (f"http://{host}", f"https://{host}"):
+        if not origin or origin not in (f"http://{host}", f"https://{host}", self._public_origin):
             return 403, Problem(
                 code="foreign_origin",
                 found=f"the Origin header {origin[:200]!r}",

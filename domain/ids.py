@@ -49,6 +49,11 @@ def row_id(source: str, row: str) -> str:
     return f"{source}:#{_digest(row)}"
 
 
+def post_key(post_id: str) -> str:
+    """Give 26 lower-case base32 characters that stand for a post where ids must be short (Elasticsearch: 512 bytes)."""
+    return _digest(post_id)
+
+
 def mention_id(post_id: str, brand_id: str) -> str:
     """Give the id of the mention of one brand in one post: 26 lower-case base32 characters."""
     return _digest(post_id, brand_id)

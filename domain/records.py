@@ -231,3 +231,26 @@ class Event:
     at: datetime
     detail: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """How one worker of a stage fared in the minute that ended `at`.
+
+    The counts are of this worker and this minute alone, so that sums over workers and time are right; `lag` is the
+    whole stage's, so of that the largest is taken. `ready`: the worker could take work.
+    """
+
+    stage: str
+    # Machine and process, such as `enrich-7f9c/17`.
+    worker: str
+    at: datetime
+    ready: bool
+    came_in: int = 0
+    ok: int = 0
+    duplicate: int = 0
+    filtered: int = 0
+    parked: int = 0
+    retried: int = 0
+    lag: int | None = None
+    schema_version: int = SCHEMA_VERSION

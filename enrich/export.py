@@ -28,8 +28,9 @@ import numpy.typing as npt
 from safetensors.numpy import load_file, save_file
 
 from domain.records import SENTIMENTS
+from enrich.early import Answered, early_exit
 from enrich.engine import POINTS, Passage, SentimentEngine
-from enrich.graph import Arithmetic, Encoder, packed_weights, read_packed, unpacked_weights, write_graph, write_weights
+from enrich.graph import Arithmetic, write_graph
 from enrich.labelled import LabelledBrand, LabelledText, read_labelled, read_labelled_brands
 from enrich.onnx_engine import (
     DESCRIPTION,
@@ -52,7 +53,8 @@ from enrich.quality import (
     quality,
     tempered,
 )
-from enrich.torch_model import load, predict
+from enrich.torch_model import EARLY, load, predict
+from enrich.weights import Encoder, packed_weights, read_packed, unpacked_weights, write_weights
 from enrich.word_pieces import WordPieces, question_of
 
 # Exact arithmetic differs from PyTorch's only in the order of additions.
@@ -108,7 +110,15 @@ def _describe(folder: Path, description: dict[str, Any]) -> None:
 
 
 def export(
-    checkpoint: Path, dev: Path, brand_dev: Path, out: Path, *, name: str, epoch: int, max_tokens: int = 128
+    checkpoint: Path,
+    dev: Path,
+    brand_dev: Path,
+    out: Path,
+    *,
+    name: str,
+    epoch: int,
+    max_tokens: int = 128,
+    early: int | None = None,
 ) -> None:
     """Write the engine folder of a trained checkpoint.
 
@@ -120,12 +130,14 @@ def export(
         name: name of the model, kept in every mention.
         epoch: its number, higher than that of the model it follows.
         max_tokens: longest text in word pieces; must be what it was trained with.
+        early: after how many layers easy texts are answered, one of those the checkpoint has heads for; 0: never;
+            None: after the first of them.
 
     Raises:
         ValueError: the checkpoint's labels or shape are not what the engine needs.
     """
     rows, brand_rows = read_labelled(dev), read_labelled_brands(brand_dev)
-    export_rows(checkpoint, rows, brand_rows, out, name=name, epoch=epoch, max_tokens=max_tokens)
+    export_rows(checkpoint, rows, brand_rows, out, name=name, epoch=epoch, max_tokens=max_tokens, early=early)
 
 
 def export_rows(
@@ -140,6 +152,8 @@ def export_rows(
     temperatures: tuple[float, float] = (1.0, 1.0),
     weights: Sequence[float] | None = None,
     least_rows: int = 1,
+    early: int | None = None,
+    early_before: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the engine folder of a trained checkpoint, as `export` does from files.
 
@@ -154,6 +168,8 @@ def export_rows(
         temperatures: of texts and of brands, kept where there are too few rows to fit one on.
         weights: what each point counts when one is chosen; None: what training found.
         least_rows: fewer are too few for a temperature and for figures of calibration.
+        early: as `export`.
+        early_before: when the model that was trained further answers early, kept where there are too few rows.
 
     Raises:
         ValueError: as `export`.
@@ -163,7 +179,11 @@ def export_rows(
     if labels != list(SENTIMENTS) or config["model_type"] != "bert" or config["hidden_act"] != "gelu":
         found = f"{config['model_type']} with {config['hidden_act']} and labels {labels}"
         raise ValueError(f"{checkpoint}: found {found}, expected bert with gelu and labels {list(SENTIMENTS)}")
+    with_heads = config.get(EARLY) or [0]
+    if early not in (None, 0, *with_heads):
+        raise ValueError(f"{checkpoint}: has early heads after {with_heads} layers, not after {early}")
     encoder = Encoder(
+        early=with_heads[0] if early is None else early,
         layers=config["num_hidden_layers"],
         hidden=config["hidden_size"],
         heads=config["num_attention_heads"],
@@ -207,6 +227,23 @@ def export_rows(
         description["brand_temperature"] = fit_temperature(point_logits, points)
     else:
         description["brand_temperature"] = temperatures[1]
+    if encoder.early:
+        passages = [Passage(row.text) for row in rows], [row.passage() for row in brand_rows]
+        answered = (
+            Answered(passages[0], gold, tempered(logits, description["temperature"]), description["temperature"]),
+            Answered(
+                passages[1],
+                points,
+                tempered(point_logits, description["brand_temperature"]),
+                description["brand_temperature"],
+            ),
+        )
+        pieces = WordPieces(checkpoint / TOKENIZER, max_tokens)
+        when = early_exit(
+            load(checkpoint), pieces, encoder.early, *answered, before=early_before, least_rows=least_rows
+        )
+        description["early"] = asdict(when)
+        write_graph(out / INT8_GRAPH, "int8", encoder, packed, places, WEIGHTS, when)
     _describe(out, description)
     measured: dict[str, dict[str, Any]] = {}
     for kind, exact in (("int8", False), ("fp32", True)):
@@ -255,7 +292,7 @@ def checkpoint_from_engine(folder: Path, out: Path) -> None:
     """
     description = read_description(folder)
     encoder = description["encoder"]
-    state = unpacked_weights(read_packed(folder / EXACT_GRAPH))
+    state = unpacked_weights(read_packed(folder / INT8_GRAPH))
     out.mkdir(parents=True, exist_ok=True)
     save_file(state, out / "model.safetensors", metadata={"format": "pt"})
     config = {
@@ -273,6 +310,7 @@ def checkpoint_from_engine(folder: Path, out: Path) -> None:
         "pad_token_id": 0,
         "id2label": dict(enumerate(SENTIMENTS)),
         "label2id": {label: i for i, label in enumerate(SENTIMENTS)},
+        EARLY: [encoder["early"]] if encoder.get("early") else [],
     }
     (out / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     shutil.copyfile(folder / TOKENIZER, out / TOKENIZER)
@@ -329,8 +367,9 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--dev", type=Path, help="with --checkpoint: labelled texts, gzipped TSV")
     parser.add_argument("--brand-dev", type=Path, help="with --checkpoint: feelings towards brands, gzipped TSV")
     parser.add_argument("--out", type=Path, help="folder to write")
-    parser.add_argument("--name", default="brand-sentiment-1", help="name of the model")
-    parser.add_argument("--epoch", type=int, default=2, help="its number, above that of the model before")
+    parser.add_argument("--early", type=int, help="layers after which easy texts are answered; 0: never")
+    parser.add_argument("--name", default="brand-sentiment-2", help="name of the model")
+    parser.add_argument("--epoch", type=int, default=3, help="its number, above that of the model before")
     args = parser.parse_args(argv)
     if args.check is None and args.out is None:
         parser.error("expected --out FOLDER")
@@ -347,7 +386,8 @@ def main(argv: Sequence[str]) -> int:
         return 0
     folder = args.check
     if args.checkpoint is not None:
-        export(args.checkpoint, args.dev, args.brand_dev, args.out, name=args.name, epoch=args.epoch)
+        named = {"name": args.name, "epoch": args.epoch, "early": args.early}
+        export(args.checkpoint, args.dev, args.brand_dev, args.out, **named)
         folder = args.out
     differences = check(folder)
     good = differences["exact_torch"] <= PARITY and max(differences["exact_alone"], differences["int8_alone"]) <= 1e-5

@@ -3,6 +3,9 @@
 Nothing is traced, so no attention mask can vanish. Two graphs share one file of weights: `int8` multiplies in
 8-bit integers, `exact` turns the same 8-bit weights into float32 first. Both quantise or multiply each token on
 its own, so a text's scores do not depend on the texts beside it in a batch.
+
+`int8` may answer easy texts half-way: heads after some of the layers say how sure they are, and only the texts they
+are not sure of go through the rest. `exact` takes every text through all layers.
 """
 
 from __future__ import annotations
@@ -13,19 +16,16 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
-import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from enrich.weights import INT8, SCALE, Array, Encoder, Stored
+
 Arithmetic: TypeAlias = Literal["int8", "exact"]
-Array: TypeAlias = npt.NDArray[Any]
 
 OPSET = 20
 # The oldest file format that has opset 20, so that older runtimes can read it.
 IR_VERSION = 9
 CONTRIB = "com.microsoft"
-# Suffixes of a quantised weight in the weights file; a bias or norm keeps its plain name.
-INT8, SCALE = ".int8", ".scale"
 # Added to the scores of padding before the softmax: exp() of it is exactly 0 in float32.
 MASKED = -1e9
 # Activations are stored as unsigned bytes around a fixed zero; the step is chosen for each token.
@@ -34,101 +34,23 @@ ZERO_POINT = 128
 # 0.17/16 covers the negative side, which needs a maximum of at least 239 * 0.17/16.
 GELU_ZERO_POINT = 16
 GELU_LEAST_MAXIMUM = (255 - GELU_ZERO_POINT) * 0.17 / GELU_ZERO_POINT
-# External data starts at multiples of this, as the ONNX format recommends for mapping files into memory.
-ALIGNMENT = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Encoder:
-    """The shape of a BERT-like encoder with a pooler, a classifier of the text and one of brands in it."""
+class EarlyExit:
+    """When a text is answered by the early heads: text and every brand that is named are surer than these.
 
-    layers: int
-    hidden: int
-    heads: int
-    positions: int
-    labels: int
-    points: int
-    layer_norm_eps: float
-
-
-def quantise(weight: Array) -> tuple[Array, Array]:
-    """Round each row of a float matrix to signed bytes with a scale of its own.
-
-    Args:
-        weight: float32, shape (rows, columns).
-
-    Returns:
-        int8, shape (rows, columns), in [-127, 127], and float32 scales, shape (rows,); a row of zeros has scale 1.
+    `text` and `brand` are probabilities of the likeliest of three classes, after dividing logits by the temperatures;
+    above 1: never. The early logits are multiplied by `text_scale` and `brand_scale`, so that whoever reads them
+    divides by the temperatures of the last heads and gets what the early temperatures give.
     """
-    scale = np.abs(weight).max(axis=1) / 127
-    scale[scale == 0] = 1
-    scale = scale.astype(np.float32)
-    return np.rint(weight / scale[:, None]).clip(-127, 127).astype(np.int8), scale
 
-
-def packed_weights(state: Mapping[str, Array], encoder: Encoder) -> dict[str, Array]:
-    """Give what the weights file holds, by name.
-
-    Matrices are int8 with scales, one per output (per word for the word embeddings), transposed for `x @ w`; the
-    classifier, biases and norms stay float32. Position embeddings include token type 0, the only one used, and are
-    cut to `encoder.positions`.
-
-    Args:
-        state: a checkpoint's tensors by their Hugging Face names.
-        encoder: its shape.
-    """
-    packed: dict[str, Array] = {}
-    prefix = "bert.embeddings."
-    for name, value in state.items():
-        tensor = np.asarray(value, dtype=np.float32)
-        if name == f"{prefix}word_embeddings.weight":
-            packed[name + INT8], scale = quantise(tensor)
-            packed[name + SCALE] = scale[:, None]
-        elif name == f"{prefix}position_embeddings.weight":
-            packed[name] = tensor[: encoder.positions] + state[f"{prefix}token_type_embeddings.weight"][0]
-        elif (name.startswith(prefix) and tensor.ndim == 2) or name.endswith("position_ids"):
-            continue
-        elif tensor.ndim == 2 and not name.endswith("classifier.weight"):
-            whole, packed[name + SCALE] = quantise(tensor)
-            packed[name + INT8] = np.ascontiguousarray(whole.T)
-        else:
-            packed[name] = tensor
-    return packed
-
-
-def unpacked_weights(packed: Mapping[str, Array]) -> dict[str, Array]:
-    """Give the float32 checkpoint that the shipped weights stand for: the inverse of `packed_weights`, rounded."""
-    state: dict[str, Array] = {}
-    for name, tensor in packed.items():
-        if name.endswith(INT8):
-            plain = name.removesuffix(INT8)
-            scale = packed[plain + SCALE]
-            dequantised = tensor.astype(np.float32) * scale
-            state[plain] = dequantised if "embeddings" in plain else np.ascontiguousarray(dequantised.T)
-        elif not name.endswith(SCALE):
-            state[name] = tensor
-    hidden = state["bert.embeddings.word_embeddings.weight"].shape[1]
-    state["bert.embeddings.token_type_embeddings.weight"] = np.zeros((2, hidden), dtype=np.float32)
-    return state
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """Where a tensor lies in the weights file, in bytes."""
-
-    offset: int
-    length: int
-
-
-def write_weights(packed: Mapping[str, Array], path: Path) -> dict[str, Stored]:
-    """Write the tensors one after the other, aligned, and give where each lies."""
-    places: dict[str, Stored] = {}
-    with path.open("wb") as out:
-        for name, tensor in packed.items():
-            out.write(b"\0" * (-out.tell() % ALIGNMENT if tensor.nbytes >= ALIGNMENT else -out.tell() % 64))
-            places[name] = Stored(out.tell(), tensor.nbytes)
-            out.write(np.ascontiguousarray(tensor).tobytes())
-    return places
+    text: float
+    brand: float
+    text_temperature: float
+    brand_temperature: float
+    text_scale: float
+    brand_scale: float
 
 
 @dataclass(slots=True)
@@ -219,19 +141,56 @@ class _Builder:
         return self.op("LayerNormalization", inputs, axis=-1, epsilon=epsilon)
 
 
-def _layer(b: _Builder, encoder: Encoder, number: int, x: str, split: str, mask: str) -> str:
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """The tensors of the texts that go through a layer: shape (batch, length), what is asked of them, their masks.
+
+    `mask` is what is added to attention scores, `present` is 1.0 where a piece stands, shape (batch, length).
+    """
+
+    shape: str
+    mask: str
+    present: str
+    asked: str
+    shares: str
+
+    def split(self, b: _Builder, encoder: Encoder) -> str:
+        """Give the shape (batch, length, heads, width of a head)."""
+        return b.op("Concat", [self.shape, b.constant("heads", _heads_shape(encoder))], axis=0)
+
+    def cube(self, b: _Builder, encoder: Encoder, x: str) -> str:
+        """Give rows as (batch, length, hidden)."""
+        return b.op("Reshape", [x, b.op("Concat", [self.shape, b.constant("hidden", [encoder.hidden])], axis=0)])
+
+    def asked_states(self, b: _Builder, cube: str) -> str:
+        """Give the states of the tokens that are read, shape (batch, slots, hidden)."""
+        places = b.op("Unsqueeze", [self.asked, b.constant("last_axis", [-1])])
+        return b.op("GatherND", [cube, places], batch_dims=1)
+
+    def only(self, b: _Builder, chosen: str) -> _Texts:
+        """Give the texts for which `chosen`, bool (batch), is true."""
+
+        def some(name: str) -> str:
+            return b.op("Compress", [name, chosen], axis=0)
+
+        asked, present = some(self.asked), some(self.present)
+        return _Texts(b.op("Shape", [present]), some(self.mask), present, asked, some(self.shares))
+
+
+def _heads_shape(encoder: Encoder) -> list[int]:
+    return [encoder.heads, encoder.hidden // encoder.heads]
+
+
+def _layer(b: _Builder, encoder: Encoder, number: int, x: str, texts: _Texts) -> str:
     """Add one encoder layer. The last one follows the tokens in `asked` only: nothing else of it is read."""
     prefix = f"bert.encoder.layer.{number}."
-    head = encoder.hidden // encoder.heads
-    every = b.rows(x)
+    rows = b.constant("rows", [-1, encoder.hidden])
+    every, split = b.rows(x), texts.split(b, encoder)
     asking, asking_split, skip = every, split, x
     if number == encoder.layers - 1:
-        cube = b.op("Reshape", [x, b.op("Concat", ["shape", b.constant("hidden", [encoder.hidden])], axis=0)])
-        places = b.op("Unsqueeze", ["asked", b.constant("last_axis", [-1])])
-        skip = b.op(
-            "Reshape", [b.op("GatherND", [cube, places], batch_dims=1), b.constant("rows", [-1, encoder.hidden])]
-        )
-        asking_split = b.op("Concat", ["asked_shape", b.constant("heads", [encoder.heads, head])], axis=0)
+        skip = b.op("Reshape", [texts.asked_states(b, texts.cube(b, encoder, x)), rows])
+        asked_shape = b.op("Shape", [texts.asked])
+        asking_split = b.op("Concat", [asked_shape, b.constant("heads", _heads_shape(encoder))], axis=0)
         asking = b.rows(skip)
 
     def heads(rows: _Row, name: str, shape: str, order: list[int]) -> str:
@@ -241,10 +200,11 @@ def _layer(b: _Builder, encoder: Encoder, number: int, x: str, split: str, mask:
     query = heads(asking, "query", asking_split, [0, 2, 1, 3])
     key = heads(every, "key", split, [0, 2, 3, 1])
     value = heads(every, "value", split, [0, 2, 1, 3])
-    scores = b.op("MatMul", [b.op("Mul", [query, b.constant("temper", head**-0.5)]), key])
-    shares = b.op("Softmax", [b.op("Add", [scores, mask])], axis=-1)
+    temper = b.constant("temper", (encoder.hidden // encoder.heads) ** -0.5)
+    scores = b.op("MatMul", [b.op("Mul", [query, temper]), key])
+    shares = b.op("Softmax", [b.op("Add", [scores, texts.mask])], axis=-1)
     mixed = b.op("Transpose", [b.op("MatMul", [shares, value])], perm=[0, 2, 1, 3])
-    mixed = b.op("Reshape", [mixed, b.constant("rows", [-1, encoder.hidden])])
+    mixed = b.op("Reshape", [mixed, rows])
 
     # Plain operators: the runtime's fused ones (skip + norm, bias + GELU) take two to five times as long (measured).
     mixed = b.op("Add", [b.linear(b.rows(mixed), f"{prefix}attention.output.dense"), skip])
@@ -254,6 +214,102 @@ def _layer(b: _Builder, encoder: Encoder, number: int, x: str, split: str, mask:
     return b.norm(y, f"{prefix}output.LayerNorm", encoder.layer_norm_eps)
 
 
+def _embedded(b: _Builder, encoder: Encoder) -> str:
+    """Add the embeddings of `input_ids`; gives rows."""
+    words, embeddings = "bert.embeddings.word_embeddings.weight", "bert.embeddings."
+    length = b.op("Shape", ["input_ids"], start=1, end=2)
+    begin = b.constant("begin", [0])
+    picked = b.op("Cast", [b.op("Gather", [b.weight(words + INT8), "input_ids"])], to=TensorProto.FLOAT)
+    x = b.op("Mul", [picked, b.op("Gather", [b.weight(words + SCALE), "input_ids"])])
+    x = b.op("Add", [x, b.op("Slice", [b.weight(f"{embeddings}position_embeddings.weight"), begin, length, begin])])
+    x = b.op("Reshape", [x, b.constant("rows", [-1, encoder.hidden])])
+    return b.norm(x, f"{embeddings}LayerNorm", encoder.layer_norm_eps)
+
+
+def _head(b: _Builder, encoder: Encoder, name: str, left: str, right: str) -> str:
+    """Mix two states side by side and classify them; gives logits of all rows, shape (rows, classes)."""
+    both = b.op("Concat", [left, right], axis=-1)
+    both = b.op("Reshape", [both, b.constant("double_rows", [-1, 2 * encoder.hidden])])
+    mixed = b.op("Tanh", [b.linear(b.rows(both), f"{name}.dense")])
+    return b.op("Gemm", [mixed, b.weight(f"{name}.classifier.weight"), b.weight(f"{name}.classifier.bias")], transB=1)
+
+
+def _towards(b: _Builder, encoder: Encoder, name: str, states: str, first: str, shares: str) -> str:
+    """Give the five points of each brand, shape (batch, brands, points), from the states that are read."""
+    named = b.op("MatMul", [shares, states])
+    whole = b.op("Expand", [b.op("Unsqueeze", [first, b.constant("second_axis", [1])]), b.op("Shape", [named])])
+    points = _head(b, encoder, name, named, whole)
+    asked_of = b.op("Shape", [shares], start=0, end=2)
+    shape = b.op("Concat", [asked_of, b.constant("points", [encoder.points])], axis=0)
+    return b.op("Reshape", [points, shape])
+
+
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """Logits of texts, shape (batch, labels), and of brands, shape (batch, brands, points)."""
+
+    logits: str
+    towards: str
+
+
+def _first(b: _Builder, states: str) -> str:
+    return b.op("Gather", [states, b.constant("first", np.array(0))], axis=1)
+
+
+def _last_answers(b: _Builder, encoder: Encoder, x: str, texts: _Texts) -> _Answers:
+    """Add the heads after the last layer, whose rows are those of `asked`."""
+    shape = b.op("Concat", [b.op("Shape", [texts.asked]), b.constant("hidden", [encoder.hidden])], axis=0)
+    states = b.op("Reshape", [x, shape])
+    first = _first(b, states)
+    pooled = b.op("Tanh", [b.linear(b.rows(first), "bert.pooler.dense")])
+    logits = b.op("Gemm", [pooled, b.weight("classifier.weight"), b.weight("classifier.bias")], transB=1)
+    return _Answers(logits, _towards(b, encoder, "brand", states, first, texts.shares))
+
+
+def _early_answers(b: _Builder, encoder: Encoder, x: str, texts: _Texts) -> _Answers:
+    """Add the heads half-way; a text is read from the mean of its tokens beside the first."""
+    cube = texts.cube(b, encoder, x)
+    last, second = b.constant("last_axis", [-1]), b.constant("second_axis", [1])
+    weights = b.op("Div", [texts.present, b.op("ReduceSum", [texts.present, last], keepdims=1)])
+    mean = b.op("Squeeze", [b.op("MatMul", [b.op("Unsqueeze", [weights, second]), cube]), second])
+    name, first = f"early.{encoder.early}", _first(b, cube)
+    states = texts.asked_states(b, cube)
+    towards = _towards(b, encoder, f"{name}.brand", states, first, texts.shares)
+    return _Answers(_head(b, encoder, f"{name}.text", mean, first), towards)
+
+
+def _unsure(b: _Builder, early: _Answers, texts: _Texts, when: EarlyExit) -> str:
+    """Give which texts the early heads cannot answer, bool (batch)."""
+    last = b.constant("last_axis", [-1])
+
+    def probs(logits: str, name: str, temperature: float) -> str:
+        return b.op("Softmax", [b.op("Mul", [logits, b.constant(name, 1 / temperature)])], axis=-1)
+
+    text = probs(early.logits, "early_text_sharpness", when.text_temperature)
+    doubt = b.op("Less", [b.op("ReduceMax", [text, last], keepdims=0), b.constant("early_text", when.text)])
+    points = probs(early.towards, "early_brand_sharpness", when.brand_temperature)
+    classes = b.constant("classes", np.repeat(np.eye(3, dtype=np.float32), (2, 1, 2), axis=0))
+    surest = b.op("ReduceMax", [b.op("MatMul", [points, classes]), last], keepdims=0)
+    # A brand that is not named takes the text's own label: nothing was asked about it.
+    named = b.op("Greater", [b.op("ReduceMax", [texts.shares, last], keepdims=0), b.constant("nothing", 0.0)])
+    doubts = b.op("And", [named, b.op("Less", [surest, b.constant("early_brand", when.brand)])])
+    any_doubt = b.op("ReduceMax", [b.op("Cast", [doubts], to=TensorProto.FLOAT), last], keepdims=0)
+    return b.op("Or", [doubt, b.op("Greater", [any_doubt, b.constant("nothing", 0.0)])])
+
+
+def _merged(b: _Builder, early: _Answers, late: _Answers, unsure: str, when: EarlyExit) -> _Answers:
+    """Put the late answers of the unsure texts among the early ones."""
+    places = b.op("Transpose", [b.op("NonZero", [unsure])], perm=[1, 0])
+
+    def put(soon: str, then: str, name: str, scale: float) -> str:
+        return b.op("ScatterND", [b.op("Mul", [soon, b.constant(name, scale)]), places, then])
+
+    return _Answers(
+        put(early.logits, late.logits, "early_text_scale", when.text_scale),
+        put(early.towards, late.towards, "early_brand_scale", when.brand_scale),
+    )
+
+
 def write_graph(
     path: Path,
     arithmetic: Arithmetic,
@@ -261,6 +317,7 @@ def write_graph(
     packed: Mapping[str, Array],
     places: Mapping[str, Stored],
     weights_file: str,
+    early: EarlyExit | None = None,
 ) -> None:
     """Write one graph.
 
@@ -276,43 +333,28 @@ def write_graph(
         packed: see `packed_weights`.
         places: see `write_weights`.
         weights_file: name of the weights file.
+        early: when a text is answered half-way; None: never.
     """
     b = _Builder(arithmetic, packed, places, weights_file)
-    words, embeddings = "bert.embeddings.word_embeddings.weight", "bert.embeddings."
-    b.nodes.append(helper.make_node("Shape", ["input_ids"], ["shape"], name="shape"))
-    b.nodes.append(helper.make_node("Shape", ["asked"], ["asked_shape"], name="asked_shape"))
-    length = b.op("Shape", ["input_ids"], start=1, end=2)
-    begin = b.constant("begin", [0])
-    picked = b.op("Cast", [b.op("Gather", [b.weight(words + INT8), "input_ids"])], to=TensorProto.FLOAT)
-    x = b.op("Mul", [picked, b.op("Gather", [b.weight(words + SCALE), "input_ids"])])
-    x = b.op("Add", [x, b.op("Slice", [b.weight(f"{embeddings}position_embeddings.weight"), begin, length, begin])])
-    x = b.op("Reshape", [x, b.constant("rows", [-1, encoder.hidden])])
-    x = b.norm(x, f"{embeddings}LayerNorm", encoder.layer_norm_eps)
-
-    mask = b.op("Sub", [b.constant("one", 1.0), b.op("Cast", ["attention_mask"], to=TensorProto.FLOAT)])
-    mask = b.op("Mul", [mask, b.constant("masked", MASKED)])
+    x = _embedded(b, encoder)
+    present = b.op("Cast", ["attention_mask"], to=TensorProto.FLOAT)
+    mask = b.op("Mul", [b.op("Sub", [b.constant("one", 1.0), present]), b.constant("masked", MASKED)])
     mask = b.op("Unsqueeze", [mask, b.constant("inner_axes", [1, 2])])
-    head = encoder.hidden // encoder.heads
-    split = b.op("Concat", ["shape", b.constant("heads", [encoder.heads, head])], axis=0)
+    texts = _Texts(b.op("Shape", ["input_ids"]), mask, present, "asked", "shares")
+    soon, unsure = None, ""
     for number in range(encoder.layers):
-        x = _layer(b, encoder, number, x, split, mask)
-
-    width = b.constant("hidden", [encoder.hidden])
-    states = b.op("Reshape", [x, b.op("Concat", ["asked_shape", width], axis=0)])
-    first = b.op("Gather", [states, b.constant("first", np.array(0))], axis=1)
-    pooled = b.op("Tanh", [b.linear(b.rows(first), "bert.pooler.dense")])
-    last = [b.weight("classifier.weight"), b.weight("classifier.bias")]
-    b.nodes.append(helper.make_node("Gemm", [pooled, *last], ["logits"], name="logits", transB=1))
-
-    named = b.op("MatMul", ["shares", states])
-    whole = b.op("Expand", [b.op("Unsqueeze", [first, b.constant("second_axis", [1])]), b.op("Shape", [named])])
-    both = b.op("Concat", [named, whole], axis=-1)
-    both = b.op("Reshape", [both, b.constant("double_rows", [-1, 2 * encoder.hidden])])
-    felt = b.op("Tanh", [b.linear(b.rows(both), "brand.dense")])
-    points = b.op("Gemm", [felt, b.weight("brand.classifier.weight"), b.weight("brand.classifier.bias")], transB=1)
-    asked_of = b.op("Shape", ["shares"], start=0, end=2)
-    points_shape = b.op("Concat", [asked_of, b.constant("points", [encoder.points])], axis=0)
-    b.nodes.append(helper.make_node("Reshape", [points, points_shape], ["towards"], name="towards"))
+        if early is not None and number == encoder.early:
+            soon = _early_answers(b, encoder, x, texts)
+            unsure = _unsure(b, soon, texts, early)
+            x = b.op("Compress", [texts.cube(b, encoder, x), unsure], axis=0)
+            x = b.op("Reshape", [x, b.constant("rows", [-1, encoder.hidden])])
+            texts = texts.only(b, unsure)
+        x = _layer(b, encoder, number, x, texts)
+    answers = _last_answers(b, encoder, x, texts)
+    if early is not None and soon is not None:
+        answers = _merged(b, soon, answers, unsure, early)
+    b.nodes.append(helper.make_node("Identity", [answers.logits], ["logits"], name="logits"))
+    b.nodes.append(helper.make_node("Identity", [answers.towards], ["towards"], name="towards"))
 
     int64, float32 = TensorProto.INT64, TensorProto.FLOAT
     inputs = [
@@ -328,13 +370,3 @@ def write_graph(
     graph = helper.make_graph(b.nodes, arithmetic, inputs, outputs, list(b.initialisers.values()))
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, 1)]
     path.write_bytes(helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION).SerializeToString())
-
-
-def read_packed(graph_file: Path) -> dict[str, Array]:
-    """Read the named weights back from a graph and its weights file; the small constants are left out."""
-    model = onnx.load(str(graph_file))
-    return {
-        tensor.name: numpy_helper.to_array(tensor)
-        for tensor in model.graph.initializer
-        if tensor.name.startswith(("bert.", "brand.", "classifier."))
-    }

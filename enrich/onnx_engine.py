@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnxruntime
 
 from domain.errors import BackendDown, BadReason, BadRecord, ConfigError
@@ -42,7 +43,7 @@ class OnnxSettings:
     # Batches that run at the same time, one thread each; 0: one for each core this process may use.
     threads: int = 0
     # Word pieces in a batch, padding included. Small batches stay in the cache of a core (decision 0004).
-    batch_tokens: int = 256
+    batch_tokens: int = 512
     # Texts whose scores are remembered (reposts, templates); about 200 bytes each. 0: none.
     cache_size: int = 50_000
 
@@ -83,6 +84,23 @@ def _slots(places: Sequence[Sequence[int]]) -> dict[int, int]:
         for at in found:
             slots.setdefault(at, len(slots))
     return slots
+
+
+def model_inputs(rows: Sequence[Row]) -> dict[str, npt.NDArray[Any]]:
+    """Give what a graph reads of one batch (see `enrich.graph.write_graph`); the last row is the longest."""
+    slots = [_slots(row.places) for row in rows]
+    ids = np.zeros((len(rows), len(rows[-1].ids)), dtype=np.int64)
+    mask = np.zeros_like(ids)
+    asked = np.zeros((len(rows), max(map(len, slots))), dtype=np.int64)
+    shares = np.zeros((len(rows), max(1, *(len(row.places) for row in rows)), asked.shape[1]), dtype=np.float32)
+    for place, (row, slot) in enumerate(zip(rows, slots, strict=True)):
+        ids[place, : len(row.ids)] = row.ids
+        mask[place, : len(row.ids)] = 1
+        asked[place, : len(slot)] = list(slot)
+        for brand, found in enumerate(row.places):
+            for at in found:
+                shares[place, brand, slot[at]] = 1 / len(found)
+    return {"input_ids": ids, "attention_mask": mask, "asked": asked, "shares": shares}
 
 
 def read_description(folder: Path) -> dict[str, Any]:
@@ -254,23 +272,13 @@ class OnnxEngine:
 
     def _scores(self, rows: Sequence[Row]) -> list[_Scores]:
         """Score one batch; the last row is the longest. Thread-safe."""
-        slots = [_slots(row.places) for row in rows]
-        ids = np.zeros((len(rows), len(rows[-1].ids)), dtype=np.int64)
-        mask = np.zeros_like(ids)
-        asked = np.zeros((len(rows), max(map(len, slots))), dtype=np.int64)
-        shares = np.zeros((len(rows), max(1, *(len(row.places) for row in rows)), asked.shape[1]), dtype=np.float32)
-        for place, (row, slot) in enumerate(zip(rows, slots, strict=True)):
-            ids[place, : len(row.ids)] = row.ids
-            mask[place, : len(row.ids)] = 1
-            asked[place, : len(slot)] = list(slot)
-            for brand, found in enumerate(row.places):
-                for at in found:
-                    shares[place, brand, slot[at]] = 1 / len(found)
-        inputs = {"input_ids": ids, "attention_mask": mask, "asked": asked, "shares": shares}
+        inputs = model_inputs(rows)
         try:
             logits, points = self._session.run(["logits", "towards"], inputs)
         except Exception as exc:  # see _session
-            raise BackendDown(f"{self.name}: ONNX Runtime failed on a batch of {ids.shape} ({exc})") from exc
+            raise BackendDown(
+                f"{self.name}: ONNX Runtime failed on a batch of {inputs['input_ids'].shape} ({exc})"
+            ) from exc
         probs = tempered(logits, self._description.temperature)
         # Two pieces are [CLS] and [SEP]: nothing was written.
         probs[[len(row.ids) <= 2 for row in rows]] = NO_TEXT_PROBS

@@ -130,6 +130,7 @@ def train_own(
             temperatures=(description["temperature"], description["brand_temperature"]) if description else (1.0, 1.0),
             weights=weights,
             least_rows=_LEAST_TO_FIT,
+            early_before=description.get("early") if description else None,
         )
 
 

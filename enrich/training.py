@@ -12,7 +12,7 @@ import math
 import random
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -20,15 +20,16 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from torch.nn.functional import cross_entropy, nll_loss
+from torch.nn.functional import cross_entropy, kl_div, nll_loss
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from domain.records import SENTIMENTS
 from enrich.clauses import CLAUSES, Clause
+from enrich.contrasts import Contrast, contrast
 from enrich.engine import POINTS, Passage, Stretch
 from enrich.labelled import LabelledBrand, LabelledText, places_of, read_labelled, read_labelled_brands
 from enrich.quality import as_classes, best_points, macro_recall, mae_macro
-from enrich.torch_model import BrandSentimentModel, fresh, load, padded, predict
+from enrich.torch_model import BrandSentimentModel, Logits, fresh, load, padded, predict
 from enrich.word_pieces import Row, WordPieces, question_of
 
 LabelledRows: TypeAlias = tuple[Sequence[LabelledText], Sequence[LabelledBrand]]
@@ -58,9 +59,17 @@ class TrainingSettings:
     # about another brand.
     joined_share: float = 0.06
     clause_share: float = 0.2
+    # And, for each of them, this many posts of our own about one to three brands (`enrich.contrasts`).
+    contrast_share: float = 0.3
     # The weights that are kept are a moving average over the last of them: each step counts this much less than the
     # one after it.
     average_decay: float = 0.998
+    # Layers after which there are heads that answer easy texts, and how much their lessons count together beside the
+    # last heads' (1). They learn the labels and what the last heads say.
+    early_layers: tuple[int, ...] = (3,)
+    early_weight: float = 0.5
+    # How much the squared earth mover's distance between five points counts beside the other two losses of a brand.
+    ordinal_weight: float = 0.5
     bf16: bool = False
     seed: int = 20261123
 
@@ -78,11 +87,15 @@ class _Example:
 
 @dataclass(frozen=True, slots=True)
 class _Lesson:
-    """An example as one epoch shows it: the passage and what is to be learnt of it."""
+    """An example as one epoch shows it: the passage and what is to be learnt of it.
+
+    Of the first `measured` brands the point is known, of the others only on which side of neutral it lies.
+    """
 
     passage: Passage
     post: int
     towards: tuple[int, ...]
+    measured: int
 
 
 def examples_of(texts: Sequence[LabelledText], brands: Sequence[LabelledBrand]) -> list[_Example]:
@@ -122,20 +135,22 @@ class _Lessons:
             other = rng.choice(self._about_brands)
             if rng.random() < settings.joined_share and other.topic != example.topic:
                 lessons.append(_joined(example, other, rng.choice(_JOINTS)))
+            if rng.random() < settings.contrast_share:
+                lessons.append(_of_our_own(contrast(rng)))
         return lessons
 
     def _plain(self, example: _Example) -> _Lesson:
         unmarked = example.post != NO_LABEL and self._rng.random() < self._settings.unmarked_share
         if unmarked or not example.places:
-            return _Lesson(Passage(example.text), example.post, ())
-        return _Lesson(Passage(example.text, (example.places,)), example.post, (example.towards,))
+            return _Lesson(Passage(example.text), example.post, (), 0)
+        return _Lesson(Passage(example.text, (example.places,)), example.post, (example.towards,), 1)
 
 
 def _joined(first: _Example, second: _Example, joint: str) -> _Lesson:
     """Two texts as one: each brand keeps its label, whatever stands beside it; nobody said how the whole feels."""
     shift = len(first.text) + len(joint)
     passage = Passage(first.text + joint + second.text, (first.places, _shifted(second.places, shift)))
-    return _Lesson(passage, NO_LABEL, (first.towards, second.towards))
+    return _Lesson(passage, NO_LABEL, (first.towards, second.towards), 2)
 
 
 def _with_clause(example: _Example, clause: Clause) -> _Lesson:
@@ -149,7 +164,20 @@ def _with_clause(example: _Example, clause: Clause) -> _Lesson:
     else:
         text, own, shift = f"{example.text} {said}", example.places, len(example.text) + 1
     places = tuple(_shifted([other], shift) for other in others)
-    return _Lesson(Passage(text, (own, *places)), NO_LABEL, (example.towards, *clause.labels))
+    return _Lesson(Passage(text, (own, *places)), NO_LABEL, (example.towards, *clause.labels), 1)
+
+
+def _of_our_own(post: Contrast) -> _Lesson:
+    """A post written for this project; what stands in a brand's place is never read."""
+    text = post.texts[0]
+    places: list[list[Stretch]] = [[] for _ in post.labels]
+    for brand, behind in zip(post.brands, post.texts[1:], strict=True):
+        places[brand].append((len(text), len(text) + 1))
+        text += "X" + behind
+    middle = len(POINTS) // 2
+    whole = NO_LABEL if post.whole is None else post.whole + 1
+    towards = tuple(label + middle for label in post.labels)
+    return _Lesson(Passage(text, tuple(tuple(found) for found in places)), whole, towards, 0)
 
 
 def _shifted(places: Sequence[Stretch], by: int) -> tuple[Stretch, ...]:
@@ -197,7 +225,7 @@ def point_weights(counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 class _Loss:
     """What is learnt from one batch: the whole in three classes, each brand in five points and in three classes."""
 
-    def __init__(self, examples: Sequence[_Example], smoothing: float) -> None:
+    def __init__(self, examples: Sequence[_Example], settings: TrainingSettings) -> None:
         posts = torch.tensor([one.post for one in examples if one.post != NO_LABEL], dtype=torch.long)
         points = torch.tensor([one.towards for one in examples if one.towards != NO_LABEL], dtype=torch.long)
         by_point = torch.bincount(points, minlength=len(POINTS))
@@ -206,9 +234,12 @@ class _Loss:
         self._points, self.choosing = point_weights(by_point)
         self._posts = balanced(torch.bincount(posts, minlength=len(SENTIMENTS)))
         self._classes = balanced(torch.bincount(points.sub(2).sign().add(1), minlength=len(SENTIMENTS)))
-        self._smoothing = smoothing
+        self._smoothing = settings.label_smoothing
+        self._ordinal = settings.ordinal_weight
 
-    def __call__(self, logits: torch.Tensor, towards: torch.Tensor, lessons: Sequence[_Lesson]) -> torch.Tensor:
+    def labels(self, found: Logits, lessons: Sequence[_Lesson]) -> torch.Tensor:
+        """Give the loss against what people said."""
+        logits, towards = found
         loss = torch.zeros(())
         gold = torch.tensor([lesson.post for lesson in lessons])
         known = gold != NO_LABEL
@@ -216,19 +247,52 @@ class _Loss:
             loss = cross_entropy(
                 logits[known].float(), gold[known], weight=self._posts, label_smoothing=self._smoothing
             )
-        asked = [(row, k, label) for row, lesson in enumerate(lessons) for k, label in enumerate(lesson.towards)]
+        asked = [
+            (row, k, label, k < lesson.measured)
+            for row, lesson in enumerate(lessons)
+            for k, label in enumerate(lesson.towards)
+        ]
         if asked:
-            rows, brands, labels = torch.tensor(asked).T
-            found = towards[rows, brands].float()
-            logs = found.log_softmax(dim=-1)
+            rows, brands, points, measured = torch.tensor(asked).T
+            said = towards[rows, brands].float()
+            logs = said.log_softmax(dim=-1)
             three = torch.stack([logs[:, :2].logsumexp(-1), logs[:, 2], logs[:, 3:].logsumexp(-1)], dim=1)
-            classes = nll_loss(three, labels.sub(2).sign().add(1), weight=self._classes)
-            if self._strength_known:
-                points = cross_entropy(found, labels, weight=self._points, label_smoothing=self._smoothing)
-                loss = loss + (points + classes) / 2
+            classes = nll_loss(three, points.sub(2).sign().add(1), weight=self._classes)
+            strong = measured.bool()
+            if self._strength_known and strong.any():
+                loss = loss + (self._of_points(said[strong], points[strong]) + classes) / 2
+                if self._ordinal:
+                    loss = loss + self._ordinal * self._moved(logs.exp()[strong], points[strong])
             else:
                 loss = loss + classes
         return loss
+
+    def _of_points(self, said: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+        return cross_entropy(said, points, weight=self._points, label_smoothing=self._smoothing)
+
+    def _moved(self, probs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Give how far probability lies from the label, squared (Hou et al. 2016), the points weighed."""
+        gold = torch.nn.functional.one_hot(labels, len(POINTS)).float()
+        distance = (probs.cumsum(-1) - gold.cumsum(-1)).square().sum(-1)
+        weights = self._points[labels]
+        return (distance * weights).sum() / weights.sum()
+
+    def answers(self, found: Logits, taught: Logits, lessons: Sequence[_Lesson]) -> torch.Tensor:
+        """Give the divergence from what another pair of heads said, of texts and of the brands that were asked about.
+
+        `taught` are logits; nothing is learnt by those who gave them.
+        """
+        loss = _divergence(found[0], taught[0])
+        asked = [(row, k) for row, lesson in enumerate(lessons) for k in range(len(lesson.towards))]
+        if asked:
+            rows, brands = torch.tensor(asked).T
+            loss = loss + _divergence(found[1][rows, brands], taught[1][rows, brands])
+        return loss
+
+
+def _divergence(found: torch.Tensor, taught: torch.Tensor) -> torch.Tensor:
+    logs, gold = found.float().log_softmax(-1), taught.detach().float().log_softmax(-1)
+    return kl_div(logs, gold, reduction="batchmean", log_target=True)
 
 
 def schedule(step: int, steps: int, warmup: int) -> float:
@@ -280,12 +344,31 @@ def _epoch(
         yield [rows[place] for place in batch], [lessons[place] for place in batch]
 
 
+def _lesson_loss(
+    loss_of: _Loss,
+    found: Mapping[int, Logits],
+    lessons: Sequence[_Lesson],
+    settings: TrainingSettings,
+) -> torch.Tensor:
+    """Give the loss of one batch: the last heads learn the labels, the early ones these and what the last say."""
+    *early, last = (found[layers] for layers in sorted(found))
+    loss = loss_of.labels(last, lessons)
+    for heads in early:
+        both = (loss_of.labels(heads, lessons) + loss_of.answers(heads, last, lessons)) / 2
+        loss = loss + settings.early_weight / len(early) * both
+    return loss
+
+
 def _print(line: str) -> None:
     print(line, flush=True)
 
 
 def train(
-    texts: tuple[Path, Path], brands: tuple[Path, Path] | None, encoder: Path, out: Path, settings: TrainingSettings
+    texts: tuple[Path, Path],
+    brands: tuple[Path, Path] | None,
+    encoder: Path,
+    out: Path,
+    settings: TrainingSettings,
 ) -> Path:
     """Fine-tune `encoder` and keep the epoch that is best on the development files.
 
@@ -335,8 +418,8 @@ def fit(
     pieces = WordPieces(encoder / "tokenizer.json", settings.max_tokens)
     examples = examples_of(*learnt)
     held = _Held(*held_out, pieces)
-    model = load(encoder) if trained else fresh(encoder)
-    loss_of = _Loss(examples, settings.label_smoothing)
+    model = load(encoder) if trained else fresh(encoder, settings.early_layers)
+    loss_of = _Loss(examples, settings)
     teacher = _Lessons(examples, settings, rng)
     epochs = [teacher.epoch() for _ in range(settings.epochs)]
     steps = sum(math.ceil(len(lessons) / settings.batch_size) for lessons in epochs)
@@ -362,8 +445,8 @@ def fit(
     for epoch, given in enumerate(epochs, start=1):
         for rows, lessons in _epoch(model, given, pieces, settings, rng):
             with torch.autocast("cpu", dtype=torch.bfloat16, enabled=settings.bf16):
-                logits, towards = model(*padded(rows))
-            loss = loss_of(logits, towards, lessons)
+                found = model.after_layers(*padded(rows))
+            loss = _lesson_loss(loss_of, found, lessons, settings)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()

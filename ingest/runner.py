@@ -34,12 +34,14 @@ _RETRY_BUDGET_SECONDS = 600.0
 class RunnerSettings:
     """How a source is read.
 
-    `max_lag`: records that may wait for each group in `downstream` (group, topics) before reading pauses.
+    `max_lag`: records that may wait for each group in `downstream` (group, topics) before reading pauses; looked at
+    every `lag_look_seconds`, where that is a question to another machine.
     """
 
     batch_items: int = 512
     max_lag: int = 10_000
     downstream: tuple[tuple[str, tuple[str, ...]], ...] = (("enrich", (Topic.POSTS.value,)),)
+    lag_look_seconds: float = 0.0
     park_cap: ParkCap = field(default_factory=ParkCap)
 
 
@@ -120,9 +122,10 @@ def run_source(
     flood: str | None = None
     items = 0
     reader = source.open(cursor) if not finished else None
+    brake = _Brake(log, settings, clock)
     try:
         while reader is not None and not stop.is_set() and flood is None:
-            if _patiently(lambda: _held_back(log, settings), True, "the log", clock, stop):
+            if _patiently(brake.holds, True, "the log", clock, stop):
                 _tell(on_progress, Progress(items, reader.extent(), paused=True))
                 clock.sleep(_PAUSE_SECONDS)
                 continue
@@ -230,8 +233,21 @@ def _saved_cursor(log: Log, key: str) -> tuple[str | None, bool]:
     return place["cursor"], place["finished"]
 
 
-def _held_back(log: Log, settings: RunnerSettings) -> bool:
-    return any(log.lag(group, topics) > settings.max_lag for group, topics in settings.downstream)
+class _Brake:
+    """Tells whether reading must pause for the stages that read what we write."""
+
+    def __init__(self, log: Log, settings: RunnerSettings, clock: Clock) -> None:
+        self._log, self._settings, self._clock = log, settings, clock
+        self._looked_at: float | None = None
+        self._held = False
+
+    def holds(self) -> bool:
+        now = self._clock.monotonic()
+        if self._looked_at is None or now - self._looked_at >= self._settings.lag_look_seconds:
+            most = self._settings.max_lag
+            self._held = any(self._log.lag(group, topics) > most for group, topics in self._settings.downstream)
+            self._looked_at = now
+        return self._held
 
 
 def _patiently(call: Callable[[], _T], stopped: _T, who: str, clock: Clock, stop: threading.Event) -> _T:

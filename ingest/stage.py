@@ -17,6 +17,7 @@ from ingest.ledger import LedgerPage, Seen
 from ingest.normalise import Normaliser
 from ingest.source import Item, RawPost, Removed
 from stream.dead_letters import make_dead_letter
+from stream.observer import Observer, SettledBatch
 from stream.protocol import Count, Log, OutRecord, Settlement, StateWrite
 
 STAGE = "ingest"
@@ -53,8 +54,8 @@ class IngestStage:
     unknown post is FILTERED: a firehose deletes mostly what never was ours.
     """
 
-    def __init__(self, log: Log, matcher: Matcher, clock: Clock) -> None:
-        self._log, self._matcher, self._clock = log, matcher, clock
+    def __init__(self, log: Log, matcher: Matcher, clock: Clock, observer: Observer | None = None) -> None:
+        self._log, self._matcher, self._clock, self._observer = log, matcher, clock, observer
         # Reading the ledger and settling belong together, or two sources both take the same post for new.
         self._lock = threading.Lock()
 
@@ -79,7 +80,7 @@ class IngestStage:
         Raises:
             BackendDown: nothing of it was settled.
         """
-        now = self._clock.now()
+        now, since = self._clock.now(), self._clock.monotonic()
         read = [_read(item, normaliser, now) for item in items]
         batch = _Batch(self._matcher, source=source, run=run, now=now)
         with self._lock:
@@ -89,7 +90,12 @@ class IngestStage:
             settlement = batch.settlement
             settlement.state = [*page.writes(), *state]
             self._log.settle(settlement)
+        self._tell(settlement, since)
         return batch.handled
+
+    def _tell(self, settlement: Settlement, since: float) -> None:
+        if self._observer is not None and settlement.counts:
+            self._observer.settled(SettledBatch(STAGE, settlement.counts, self._clock.monotonic() - since))
 
     def handle_again(
         self, item: Item, normaliser: Normaliser, letter: DeadLetter, *, source: str, state: Sequence[StateWrite]
@@ -101,7 +107,7 @@ class IngestStage:
         Raises:
             BackendDown: nothing of it was settled.
         """
-        now = self._clock.now()
+        now, since = self._clock.now(), self._clock.monotonic()
         content = _read(item, normaliser, now)
         batch = _Batch(self._matcher, source=source, run=letter.run, now=now)
         with self._lock:
@@ -112,6 +118,7 @@ class IngestStage:
                 settlement.counts.append(Count(STAGE, letter.run, Outcome.PARKED, -1, letter.reason))
                 settlement.state = [*page.writes(), *state]
                 self._log.settle(settlement)
+                self._tell(settlement, since)
         return batch.handled
 
 

@@ -196,6 +196,22 @@ def _histogram(kind: str, name: str, interval: float) -> dict[str, Any]:
 # --- from Elasticsearch's JSON
 
 
+def nothing(requests: Mapping[str, Any]) -> dict[str, Answer]:
+    """Give the answers of an empty store to requests."""
+    answers: dict[str, Answer] = {}
+    for name, request in requests.items():
+        if "range" in request:
+            inner = nothing(request.get("aggs", {}))
+            answers[name] = {"buckets": [{"doc_count": 0, **inner} for _ in request["range"]["ranges"]]}
+        else:
+            # Read as one kind of answer or the other.
+            answers[name] = {
+                **{"buckets": [], "doc_count_error_upper_bound": 0, "sum_other_doc_count": 0},
+                **{"value": 0, "count": 0, "sum": 0.0, "avg": None},
+            }
+    return answers
+
+
 class _Doubt:
     """Whether an answer that was read left a count or an order unproven, on any level."""
 

@@ -19,21 +19,22 @@ from stream.codec import to_json, values_of
 # Fields of the index that a mention does not have.
 EVENT_AT: Final = "event_at"
 AS_WRITTEN: Final = "as_written"
+STORY_ID: Final = "story_id"
 # A date of Elasticsearch has milliseconds. The microseconds beyond them, where there are any, make ranges exact.
 MICROS_OF: Final = {"published_at": "published_micros", "collected_at": "collected_micros"}
 _OURS: Final = (EVENT_AT, AS_WRITTEN, *MICROS_OF.values())
 _MICROS: Final = 1_000
 
 
-def body_of(mention: Mention, story_id: str | None) -> bytes:
-    """Give the document of a mention as JSON; `story_id` stands in the place of its own, None leaves it.
+def body_of(mention: Mention) -> bytes:
+    """Give the document of a mention as JSON; without a story where the store is to give it one (`with_story`).
 
     Raises:
         BadRecord: as `stream.codec.encode`.
     """
     document = values_of(mention)
-    if story_id is not None:
-        document["story_id"] = story_id
+    if mention.signature is not None:
+        document.pop(STORY_ID, None)
     document[EVENT_AT] = mention.published_at or mention.collected_at
     for name, beyond in MICROS_OF.items():
         moment: datetime | None = document.get(name)
@@ -42,7 +43,7 @@ def body_of(mention: Mention, story_id: str | None) -> bytes:
     as_written: dict[str, Any] = {}
     for name in KEYWORDS:
         value = document.get(name)
-        if value is not None and (one := folded(value)) != value:
+        if value is not None and ((one := folded(value)) != value or not one):
             as_written[name] = value
             _set(document, name, one)
     for name in MULTIPLE:
@@ -53,6 +54,11 @@ def body_of(mention: Mention, story_id: str | None) -> bytes:
     if as_written:
         document[AS_WRITTEN] = as_written
     return to_json(document)
+
+
+def with_story(body: bytes, story_id: str) -> bytes:
+    """Give a document that has no story this one. Ids of stories are folded and need no escapes."""
+    return b'%b,"story_id":"%b"}' % (body[:-1], story_id.encode("ascii"))
 
 
 def _set(document: dict[str, Any], name: str, value: str | list[str]) -> None:

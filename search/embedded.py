@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -142,6 +143,10 @@ class EmbeddedStore:
     def get(self, mention_id: str) -> Mention | None:
         kept = self._truth.get(mention_id)
         return None if kept is None else _mention(kept)
+
+    def retracted_at(self, post_id: str) -> datetime | None:
+        found = self._truth.retracted_ms(post_id)
+        return None if found is None else from_ms(found)
 
     def story(self, story_id: str) -> Story | None:
         row = self._truth.story(story_id)

@@ -108,6 +108,9 @@ class Store(Protocol):
     def get(self, mention_id: str) -> Mention | None:
         """Give one mention as last written (no waiting for the index), or None."""
 
+    def retracted_at(self, post_id: str) -> datetime | None:
+        """Give when a post was retracted, to the millisecond, or None when it was not (no waiting for the index)."""
+
     def story(self, story_id: str) -> Story | None:
         """Give a story as last written, or None when no mention that has a signature is in it.
 

@@ -229,6 +229,11 @@ class Truth:
         rows = self._with_story("json", "WHERE mention_id = ? AND json IS NOT NULL", mention_id)
         return Kept(*rows[0]) if rows else None
 
+    def retracted_ms(self, post_id: str) -> int | None:
+        """Give when a post was retracted, or None."""
+        rows = self._rows("SELECT retracted_ms FROM tombstone WHERE post_id = ?", post_id)
+        return rows[0][0] if rows else None
+
     def story(self, story_id: str) -> StoryRow | None:
         """Give a story as it is now, or None when no post has it."""
         if not self._has_stories:

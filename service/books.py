@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dashboard.books import ENDS
 from domain.brand import Brand
 from domain.records import SENTIMENTS, Outcome
 from search.store import Store
 from service.runs import Run
+from service.stages import STAGE_NAMES
 from service.tally import TRUNCATED, UNRELIABLE, UNTAGGED, read_notes, read_tally
 from service.terminal import safe
 from stream.protocol import Log
 
-STAGES = ("ingest", "enrich", "index")
-# Every way out of a stage; a retried record is still in flight.
-_ENDS = (Outcome.OK, Outcome.DUPLICATE, Outcome.FILTERED, Outcome.PARKED)
 # Letters are counted in pages of this many.
 _LETTERS_AT_ONCE = 500
 # Letters hold whole records: looking for an example of each reason ends here.
@@ -24,9 +23,9 @@ _LETTERS_FOR_EXAMPLES = 5_000
 
 def stage_books(log: Log, run: str | None = None) -> dict[str, dict[str, Any]]:
     """Give for each stage its `in`, each outcome, and `parked_by_reason`; of one run, or of all."""
-    books = {stage: _empty_book() for stage in STAGES}
+    books: dict[str, dict[str, Any]] = {stage: _empty_book() for stage in STAGE_NAMES}
     for count in log.counts():
-        if count.outcome not in _ENDS or (run is not None and count.run != run):
+        if count.outcome not in ENDS or (run is not None and count.run != run):
             continue
         stage = books.setdefault(count.stage, _empty_book())
         stage["in"] += count.number
@@ -40,7 +39,7 @@ def stage_books(log: Log, run: str | None = None) -> dict[str, dict[str, Any]]:
 
 
 def _empty_book() -> dict[str, Any]:
-    return {"in": 0, **{end.value: 0 for end in _ENDS}, "parked_by_reason": {}}
+    return {"in": 0, **{end.value: 0 for end in ENDS}, "parked_by_reason": {}}
 
 
 def run_books(
@@ -107,7 +106,7 @@ def _open_letters(log: Log, run: str | None) -> int:
 
 def stage_lines(stages: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Lay out stage books as a table."""
-    names = ["in", *(end.value for end in _ENDS)]
+    names = ["in", *(end.value for end in ENDS)]
     lines = ["  " + f"{'stage':<8}" + "".join(f"{name:>12}" for name in names)]
     for stage, books in stages.items():
         lines.append("  " + f"{stage:<8}" + "".join(f"{books[name]:>12,}" for name in names))

@@ -12,20 +12,20 @@ from dataclasses import dataclass
 
 from domain.errors import Busy, ConfigError, ServiceError
 from service.lifeline import announce_ready, hold, receive_task
+from service.logs import configure_logging
 from service.settings import Settings, from_json, to_json
+from service.stages import STAGE_NAMES
 from service.terminal import complain
 
 log = logging.getLogger(__name__)
 
 EXIT_FAILED = 1
 EXIT_OPERATOR = 2
-# Requests under way get this long when the page stops; the pages ask again by themselves.
-WEB_GRACE_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What a child is to do. `descriptor` is the listening socket of the page."""
+    """What a child is to do. `descriptor` is the listening socket: of the page, or of the pipeline's health port."""
 
     settings: Settings
     descriptor: int | None = None
@@ -44,13 +44,18 @@ class Task:
 def run_pipeline(task: Task) -> int:
     """Run all stages and the control socket until told to stop."""
     from service.control import ControlServer
+    from service.operations import Operations
     from service.pipeline import Pipeline
     from service.requests import handlers
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    with Pipeline(task.settings) as pipeline:
+    health = None if task.descriptor is None else socket.socket(fileno=task.descriptor)
+    with (
+        Operations(task.settings, "pipeline", STAGE_NAMES, health) as operations,
+        Pipeline(task.settings, operations=operations) as pipeline,
+    ):
         for line in pipeline.notices:
             log.warning(line)
         control = ControlServer(task.settings.data.dir, handlers(pipeline))
@@ -65,38 +70,24 @@ def run_pipeline(task: Task) -> int:
 
 def run_web(task: Task) -> int:
     """Serve the dashboard on the inherited socket until told to stop."""
-    import uvicorn
-
     from service.components import open_reader
+    from service.web_server import WebServer
 
     assert task.descriptor is not None
     listening = socket.socket(fileno=task.descriptor)
-
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            announce_ready()
-
-    with open_reader(task.settings) as reader:
-        app = reader.app()
-        config = uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=WEB_GRACE_SECONDS,
-            # Behind nothing: what a client says about its address or scheme is not believed.
-            proxy_headers=False,
-        )
-        Server(config).run(sockets=[listening])
+    with open_reader(task.settings, role="web") as reader:
+        server = WebServer(reader.app(), announce_ready)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: server.stop())
+        server.serve(listening)
     return 0
 
 
 def main() -> int:
     """Run the role named on the command line; gives the exit code."""
     role = sys.argv[1]
-    logging.basicConfig(level=logging.INFO, format=f"{role}: %(levelname)s %(message)s", stream=sys.stderr)
     task = Task.decode(receive_task())
+    configure_logging(task.settings.logging, role)
     hold()
     try:
         return run_pipeline(task) if role == "pipeline" else run_web(task)

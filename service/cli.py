@@ -19,17 +19,22 @@ from service.commands import (
     books,
     check,
     dead_letters,
+    doctor,
     evaluate,
     init,
     reindex,
     replay,
     search,
+    setup,
     tag,
+    trace,
     train,
     try_file,
     up,
+    workers,
 )
 from service.terminal import caret, complain, safe, shorten
+from service.version import version
 
 COMMANDS: tuple[Command, ...] = (
     up.COMMAND,
@@ -41,9 +46,16 @@ COMMANDS: tuple[Command, ...] = (
     init.COMMAND,
     check.COMMAND,
     dead_letters.COMMAND,
+    trace.COMMAND,
     reindex.COMMAND,
     evaluate.COMMAND,
     train.COMMAND,
+    setup.COMMAND,
+    doctor.COMMAND,
+    workers.INGEST,
+    workers.ENRICH,
+    workers.INDEX,
+    workers.DASHBOARD,
 )
 
 EXIT_FAILED = 1
@@ -65,7 +77,7 @@ def build_parser() -> ArgumentParser:
         prog="soundings",
         description="Listen to what people say about brands: posts in, tagged mentions out, found again, nothing lost.",
     )
-    parser.add_argument("--version", action="version", version=f"soundings {_version()}")
+    parser.add_argument("--version", action="version", version=f"soundings {version()}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in COMMANDS:
         added = commands.add_parser(
@@ -77,15 +89,6 @@ def build_parser() -> ArgumentParser:
         command.arguments(added)
         added.set_defaults(run=command.run)
     return parser
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("soundings")
-    except PackageNotFoundError:
-        return "(not installed)"
 
 
 def _query_last(arguments: list[str]) -> list[str]:

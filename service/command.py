@@ -79,6 +79,7 @@ def read_settings(options: Namespace) -> tuple[Settings, list[str]]:
         "engine.kind": given.get("engine"),
         "web.host": given.get("host"),
         "web.port": given.get("port"),
+        "health.port": given.get("health_port"),
     }
     return read(given.get("config"), environ=os.environ, overrides=overrides, columns=RAW_FIELDS)
 

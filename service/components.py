@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
-from domain.brand import Brand
-from domain.clock import Clock
+from domain.clock import Clock, SystemClock
 from domain.errors import ConfigError
 from service.data_folder import DataFolder
 from service.settings import EngineSettings, Settings
+from service.stages import STAGES
 
 if TYPE_CHECKING:
     from dashboard.app import Application
     from enrich.engine import SentimentEngine
     from enrich.model_folder import TransformersSettings
     from ingest.file import FileSource
-    from search.embedded import EmbeddedStore
-    from stream.embedded import EmbeddedLog
+    from search.elastic_health import HealthIndex
+    from search.store import Store
+    from stream.kafka_broker import Broker
+    from stream.protocol import Log
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +40,15 @@ class Component:
 
 COMPONENTS: tuple[Component, ...] = (
     Component("log", "embedded", "one SQLite file in the data folder"),
+    Component("log", "kafka", "Kafka 4 by confluent-kafka, which is fast", "cluster"),
+    Component("log", "kafka-python", "Kafka 4 by kafka-python, which runs wherever Python does", "cluster"),
     Component("source", "file", "JSON lines, CSV or TSV, plain or gzipped, or standard input"),
     Component("engine", "int8", "the shipped English model in 8-bit arithmetic, the fastest"),
     Component("engine", "exact", "the same 8-bit weights in 32-bit arithmetic, about half as fast"),
     Component("engine", "transformers", "any text classifier of Hugging Face, on a GPU where there is one", "torch"),
     Component("engine", "tiny", "a word list: instant, for tests and for trying things out"),
     Component("store", "embedded", "SQLite as the truth and a tantivy index derived from it"),
+    Component("store", "elastic", "Elasticsearch 9", "cluster"),
 )
 
 
@@ -185,75 +191,155 @@ def file_source(settings: Settings, path: str) -> FileSource:
     return source
 
 
-def open_log(folder: DataFolder, clock: Clock) -> EmbeddedLog:
-    """Open the log for writing.
+def open_log(settings: Settings, clock: Clock, *, role: str, read_only: bool = False) -> Log:
+    """Open the log.
+
+    Args:
+        settings: which log it is.
+        clock: for what is appended.
+        role: of this process; a log of many machines keeps a file for it in the data folder.
+        read_only: beside whoever writes.
 
     Raises:
-        Busy, ConfigError, BackendDown: as the log.
+        ConfigError: it cannot be used: nothing is there to read, topics are missing, an extra is not installed.
+        Busy: another process writes it.
+        RetryLater, BackendDown: it cannot be reached.
     """
-    from stream.embedded import EmbeddedLog
+    folder = DataFolder(settings.data.dir)
+    if settings.log.kind == "embedded":
+        from stream.embedded import EmbeddedLog
 
-    return EmbeddedLog.open(folder.log, clock=clock)
+        if read_only:
+            folder.require()
+        else:
+            folder.create()
+        return EmbeddedLog.open(folder.log, clock=clock, read_only=read_only)
+    from stream.kafka_log import KafkaLog
+
+    broker = open_broker(settings)
+    try:
+        folder.create()
+        return KafkaLog(broker, settings.kafka, clock=clock, view=folder.own_file(f"log-view-{role}.sqlite"))
+    except BaseException:
+        broker.close()
+        raise
 
 
-def open_store(folder: DataFolder, clock: Clock) -> EmbeddedStore:
-    """Open the store for writing.
+def open_broker(settings: Settings) -> Broker:
+    """Connect to Kafka through the client that is chosen.
 
     Raises:
-        Busy, ConfigError, BackendDown: as the store.
+        ConfigError: it cannot be used, or its client is not installed.
     """
-    from search.embedded import EmbeddedStore
+    _require_extra("log.kind", settings.log.kind, "confluent_kafka" if settings.log.kind == "kafka" else "kafka")
+    if settings.log.kind == "kafka":
+        from stream.kafka import open_broker as connect
+    else:
+        from stream.kafka_python import open_broker as connect
+    return connect(settings.kafka)
 
-    return EmbeddedStore.open(folder.store, clock=clock)
+
+def open_store(settings: Settings, clock: Clock, *, read_only: bool = False) -> Store:
+    """Open the store.
+
+    Raises:
+        ConfigError: it cannot be used: nothing is there to read, `soundings setup` has not run, an extra is missing.
+        Busy: another process writes it.
+        RetryLater, BackendDown: it cannot be reached.
+    """
+    folder = DataFolder(settings.data.dir)
+    if settings.store.kind == "embedded":
+        from search.embedded import EmbeddedStore
+
+        if read_only:
+            folder.require(log=settings.log.kind == "embedded")
+        else:
+            folder.create()
+        return EmbeddedStore.open(folder.store, clock=clock, read_only=read_only)
+    _require_extra("store.kind", settings.store.kind, "elastic_transport")
+    from search.elastic import ElasticStore
+
+    return ElasticStore.open(settings.elastic, read_only=read_only, clock=clock)
+
+
+def _require_extra(setting: str, kind: str, module: str) -> None:
+    if find_spec(module) is None:
+        raise ConfigError(f"{setting}: {kind} needs an extra: pip install 'soundings[cluster]'")
+
+
+def require_one_process(settings: Settings, instead: str) -> None:
+    """See that all stages may run in one process over one data folder.
+
+    Raises:
+        ConfigError: the log is shared by machines; `instead` says which command is meant.
+    """
+    if settings.log.kind != "embedded":
+        raise ConfigError(f"log.kind: is {settings.log.kind}, where each stage is a process of its own: {instead}")
+
+
+def require_cluster(settings: Settings) -> None:
+    """See that a stage may be a process of its own.
+
+    Raises:
+        ConfigError: the log belongs to one process.
+    """
+    if settings.log.kind == "embedded":
+        raise ConfigError(
+            "log.kind: is embedded, where one process runs all stages (`soundings up`); set it to kafka, and [kafka], "
+            "for workers"
+        )
+
+
+def health_index(store: Store) -> HealthIndex | None:
+    """Give where Kibana finds events and dead letters, or None where the store is not Elasticsearch."""
+    if find_spec("elastic_transport") is None:
+        return None
+    from search.elastic import ElasticStore
+    from search.elastic_health import HealthIndex
+
+    return HealthIndex(store.bulk, store.names) if isinstance(store, ElasticStore) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """The data folder, open for reading beside whoever writes."""
+    """Log and store, open for reading beside whoever writes."""
 
-    log: EmbeddedLog
-    store: EmbeddedStore
-    brands: Sequence[Brand]
+    log: Log
+    store: Store
+    settings: Settings
 
     def app(self) -> Application:
         """Build the dashboard."""
         from dashboard.app import build_app
         from dashboard.books import StageInfo
+        from service.web_access import access_of
 
-        def came_in(topic: str) -> int:
-            return self.log.appended(topic)
+        def came_in(topics: Sequence[str]) -> Callable[[], int] | None:
+            return (lambda: sum(map(self.log.appended, topics))) if topics else None
 
         return build_app(
             self.store,
             self.log,
-            self.brands,
-            stages=(
-                StageInfo("ingest", "reads sources, drops repeats, keeps what names a brand"),
-                StageInfo("enrich", "language and sentiment", "enrich", ("posts",), lambda: came_in("posts")),
-                StageInfo("index", "writes mentions to the store", "index", ("mentions",), lambda: came_in("mentions")),
-            ),
+            self.settings.brands,
+            access=access_of(self.settings.web),
+            stages=[
+                StageInfo(stage.name, stage.meaning, stage.group, stage.topics, came_in(stage.topics))
+                for stage in STAGES
+            ],
         )
 
 
 @contextmanager
-def open_reader(settings: Settings) -> Iterator[Reader]:
-    """Open the data folder for reading.
+def open_reader(settings: Settings, *, role: str = "cli") -> Iterator[Reader]:
+    """Open log and store for reading.
 
     Raises:
         ConfigError: nothing was ever stored there, or by a version that this one cannot read.
-        BackendDown: it cannot be read.
+        RetryLater, BackendDown: they cannot be read.
     """
-    from search.embedded import EmbeddedStore
-    from stream.embedded import EmbeddedLog
-
-    folder = DataFolder(settings.data.dir)
-    folder.require()
-    log = EmbeddedLog.open(folder.log, read_only=True)
-    try:
-        store = EmbeddedStore.open(folder.store, read_only=True)
-        try:
-            yield Reader(log, store, settings.brands)
-        finally:
-            store.close()
-    finally:
-        log.close()
+    clock = SystemClock()
+    with (
+        closing(open_log(settings, clock, role=role, read_only=True)) as log,
+        closing(open_store(settings, clock, read_only=True)) as store,
+    ):
+        yield Reader(log, store, settings)

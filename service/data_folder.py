@@ -46,8 +46,8 @@ class DataFolder:
         """Folder for standard input."""
         return self.root / "spool"
 
-    def require(self) -> None:
-        """Make sure that there is something to read, and that it can be read.
+    def require(self, *, log: bool = True) -> None:
+        """Make sure that there is something to read, and that it can be read; `log`: a log as well as a store.
 
         Raises:
             ConfigError: nothing was ever stored here, or the folder cannot be written to.
@@ -59,7 +59,7 @@ class DataFolder:
                     f"{place}: cannot be written to, and reading it needs that, for lock files; run this as the "
                     "folder's owner, or name a copy of the whole data folder with --data-dir"
                 )
-        if not self.log.is_file():
+        if not (self.log.is_file() if log else self.store.is_dir()):
             raise ConfigError(
                 f"{self.root}: holds no Soundings data; `soundings replay FILE` or `soundings up` fills it, "
                 "--data-dir names another folder"
@@ -79,6 +79,17 @@ class DataFolder:
             raise ConfigError(f"{self.root}: cannot be made: {exc.strerror}; name another with --data-dir") from exc
         if not os.access(self.root, os.W_OK | os.X_OK):
             raise ConfigError(f"{self.root}: cannot be written to; name another with --data-dir")
+
+    def own_file(self, name: str) -> Path | None:
+        """Give the path of a file that is this process's alone until it ends, or None while another process has it."""
+        descriptor = os.open(self.root / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            # The descriptor stays open, and with it the lock, as long as the process lives.
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            return None
+        return self.root / name
 
 
 class FolderLock:

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -21,15 +22,18 @@ from ingest.matching import BrandMatcher
 from ingest.normalise import Normaliser
 from ingest.runner import IngestResult, Progress, RunnerSettings, run_source
 from ingest.stage import IngestStage
+from search.embedded import EmbeddedStore
 from search.stage import IndexStage
 from service import runs
 from service.books import run_books
-from service.components import build_engine, file_source, open_log, open_store
+from service.components import build_engine, file_source, open_log, open_store, require_one_process
 from service.control import Report
 from service.data_folder import DataFolder, require_room
 from service.letters import retry_one
+from service.operations import Operations
 from service.revisions import settle_revisions
 from service.settings import Settings
+from service.stages import STAGE_NAMES, STAGES
 from service.tally import GROUP as TALLY_GROUP
 from service.tally import TOPICS as TALLY_TOPICS
 from service.tally import keep_tally
@@ -50,14 +54,28 @@ PRUNE_SECONDS = 3600.0
 
 _GARBAGE_THRESHOLDS = (50_000, 20, 20)
 
-_STAGES = (("enrich", (Topic.POSTS.value,)), ("index", (Topic.MENTIONS.value,)), (TALLY_GROUP, TALLY_TOPICS))
+# Who reads topics, and so may be behind.
+_READERS = (*((stage.group, stage.topics) for stage in STAGES if stage.topics), (TALLY_GROUP, TALLY_TOPICS))
 
 
 class Pipeline:
     """All stages over one data folder, whose lock the caller holds. Use it as a context manager."""
 
-    def __init__(self, settings: Settings, *, clock: Clock | None = None, patience_seconds: float = PATIENCE_SECONDS):
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Clock | None = None,
+        patience_seconds: float = PATIENCE_SECONDS,
+        operations: Operations | None = None,
+    ):
         """Open log, store and engine; nothing runs before `start`.
+
+        Args:
+            settings: the configuration.
+            clock: the machine's by default.
+            patience_seconds: how long a stage tries again.
+            operations: what machines see of it; nothing by default.
 
         Raises:
             ConfigError, Busy, BackendDown: what stands in the way.
@@ -71,16 +89,21 @@ class Pipeline:
         self._failed = threading.Event()
         self._threads: list[threading.Thread] = []
         self._replaying = threading.Lock()
+        self._operations = operations
+        self._observer = operations.watch if operations is not None else None
+        require_one_process(
+            settings, "`soundings ingest FILE` reads a file, `enrich`, `index` and `dashboard` do the rest"
+        )
         self._folder = DataFolder(settings.data.dir)
         self._folder.create()
         file_source(settings, "-")
-        self._log = open_log(self._folder, self._clock)
+        self._log = open_log(settings, self._clock, role="pipeline")
         try:
             self.brands, self.notices = settle_revisions(self._log, settings.require_brands())
             self._matcher = BrandMatcher(self.brands)
             self._engine = build_engine(settings.engine)
-            self._ingest = IngestStage(self._log, self._matcher, self._clock)
-            self._store = open_store(self._folder, self._clock)
+            self._ingest = IngestStage(self._log, self._matcher, self._clock, self._observer)
+            self._store = open_store(settings, self._clock)
         except BaseException:
             self._log.close()
             raise
@@ -105,10 +128,20 @@ class Pipeline:
             batch_records=BATCH_RECORDS, poll_seconds=POLL_SECONDS, retry_budget_seconds=self._patience
         )
         for stage in stages:
-            run = Worker(self._log, stage, clock=self._clock, settings=worker).run
+            run = Worker(self._log, stage, clock=self._clock, settings=worker, observer=self._observer).run
             self._begin(stage.name, lambda run=run: run(self._stop))  # type: ignore[misc]
         self._begin("tally", lambda: keep_tally(self._log, self._stop))
         self._begin("prune", self._prune)
+        if self._operations is not None:
+            self._operations.opened(
+                log=self._log,
+                shown=STAGE_NAMES,
+                store=self._store,
+                model=self._engine.name,
+                # The model was loaded, or we would not be here.
+                parts={"engine": lambda: None},
+                stages=(self.check,),
+            )
 
     def _begin(self, name: str, work: Callable[[], object]) -> None:
         def guarded() -> None:
@@ -155,6 +188,8 @@ class Pipeline:
         self._stop.set()
         for thread in self._threads:
             thread.join()
+        if self._operations is not None:
+            self._operations.let_go()
         gc.set_threshold(*self._garbage_thresholds)
         gc.unfreeze()
         self._store.close()
@@ -189,18 +224,19 @@ class Pipeline:
         # Opening it first: a file that cannot be read at all leaves no run behind.
         source.open(None).close()
         run = runs.begin(self._log, path)
-        watch = _Watch(self, report)
-        result = run_source(
-            source,
-            Normaliser(source.name, source.settings.normalise),
-            self._ingest,
-            self._log,
-            self._clock,
-            run=run.run_id,
-            settings=RunnerSettings(batch_items=BATCH_RECORDS, max_lag=MAX_LAG, downstream=_STAGES),
-            on_progress=watch.read,
-        )
-        for group, topics in _STAGES:
+        watch = _Watch(self, report, source.name)
+        with self._operations.reading(source.name) if self._operations is not None else nullcontext():
+            result = run_source(
+                source,
+                Normaliser(source.name, source.settings.normalise),
+                self._ingest,
+                self._log,
+                self._clock,
+                run=run.run_id,
+                settings=RunnerSettings(batch_items=BATCH_RECORDS, max_lag=MAX_LAG, downstream=_READERS),
+                on_progress=watch.read,
+            )
+        for group, topics in _READERS:
             while self._log.lag(group, topics) > 0:
                 watch.look()
                 self._clock.sleep(0.02)
@@ -209,7 +245,7 @@ class Pipeline:
         if result.nothing_mapped:
             # The next attempt starts at the beginning, with a better mapping.
             runs.finish(self._log, run)
-        _refuse_the_unreadable(result, shown)
+        refuse_the_unreadable(result, shown)
         self._store.refresh()
         books = run_books(
             self._log,
@@ -249,7 +285,7 @@ class Pipeline:
             if retry.outcome is Outcome.PARKED:
                 problems.append(f"dead letter {number}: still {retry.error}")
             report({"stages": {"retry": {"done": sum(outcomes.values()), "total": None}}})
-        for group, topics in _STAGES:
+        for group, topics in _READERS:
             while self._log.lag(group, topics) > 0:
                 self.check()
                 self._clock.sleep(0.02)
@@ -264,19 +300,22 @@ class Pipeline:
     def reindex(self, report: Report) -> dict[str, Any]:
         """Build the search index again from the truth."""
         started = time.monotonic()
+        store = self._store
+        if not isinstance(store, EmbeddedStore):
+            raise ConfigError("reindex: Elasticsearch keeps its index itself; there is nothing to build again")
 
         def progress(done: int, total: int) -> None:
             report({"stages": {"reindex": {"done": done, "total": total}}})
 
-        self._store.reindex(progress)
+        store.reindex(progress)
         return {"mentions": self._store.count(), "seconds": round(time.monotonic() - started, 3)}
 
 
 class _Watch:
     """Turns what a replay does into progress, looks after the disk, and notices a stage that ended."""
 
-    def __init__(self, pipeline: Pipeline, report: Report) -> None:
-        self._pipeline, self._report = pipeline, report
+    def __init__(self, pipeline: Pipeline, report: Report, source: str) -> None:
+        self._pipeline, self._report, self._source = pipeline, report, source
         self._items = 0
         self._total: int | None = None
         self._posts = self._base("enrich", Topic.POSTS.value)
@@ -288,6 +327,9 @@ class _Watch:
 
     def read(self, progress: Progress) -> None:
         """Take note of how far reading has come."""
+        operations = self._pipeline._operations
+        if operations is not None and progress.items > self._items:
+            operations.got(self._source)
         self._items = progress.items
         extent = progress.extent
         if extent is not None and extent.total is not None and extent.done:
@@ -319,7 +361,7 @@ class _Watch:
         return stages
 
 
-def _refuse_the_unreadable(result: IngestResult, shown: str) -> None:
+def refuse_the_unreadable(result: IngestResult, shown: str) -> None:
     """Make a wrong file or mapping loud.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Writes docs/configuration.md and docs/commands.md from the tables that the program itself reads.
+"""Writes docs/configuration.md, docs/commands.md and docs/metrics.md from the tables that the program itself reads.
 
 `python -m service.reference` writes them; a test fails when they are out of date.
 """
@@ -10,6 +10,7 @@ from argparse import SUPPRESS, Action, ArgumentParser, _SubParsersAction
 from collections.abc import Mapping
 from pathlib import Path
 
+from domain.metrics import LABELS, METRICS
 from ingest.source import RAW_FIELDS
 from service.cli import COMMANDS, build_parser
 from service.components import COMPONENTS
@@ -111,6 +112,44 @@ def commands_page() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def metrics_page() -> str:
+    """Give the text of docs/metrics.md."""
+    lines = [
+        "# Metrics",
+        _GENERATED.replace("service/", "service/ and domain/metrics.py"),
+        "Each process answers `/healthz` (it lives), `/readyz` (it can take work: 200, else 503) and `/metrics` "
+        "(Prometheus' text format) at `health.host` and `health.port`. None of them holds anything that people wrote.",
+        "",
+        "What a process counts itself is for rates: it begins at 0 with each start, and is summed over processes. What "
+        "is read from the log or the store is exact after any crash and the same whoever tells it: of that take the "
+        "largest, never the sum. `/metrics`, the books on the page and `soundings books` agree. What is read from a "
+        "log or store that does not answer is left out, and `soundings_service_part_up` says so.",
+        "",
+        "| metric | type | unit | labels | from | meaning |",
+        "| --- | --- | --- | --- | --- | --- |",
+        *(
+            f"| `{one.name}` | {one.kind} | {one.unit} | {', '.join(f'`{label}`' for label in one.labels)} "
+            f"| {one.origin} | {one.meaning} |"
+            for one in METRICS
+        ),
+        "",
+        "`process_*` are the client library's: memory, processor time, open files, start.",
+        "",
+        "## Labels",
+        "| label | values |",
+        "| --- | --- |",
+        *(f"| `{name}` | {meaning} |" for name, meaning in LABELS.items()),
+        "",
+        "## Alert rules and a dashboard",
+        "[`deploy/prometheus/soundings.rules.yml`](../deploy/prometheus/soundings.rules.yml) has the rules; "
+        "[`deploy/grafana/dashboards/soundings.json`](../deploy/grafana/dashboards/soundings.json) is the dashboard, "
+        "written by `python -m deploy.grafana`. Tests hold that each expression names a metric that `/metrics` has, "
+        "and that each rule fires when it must.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
 def _subparsers(parser: ArgumentParser) -> Mapping[str, ArgumentParser]:
     for action in parser._actions:
         if isinstance(action, _SubParsersAction):
@@ -143,6 +182,7 @@ def main() -> int:
         return 2
     (folder / "configuration.md").write_text(configuration_page(), encoding="utf-8")
     (folder / "commands.md").write_text(commands_page(), encoding="utf-8")
+    (folder / "metrics.md").write_text(metrics_page(), encoding="utf-8")
     return 0
 
 

@@ -44,6 +44,26 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class Last:
+    """The last attempt at some content: its number, 0 when there was none, and whether it is done."""
+
+    attempt: int
+    done: bool
+
+
+def last(log: Log, path: Path) -> Last:
+    """Give the last attempt at a file's content.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    content = fingerprint(path)
+    found = log.state(_SPACE, [content]).get(content)
+    row: dict[str, Any] = json.loads(found) if found is not None else {"attempt": 0, "done": False}
+    return Last(row["attempt"], row["done"])
+
+
 def begin(log: Log, path: Path) -> Run:
     """Give the unfinished run of this content, or start the next one. Durable when it returns.
 

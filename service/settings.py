@@ -1,25 +1,27 @@
 """The configuration: one TOML file, overridden by the environment, read once into frozen dataclasses.
 
-Reading it opens nothing but the file itself. Every problem is collected, so that one look mends them all.
+Reading it opens nothing but the file itself and the files of secrets. Every problem is collected, so that one look
+mends them all.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import json
-import math
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from difflib import get_close_matches
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, is_dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, cast, get_args, get_origin, get_type_hints
 
-from domain.brand import Brand, is_slug, slug
+from domain.brand import Brand
 from domain.errors import ConfigError
-from domain.records import SENTIMENTS
-from service.settings_table import BRAND_SETTINGS, COLUMNS_KEY, LABELS_KEY, SETTINGS, Setting, Value
+from search.elastic_settings import ElasticSettings
+from service.secrets import Secret, read_secret
+from service.settings_checks import nearest, number_of, read_brands, read_columns, read_labels, show, take
+from service.settings_table import COLUMNS_KEY, LABELS_KEY, SETTINGS, Value
+from stream.kafka_settings import KafkaSettings
 
 CONFIG_VARIABLE = "SOUNDINGS_CONFIG"
 DEFAULT_CONFIG = Path("soundings.toml")
@@ -27,6 +29,8 @@ DEFAULT_CONFIG = Path("soundings.toml")
 MAX_CONFIG_BYTES = 16 * 1024 * 1024
 _FILE = "source.file."
 _ENGINE = "engine."
+# A secret is read from the file that the setting of this name names.
+_IN_FILE = "_file"
 _TABLES = (COLUMNS_KEY, LABELS_KEY)
 
 
@@ -42,10 +46,31 @@ class DataSettings:
 
 @dataclass(frozen=True, slots=True)
 class WebSettings:
-    """Where the dashboard listens."""
+    """Where the dashboard listens and whom it lets in; see the table."""
 
     host: str
     port: int
+    auth: str = "none"
+    token: Secret = field(default_factory=Secret)
+    public_url: str = ""
+    proxy_addresses: tuple[str, ...] = ()
+    proxy_header: str = "X-Forwarded-User"
+
+
+@dataclass(frozen=True, slots=True)
+class HealthSettings:
+    """Where `/healthz`, `/readyz` and `/metrics` are; port 0 is a free one."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LoggingSettings:
+    """What the program's own log looks like; see the table."""
+
+    format: str = "text"
+    level: str = "info"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +107,20 @@ class FileSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LogSettings:
+    """Which log it is."""
+
+    kind: str = "embedded"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """Which store it is."""
+
+    kind: str = "embedded"
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The whole configuration. `origin` is the file it was read from, None when there was none."""
 
@@ -90,6 +129,12 @@ class Settings:
     engine: EngineSettings
     file: FileSettings
     brands: tuple[Brand, ...]
+    health: HealthSettings = HealthSettings()
+    logging: LoggingSettings = LoggingSettings()
+    log: LogSettings = LogSettings()
+    store: StoreSettings = StoreSettings()
+    kafka: KafkaSettings = field(default_factory=KafkaSettings)
+    elastic: ElasticSettings = field(default_factory=ElasticSettings)
     origin: Path | None = None
 
     def require_brands(self) -> tuple[Brand, ...]:
@@ -104,12 +149,6 @@ class Settings:
         raise ConfigError(
             f"{where}: no brand to listen for; `soundings init NAME ...` writes a configuration, --config names one"
         )
-
-
-def nearest(word: str, names: Iterable[str]) -> str:
-    """Give `; did you mean ...?` for the closest of `names`, or "" when none is close."""
-    close = get_close_matches(word, list(names), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]}?" if close else ""
 
 
 def find_config(given: Path | None, environ: Mapping[str, str]) -> Path | None:
@@ -147,15 +186,21 @@ def read(
     values = {setting.key: setting.default for setting in SETTINGS}
     flat, tables, brand_tables = _split(document, where, problems)
     for setting in SETTINGS:
-        if setting.key in flat:
-            _take(setting, flat[setting.key], f"{where}: {setting.key}", values, problems)
+        if setting.key in flat and setting.kind == "secret":
+            problems.append(
+                f"{where}: {setting.key}: no secret belongs in this file: set {setting.environment}, or name the "
+                f"file that holds it as {setting.key}{_IN_FILE}"
+            )
+        elif setting.key in flat:
+            take(setting, flat[setting.key], f"{where}: {setting.key}", values, problems)
     _read_environment(environ, values, problems)
+    _read_secrets(values, problems)
     for key, value in (overrides or {}).items():
         if value is not None:
             values[key] = value
-    mapping = _columns(tables.get(COLUMNS_KEY, {}), columns, where, problems)
-    labels = _labels(tables.get(LABELS_KEY, {}), where, problems)
-    brands = _brands(brand_tables, where, problems)
+    mapping = read_columns(tables.get(COLUMNS_KEY, {}), columns, where, problems)
+    labels = read_labels(tables.get(LABELS_KEY, {}), where, problems)
+    brands = read_brands(brand_tables, where, problems)
     return _build(values, mapping, labels, brands, path), problems
 
 
@@ -218,18 +263,18 @@ def _split(
                     tables[key] = value
                 else:
                     pairs = 'field = "column"' if key == COLUMNS_KEY else 'LABEL = "negative"'
-                    problems.append(f"{where}: {key}: found {_show(value)}, expected a table of {pairs}")
+                    problems.append(f"{where}: {key}: found {show(value)}, expected a table of {pairs}")
             elif key == "brands":
                 if isinstance(value, list):
                     brands = value
                 else:
-                    problems.append(f"{where}: {key}: found {_show(value)}, expected tables that begin with [[brands]]")
+                    problems.append(f"{where}: {key}: found {show(value)}, expected tables that begin with [[brands]]")
             elif key in known:
                 flat[key] = value
             elif key in sections and isinstance(value, dict):
                 walk(value, f"{key}.")
             elif key in sections:
-                problems.append(f"{where}: {key}: found {_show(value)}, expected a table [{key}]")
+                problems.append(f"{where}: {key}: found {show(value)}, expected a table [{key}]")
             else:
                 hint = nearest(key, [*known, *sections, *_TABLES, "brands"])
                 problems.append(f"{where}: {key}: unknown key{hint}")
@@ -253,139 +298,24 @@ def _read_environment(environ: Mapping[str, str], values: dict[str, Any], proble
         if setting.kind == "integer" and raw.strip().lstrip("-").isascii() and raw.strip().lstrip("-").isdigit():
             raw = int(raw)
         elif setting.kind == "number":
-            raw = _number(raw)
+            raw = number_of(raw)
+        elif setting.kind == "texts":
+            raw = [part.strip() for part in raw.split(",")] if raw.strip() else []
         elif setting.kind == "boolean":
             raw = {"true": True, "false": False}.get(raw.strip().lower(), raw)
-        _take(setting, raw, f"environment: {name}", values, problems)
+        take(setting, raw, f"environment: {name}", values, problems)
 
 
-def _take(setting: Setting, raw: Any, place: str, values: dict[str, Any], problems: list[str]) -> None:
-    """Check one value against its setting and keep it, or say what is wrong with it."""
-    wrong = _wrong(setting, raw)
-    if wrong:
-        problems.append(f"{place}: {'is empty' if raw == '' else f'found {wrong}'}, expected {setting.expected()}")
-    else:
-        values[setting.key] = tuple(raw) if isinstance(raw, list) else raw
-
-
-def _number(text: str) -> float | str:
-    """Read a number from the environment; what is none stays as it is."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-def _wrong(setting: Setting, raw: Any) -> str:
-    """Say what was found instead of a fitting value; "" when it fits."""
-    if setting.kind == "boolean":
-        return "" if isinstance(raw, bool) else _show(raw)
-    if setting.kind in ("integer", "number"):
-        if isinstance(raw, bool) or not isinstance(raw, int if setting.kind == "integer" else int | float):
-            return _show(raw)
-        if not math.isfinite(raw):
-            return str(raw)
-        low = setting.minimum is not None and raw < setting.minimum
-        high = setting.maximum is not None and raw > setting.maximum
-        return str(raw) if low or high else ""
-    if setting.kind == "texts":
-        fits = isinstance(raw, list) and all(isinstance(item, str) and item.strip() for item in raw)
-        return "" if fits else _show(raw)
-    if not isinstance(raw, str):
-        return _show(raw)
-    if not raw and setting.default != "":
-        return "an empty text"
-    if "\0" in raw:
-        return "a text with a NUL character"
-    if setting.kind == "choice" and raw not in setting.choices:
-        return _show(raw)
-    return ""
-
-
-def _show(value: Any) -> str:
-    """Show a found value shortly, with its kind where that is what is wrong."""
-    if isinstance(value, dict):
-        return "a table"
-    if isinstance(value, list):
-        return "a list"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    shown = repr(value) if isinstance(value, str) else str(value)
-    return shown if len(shown) <= 60 else f"{shown[:57]}..."
-
-
-def _columns(table: Mapping[str, Any], fields: Sequence[str], where: str, problems: list[str]) -> dict[str, str]:
-    """Check the column table: known fields, texts as columns."""
-    columns: dict[str, str] = {}
-    for name, column in table.items():
-        if fields and name not in fields:
-            problems.append(f"{where}: {COLUMNS_KEY}.{name}: unknown field of a post{nearest(name, fields)}")
-        elif not isinstance(column, str):
-            problems.append(f"{where}: {COLUMNS_KEY}.{name}: found {_show(column)}, expected the name of a column")
-        else:
-            columns[name] = column
-    return columns
-
-
-def _labels(table: Mapping[str, Any], where: str, problems: list[str]) -> dict[str, str]:
-    """Check what labels of a model are said to mean."""
-    labels: dict[str, str] = {}
-    for name, sentiment in table.items():
-        if sentiment in SENTIMENTS:
-            labels[name] = sentiment
-        else:
-            expected = f"expected one of {', '.join(SENTIMENTS)}"
-            problems.append(f"{where}: {LABELS_KEY}.{name}: found {_show(sentiment)}, {expected}")
-    return labels
-
-
-def _brands(tables: Sequence[Any], where: str, problems: list[str]) -> tuple[Brand, ...]:
-    """Build the brands; one without a usable id or query is left out."""
-    brands: list[Brand] = []
-    known = [setting.key for setting in BRAND_SETTINGS]
-    seen: set[str] = set()
-    for number, table in enumerate(tables, start=1):
-        if not isinstance(table, dict):
-            problems.append(f"{where}: brands: entry {number} is {_show(table)}, expected a table [[brands]]")
+def _read_secrets(values: dict[str, Any], problems: list[str]) -> None:
+    """Wrap what came from the environment; read from its file what did not."""
+    for setting in SETTINGS:
+        if setting.kind != "secret":
             continue
-        brand_id = table.get("id")
-        place = f"{where}: brand {brand_id if isinstance(brand_id, str) and brand_id else number}"
-        problems += [f"{place}: {key}: unknown key{nearest(key, known)}" for key in table if key not in known]
-        values: dict[str, Any] = {setting.key: setting.default for setting in BRAND_SETTINGS}
-        for setting in BRAND_SETTINGS:
-            if setting.key in table:
-                _take(setting, table[setting.key], f"{place}: {setting.key}", values, problems)
-            elif setting.key in ("id", "query"):
-                problems.append(f"{place}: {setting.key}: is missing, expected {setting.expected()}")
-        if isinstance(values["id"], str) and not is_slug(values["id"]):
-            problems.append(f"{place}: id: found {_show(values['id'])}, expected a slug such as {slug(values['id'])!r}")
-        if isinstance(values["id"], str) and values["id"] in seen:
-            problems.append(f"{place}: id: used by an earlier brand too; each brand needs its own")
-        seen.add(str(values["id"]))
-        if values["id"] is not None and values["query"] is not None:
-            brands.append(_brand(values))
-    ids = {brand.brand_id for brand in brands} | seen
-    for brand in brands:
-        for other in brand.competitors:
-            if other not in ids or other == brand.brand_id:
-                hint = nearest(other, ids - {brand.brand_id})
-                problems.append(
-                    f"{where}: brand {brand.brand_id}: competitors: found {other!r}, expected the id of "
-                    f"another brand{hint}"
-                )
-    return tuple(brands)
-
-
-def _brand(values: Mapping[str, Any]) -> Brand:
-    """Build one brand from checked values."""
-    return Brand(
-        brand_id=values["id"],
-        name=values["name"] or values["id"],
-        query=values["query"],
-        query_revision=values["query_revision"],
-        handles=tuple(handle.removeprefix("@") for handle in values["handles"]),
-        competitors=values["competitors"],
-    )
+        file = values.get(setting.key + _IN_FILE)
+        if not values[setting.key] and file:
+            place = f"{setting.key}{_IN_FILE}"
+            values[setting.key] = read_secret(Path(str(file)).expanduser(), problems, place)
+        values[setting.key] = Secret(str(values[setting.key]))
 
 
 def _build(
@@ -403,7 +333,7 @@ def _build(
             log_retention_days=values["data.log_retention_days"],
             retention_days=values["data.retention_days"],
         ),
-        web=WebSettings(host=values["web.host"], port=values["web.port"]),
+        web=WebSettings(**_section(values, "web")),
         engine=EngineSettings(
             **{key.removeprefix(_ENGINE): value for key, value in values.items() if key.startswith(_ENGINE)},
             labels=labels,
@@ -413,48 +343,53 @@ def _build(
             columns=columns,
         ),
         brands=brands,
+        health=HealthSettings(**_section(values, "health")),
+        logging=LoggingSettings(**_section(values, "logging")),
+        log=LogSettings(**_section(values, "log")),
+        store=StoreSettings(**_section(values, "store")),
+        kafka=KafkaSettings(**_revealed(_section(values, "kafka"))),
+        elastic=ElasticSettings(**_revealed(_section(values, "elastic"))),
         origin=origin,
     )
 
 
+def _section(values: Mapping[str, Any], table: str) -> dict[str, Any]:
+    """Give the values of one table by their names in it; where a secret was read from is of no use any more."""
+    named = {key.removeprefix(f"{table}."): value for key, value in values.items() if key.startswith(f"{table}.")}
+    return {name: value for name, value in named.items() if name.removesuffix(_IN_FILE) not in named.keys() - {name}}
+
+
+def _revealed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Give values with their secrets as texts, for settings that leave them out of what is printed of them."""
+    return {name: value.reveal() if isinstance(value, Secret) else value for name, value in values.items()}
+
+
 def to_json(settings: Settings) -> str:
-    """Write settings down for a child process; `from_json` reads them back."""
+    """Write settings down for a child process, secrets included; `from_json` reads them back."""
     return json.dumps(asdict(settings), default=str)
 
 
 def from_json(text: str) -> Settings:
     """Read what `to_json` wrote."""
-    document = json.loads(text)
-    data, file = document["data"], document["file"]
-    brands = (
-        Brand(**{**brand, "handles": tuple(brand["handles"]), "competitors": tuple(brand["competitors"])})
-        for brand in document["brands"]
-    )
-    return Settings(
-        data=DataSettings(**{**data, "dir": Path(data["dir"])}),
-        web=WebSettings(**document["web"]),
-        engine=EngineSettings(**document["engine"]),
-        file=FileSettings(**{**file, "header": tuple(file["header"]), "date_formats": tuple(file["date_formats"])}),
-        brands=tuple(brands),
-        origin=Path(document["origin"]) if document["origin"] else None,
-    )
+    settings: Settings = _rebuild(Settings, json.loads(text))
+    return settings
+
+
+def _rebuild(hint: Any, value: Any) -> Any:
+    """Give a value of the type `hint` from what JSON made of it."""
+    if get_origin(hint) is UnionType:
+        (hint,) = (part for part in get_args(hint) if part is not NoneType)
+    if value is None:
+        return None
+    if is_dataclass(hint):
+        hints = get_type_hints(hint)
+        return cast(type, hint)(**{name: _rebuild(hints[name], item) for name, item in value.items()})
+    if get_origin(hint) is tuple:
+        return tuple(_rebuild(get_args(hint)[0], item) for item in value)
+    return Path(value) if hint is Path else value
 
 
 def fingerprint(settings: Settings) -> str:
     """Give a hash of what decides which posts become which mentions: brands and how rows are read."""
     content = {"file": asdict(settings.file), "brands": [asdict(brand) for brand in settings.brands]}
     return blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=12).hexdigest()
-
-
-def address_problem(host: str) -> str:
-    """Say why the dashboard may not listen on `host`; "" when it may."""
-    try:
-        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if loopback:
-        return ""
-    return (
-        f"web.host: found {_show(host)}, expected a loopback address such as 127.0.0.1: there is no access control "
-        "yet, so other machines are kept out"
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-SettingKind = Literal["text", "path", "integer", "number", "boolean", "choice", "texts"]
+SettingKind = Literal["text", "path", "integer", "number", "boolean", "choice", "texts", "secret"]
 Value = str | int | float | tuple[str, ...] | None
 
 
@@ -15,6 +15,7 @@ class Setting:
 
     `key` is its dotted path. `minimum` and `maximum` bound an integer or a number, both included. A text or path whose
     default is "" may be left empty. A setting that can come from the environment has the name that `environment` gives.
+    A secret comes from there, or from the file that the setting `<key>_file` names, and never from the configuration.
     """
 
     key: str
@@ -36,6 +37,8 @@ class Setting:
             return "one of " + ", ".join(self.choices)
         if self.kind == "texts":
             return "a list of texts"
+        if self.kind == "secret":
+            return "a secret"
         if self.kind == "boolean":
             return "true or false"
         if self.kind in ("integer", "number"):
@@ -63,9 +66,66 @@ SETTINGS: tuple[Setting, ...] = (
         "posts published longer ago than this are filed under the month they were collected in (days)",
         minimum=1,
     ),
-    Setting("web.host", "text", "127.0.0.1", "address that the dashboard listens on; only loopback for now"),
+    Setting(
+        "web.host", "text", "127.0.0.1", "address that the dashboard listens on; anything but loopback needs `web.auth`"
+    ),
     Setting(
         "web.port", "integer", 8000, "port that the dashboard listens on; 0 takes a free one", minimum=0, maximum=65535
+    ),
+    Setting(
+        "web.auth",
+        "choice",
+        "none",
+        "who is let in: none asks nobody (loopback only), token lets in whoever shows `web.token`, proxy believes a "
+        "trusted proxy",
+        choices=("none", "token", "proxy"),
+    ),
+    Setting("web.token", "secret", "", "what is shown to be let in: 32 characters or more"),
+    Setting("web.token_file", "path", "", "file that holds `web.token`"),
+    Setting(
+        "web.public_url",
+        "text",
+        "",
+        "address under which people open the dashboard, such as https://soundings.example.org; with https, cookies are "
+        "sent over TLS only",
+    ),
+    Setting(
+        "web.proxy_addresses",
+        "texts",
+        (),
+        "addresses or networks of trusted proxies; from the environment, separated by commas",
+    ),
+    Setting("web.proxy_header", "text", "X-Forwarded-User", "header in which a trusted proxy says who asks"),
+    Setting("health.host", "text", "127.0.0.1", "address of `/healthz`, `/readyz` and `/metrics`: no personal text"),
+    Setting("health.port", "integer", 0, "their port; 0 takes a free one", minimum=0, maximum=65535),
+    Setting(
+        "log.kind",
+        "choice",
+        "embedded",
+        "where records wait between stages: embedded is a file in the data folder, kafka and kafka-python are Kafka by "
+        "either client",
+        choices=("embedded", "kafka", "kafka-python"),
+    ),
+    Setting(
+        "store.kind",
+        "choice",
+        "embedded",
+        "where mentions are kept and found: embedded is a folder in the data folder, elastic is Elasticsearch",
+        choices=("embedded", "elastic"),
+    ),
+    Setting(
+        "logging.format",
+        "choice",
+        "text",
+        "what the program's own log looks like: lines for people, or one JSON object a line",
+        choices=("text", "json"),
+    ),
+    Setting(
+        "logging.level",
+        "choice",
+        "info",
+        "from which level on it is written; debug may hold what people wrote, the others never do",
+        choices=("debug", "info", "warning", "error"),
     ),
     Setting(
         "engine.kind",
@@ -140,6 +200,95 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("source.file.timezone", "text", "UTC", "zone of dates that name none, such as Europe/Berlin"),
     Setting("source.file.date_formats", "texts", (), "formats of dates, as of strptime, tried before the usual ones"),
 )
+
+# Of the dataclasses `stream.kafka_settings.KafkaSettings` and `search.elastic_settings.ElasticSettings`: the names and
+# defaults are the same, which a test holds.
+CLUSTER_SETTINGS: tuple[Setting, ...] = (
+    Setting("kafka.bootstrap_servers", "text", "127.0.0.1:9092", "brokers to begin with: host:port, by commas"),
+    Setting("kafka.prefix", "text", "soundings-", "beginning of every topic and group"),
+    Setting("kafka.client_id", "text", "soundings", "name of this client in the brokers' logs and quotas"),
+    Setting(
+        "kafka.partitions",
+        "integer",
+        6,
+        "partitions of new topics: how many workers of a stage can share the work; never change it afterwards",
+        minimum=1,
+        maximum=10_000,
+    ),
+    Setting(
+        "kafka.source_partitions",
+        "integer",
+        8,
+        "how many workers can share the sources; never change it afterwards",
+        minimum=1,
+        maximum=10_000,
+    ),
+    Setting(
+        "kafka.replication", "integer", 0, "replicas of new topics; 0 is the brokers' default", minimum=0, maximum=100
+    ),
+    Setting(
+        "kafka.retention_hours",
+        "number",
+        24.0,
+        "how long posts and mentions stay in new topics, handled or not: longer than any stage may stand still (hours)",
+        minimum=0.1,
+    ),
+    Setting("kafka.events_retention_hours", "number", 168.0, "how long events stay (hours)", minimum=0.1),
+    Setting(
+        "kafka.security_protocol",
+        "choice",
+        "PLAINTEXT",
+        "how brokers are talked to",
+        choices=("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
+    ),
+    Setting(
+        "kafka.sasl_mechanism",
+        "choice",
+        "SCRAM-SHA-512",
+        "how a user signs in",
+        choices=("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
+    ),
+    Setting("kafka.sasl_username", "text", "", "user"),
+    Setting("kafka.sasl_password", "secret", "", "password of the user"),
+    Setting("kafka.sasl_password_file", "path", "", "file that holds `kafka.sasl_password`"),
+    Setting("kafka.ca_file", "path", "", "certificates (PEM) to trust; the system's when empty"),
+    Setting("kafka.certificate_file", "path", "", "certificate (PEM) by which this client signs in"),
+    Setting("kafka.key_file", "path", "", "its key (PEM)"),
+    Setting("kafka.key_password", "secret", "", "password of the key"),
+    Setting("kafka.key_password_file", "path", "", "file that holds `kafka.key_password`"),
+    Setting(
+        "kafka.session_seconds",
+        "number",
+        15.0,
+        "a worker that was not heard of for so long is replaced by another (seconds)",
+        minimum=1,
+        maximum=300,
+    ),
+    Setting(
+        "kafka.max_poll_seconds",
+        "number",
+        660.0,
+        "so is one that works on one batch for longer; more than the ten minutes that a stage tries again (seconds)",
+        minimum=1,
+    ),
+    Setting("kafka.request_seconds", "number", 10.0, "how long a broker may take to answer (seconds)", minimum=0.1),
+    Setting("elastic.hosts", "texts", ("http://127.0.0.1:9200",), "addresses of Elasticsearch"),
+    Setting("elastic.api_key", "secret", "", "API key; or user and password"),
+    Setting("elastic.api_key_file", "path", "", "file that holds `elastic.api_key`"),
+    Setting("elastic.user", "text", "", "user"),
+    Setting("elastic.password", "secret", "", "password of the user"),
+    Setting("elastic.password_file", "path", "", "file that holds `elastic.password`"),
+    Setting("elastic.ca_file", "path", "", "certificates (PEM) to trust beside the system's"),
+    Setting("elastic.verify_certificates", "boolean", True, "whether a certificate must be valid for its host"),
+    Setting("elastic.prefix", "text", "soundings-", "beginning of every index and template"),
+    Setting("elastic.request_timeout_seconds", "number", 30.0, "how long one request may take (seconds)", minimum=0.1),
+    Setting("elastic.retry_seconds", "number", 30.0, "how long a write tries by itself (seconds)", minimum=0.1),
+    Setting("elastic.bulk_bytes", "integer", 4_000_000, "most bytes of one bulk", minimum=100_000, maximum=50_000_000),
+    Setting("elastic.bulks_in_flight", "integer", 2, "bulks sent at once", minimum=1, maximum=16),
+    Setting("elastic.refresh_seconds", "number", 1.0, "how soon what was written is found (seconds)", minimum=0.01),
+    Setting("elastic.replicas", "integer", 1, "replicas of new indices; 0 on a single node", minimum=0, maximum=10),
+)
+SETTINGS += CLUSTER_SETTINGS
 
 BRAND_SETTINGS: tuple[Setting, ...] = (
     Setting("id", "text", None, "slug of the brand: a-z, 0-9 and inner hyphens; it never changes"),

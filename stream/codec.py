@@ -23,9 +23,9 @@ from typing import Any, Literal, TypeAlias, Union, cast, get_args, get_origin, g
 import orjson
 
 from domain.errors import BadReason, BadRecord
-from domain.records import SCHEMA_VERSION, Event, MatchedPost, Mention, Retraction, Span, Withdrawal
+from domain.records import SCHEMA_VERSION, Event, Health, MatchedPost, Mention, Retraction, Span, Withdrawal
 
-Record: TypeAlias = MatchedPost | Retraction | Mention | Withdrawal | Event
+Record: TypeAlias = MatchedPost | Retraction | Mention | Withdrawal | Event | Health
 
 # Readers take this version and the one before it, once there is one: producers and consumers are upgraded apart.
 READABLE_VERSIONS = frozenset({SCHEMA_VERSION})
@@ -36,6 +36,7 @@ _TAGS: dict[type, str] = {
     Mention: "mention",
     Withdrawal: "withdrawal",
     Event: "event",
+    Health: "health",
 }
 
 # A plan forgets the shapes it knows beyond this many: fields can be present in many combinations, memory is bounded.

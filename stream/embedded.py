@@ -165,10 +165,20 @@ class EmbeddedLog:
         return sum(row[0] for row in rows if row is not None)
 
     def appended(self, topic: str) -> int:
-        """Give how many records the topic ever got, pruned ones included."""
         with self._readers.connection() as connection:
             row = connection.execute("SELECT next_offset FROM topic WHERE name = ?", (topic,)).fetchone()
         return 0 if row is None else int(row[0])
+
+    def records_of(self, topic: str, key: str) -> Sequence[LogRecord]:
+        query = """SELECT r.id & ?, r.run, r.appended_us, r.value FROM topic AS t JOIN record AS r
+            ON r.id >= t.id << ? AND r.id < (t.id + 1) << ? WHERE t.name = ? AND r.key = ? ORDER BY r.id"""
+        arguments = ((1 << OFFSET_BITS) - 1, OFFSET_BITS, OFFSET_BITS, topic, key)
+        with self._readers.connection() as connection:
+            rows = connection.execute(query, arguments).fetchall()
+        return [
+            LogRecord(topic, PARTITION, offset, key, value, run, _from_us(appended_us))
+            for offset, run, appended_us, value in rows
+        ]
 
     def dead_letters(
         self, *, after: int = 0, limit: int = 50, run: str | None = None, unresolved_only: bool = True
@@ -432,6 +442,9 @@ class _EmbeddedConsumer:
             if self._log._topics[topic].next_offset > self._positions[topic]:
                 ready.append(topic)
         return ready
+
+    def joined(self) -> bool:
+        return True
 
     def rewind(self) -> None:
         self._positions.clear()

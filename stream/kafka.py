@@ -358,7 +358,7 @@ class _Subscriber:
     def __init__(self, settings: KafkaSettings, group: str, topics: Sequence[str]) -> None:
         self._settings, self._group, self._topics = settings, group, list(topics)
         self._changes: deque[Change] = deque()
-        self._joined = False
+        self._joined = self._given = False
         session_ms = int(settings.session_seconds * 1000)
         self._consumer = Consumer(
             _common(settings)
@@ -391,6 +391,7 @@ class _Subscriber:
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         consumer.incremental_assign(partitions)
+        self._given = True
         self._note("assigned", partitions)
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -399,6 +400,9 @@ class _Subscriber:
 
     def _note(self, kind: Any, partitions: Iterable[TopicPartition]) -> None:
         self._changes.append(Change(kind, tuple(Place(one.topic, one.partition) for one in partitions)))
+
+    def joined(self) -> bool:
+        return self._given
 
     def changes(self) -> Sequence[Change]:
         # One more may come meanwhile.

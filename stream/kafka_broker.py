@@ -86,6 +86,9 @@ class Subscriber(Protocol):
         `max_records` is 1 or more. The first call joins the group.
         """
 
+    def joined(self) -> bool:
+        """Tell whether the group gave this member its share, which may be nothing."""
+
     def changes(self) -> Sequence[Change]:
         """Give what a call since the last one changed about who owns what, in order."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing, suppress
@@ -21,15 +22,18 @@ from stream.kafka_broker import Broker, LostPartitions, Place, ToSend
 from stream.kafka_journal import Journals
 from stream.kafka_layout import BOOKS, Layout
 from stream.kafka_letters import DeadTopic, SentBefore
-from stream.kafka_member import RUN_HEADER, Member
+from stream.kafka_member import RUN_HEADER, Member, record_of
 from stream.kafka_settings import MAX_RECORD_BYTES, KafkaSettings
 from stream.kafka_sources import SourceClaim
 from stream.kafka_totals import RunTotals, Totals, counts_of
 from stream.kafka_view import KafkaView, group_key, moved_key, resolved_key
-from stream.protocol import LIVE_RUN, Consumer, Count, DeadLetterRow, OutRecord, Settlement
+from stream.protocol import LIVE_RUN, Consumer, Count, DeadLetterRow, LogRecord, OutRecord, Settlement
 
 # What a broker adds around a record, and its headers; generous.
 _AROUND_A_RECORD = 4 * 1024
+# Looking for the records of a key.
+_READ_AT_ONCE = 2_000
+_PATIENCE_SECONDS = 20.0
 
 
 class KafkaLog:
@@ -137,8 +141,24 @@ class KafkaLog:
         )
 
     def appended(self, topic: str) -> int:
-        """Give how many records the topic ever got, dropped ones included."""
         return sum(self._broker.ends(self._layout.places(topic)).values())
+
+    def records_of(self, topic: str, key: str) -> Sequence[LogRecord]:
+        place = self._layout.place(topic, key)
+        start, end = self._broker.beginnings([place])[place], self._broker.ends([place])[place]
+        wanted = key.encode("utf-8", "surrogatepass")
+        found: list[LogRecord] = []
+        with closing(self._broker.reader()) as reader:
+            reader.assign({place: start})
+            heard_at = time.monotonic()
+            while reader.positions()[place] < end:
+                fetched = reader.poll(_READ_AT_ONCE, 0.5)
+                if fetched:
+                    heard_at = time.monotonic()
+                elif time.monotonic() - heard_at > _PATIENCE_SECONDS:
+                    raise RetryLater(f"the broker stopped giving records of {place.topic}: look at its log", 1.0)
+                found += [record_of(self._layout, one) for one in fetched if one.key == wanted and one.offset < end]
+        return found
 
     def dead_letters(
         self, *, after: int = 0, limit: int = 50, run: str | None = None, unresolved_only: bool = True

@@ -115,6 +115,10 @@ class Member:
             if records or over:
                 return records
 
+    def joined(self) -> bool:
+        with self._lock:
+            return self._subscriber.joined()
+
     def _starting(self) -> bool:
         """Tell whether a partition that has records gave none yet: another would go first each time."""
         return bool(self._awaited) and time.monotonic() < self._arrived_at + START_SECONDS
@@ -183,20 +187,8 @@ class Member:
                 fetched = waiting.popleft()
                 self._ahead_bytes -= _size(fetched)
                 owned.given = fetched.offset + 1
-                records.append(self._record(fetched))
+                records.append(record_of(self._layout, fetched))
         return records
-
-    def _record(self, fetched: Fetched) -> LogRecord:
-        run = next((value.decode() for name, value in fetched.headers if name == RUN_HEADER), LIVE_RUN)
-        return LogRecord(
-            self._layout.topic(fetched.place),
-            fetched.place.partition,
-            fetched.offset,
-            "" if fetched.key is None else fetched.key.decode("utf-8", "surrogatepass"),
-            fetched.value or b"",
-            run,
-            from_ms(fetched.timestamp_ms),
-        )
 
     def _probe(self) -> None:
         """See that the broker answers.
@@ -393,3 +385,17 @@ class Member:
 def _size(record: Fetched) -> int:
     # A record without bytes takes room too.
     return len(record.value or b"") + len(record.key or b"") + 100
+
+
+def record_of(layout: Layout, fetched: Fetched) -> LogRecord:
+    """Give a record of the broker in our words."""
+    run = next((value.decode() for name, value in fetched.headers if name == RUN_HEADER), LIVE_RUN)
+    return LogRecord(
+        layout.topic(fetched.place),
+        fetched.place.partition,
+        fetched.offset,
+        "" if fetched.key is None else fetched.key.decode("utf-8", "surrogatepass"),
+        fetched.value or b"",
+        run,
+        from_ms(fetched.timestamp_ms),
+    )

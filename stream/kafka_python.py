@@ -355,6 +355,10 @@ class _Subscriber:
             self._do("reading", lambda consumer: consumer.poll(timeout_ms=timeout_ms, max_records=max_records))
         )
 
+    def joined(self) -> bool:
+        # A member that was given nothing is not told so.
+        return self._consumer is not None and self._consumer.group_metadata().generation_id >= 0
+
     def changes(self) -> Sequence[Change]:
         # One more may come meanwhile.
         return [self._changes.popleft() for _ in range(len(self._changes))]

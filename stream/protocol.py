@@ -130,6 +130,12 @@ class Consumer(Protocol):
             RetryLater, BackendDown.
         """
 
+    def joined(self) -> bool:
+        """Tell whether this member was given its share of the work, which may be nothing; true from then on.
+
+        Where machines share a log, that takes some polls.
+        """
+
     def rewind(self) -> None:
         """Go back to the settled offsets: what was polled and not settled is given again."""
 
@@ -159,10 +165,20 @@ class Log(Protocol):
         """Give what was last settled for these keys of a space; absent keys are left out."""
 
     def counts(self) -> Sequence[Count]:
-        """Give the books: one total per (stage, run, outcome, reason)."""
+        """Give the books: one total per (stage, run, outcome, reason).
+
+        Raises:
+            RetryLater, BackendDown: as everything that reads.
+        """
 
     def lag(self, group: str, topics: Sequence[str]) -> int:
         """Give how many records of the topics the group has not settled yet."""
+
+    def appended(self, topic: str) -> int:
+        """Give how many records a topic ever got, dropped ones included."""
+
+    def records_of(self, topic: str, key: str) -> Sequence[LogRecord]:
+        """Give what a topic still has of a key, oldest first. Reads the whole topic, or the key's partition of it."""
 
     def dead_letters(
         self, *, after: int = 0, limit: int = 50, run: str | None = None, unresolved_only: bool = True

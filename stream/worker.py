@@ -6,7 +6,7 @@ import logging
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,16 +16,14 @@ from domain.clock import Clock
 from domain.errors import BackendDown, BadReason, BadRecord, Busy, ConfigError, RetryLater
 from domain.records import Outcome
 from stream.dead_letters import letter_of_record
+from stream.observer import Observer, SettledBatch
 from stream.park_cap import ParkCap, ParkWatch
 from stream.protocol import Count, Log, LogRecord, Settlement
 from stream.stage import Finish, Handled, OverlappingStage, Stage
 
-__all__ = ["Handled", "OnSettled", "Stage", "Worker", "WorkerSettings"]
+__all__ = ["Handled", "Stage", "Worker", "WorkerSettings"]
 
 logger = logging.getLogger(__name__)
-
-# Called after each settlement with the stage's name and what became of the batch, in the worker's thread.
-OnSettled: TypeAlias = Callable[[str, Sequence[Count]], None]
 
 _Partition: TypeAlias = tuple[str, int]
 
@@ -68,6 +66,7 @@ class _Begun:
 
     records: Sequence[LogRecord]
     finish: Finish
+    since: float
 
 
 class Worker:
@@ -85,7 +84,7 @@ class Worker:
         *,
         clock: Clock,
         settings: WorkerSettings | None = None,
-        on_settled: OnSettled | None = None,
+        observer: Observer | None = None,
         jitter: random.Random | None = None,
     ) -> None:
         """Join the stage's group.
@@ -95,12 +94,12 @@ class Worker:
             stage: what is done to them.
             clock: for waits and for when letters were parked.
             settings: see `WorkerSettings`.
-            on_settled: told of every settlement, for progress bars.
+            observer: told of every settlement and of everything that is tried again.
             jitter: source of chance for the waits.
         """
         self._log, self._stage, self._clock = log, stage, clock
         self._settings = settings or WorkerSettings()
-        self._on_settled = on_settled
+        self._observer = observer
         # Chance spreads retries; nothing secret hangs on it.
         self._jitter = jitter or random.Random()  # noqa: S311
         self._consumer = log.consumer(stage.group, stage.topics)
@@ -134,7 +133,7 @@ class Worker:
                 begun = self._begin(timeout_seconds)
             except RetryLater as exc:
                 self._trouble = str(exc)
-                self._back_off([_POLLING], exc.after_seconds)
+                self._back_off([_POLLING], exc.after_seconds, records=0)
                 return 0
             self._stuck_since.pop(_POLLING, None)
         if begun is None:
@@ -143,13 +142,15 @@ class Worker:
             # A log in trouble says so again when this batch is done.
             with suppress(RetryLater):
                 self._ahead = self._begin(0.0)
-        return self._settle(begun.records, self._outcomes(begun.records, begun.finish))
+        self._trouble = ""
+        return self._settle(begun, self._outcomes(begun.records, begun.finish))
 
     def _begin(self, timeout_seconds: float) -> _Begun | None:
         """Poll a batch and begin it, if there is one."""
         records = self._consumer.poll(self._settings.batch_records, timeout_seconds)
         if not records:
             return None
+        since = self._clock.monotonic()
         finish: Finish = partial(self._stage.handle, records)
         if isinstance(self._stage, OverlappingStage):
             try:
@@ -157,7 +158,11 @@ class Worker:
             except Exception:
                 # Handling it fails in the same way, and then the record at fault is looked for.
                 logger.debug("stage %s could not begin a batch", self._stage.name, exc_info=True)
-        return _Begun(records, finish)
+        return _Begun(records, finish, since)
+
+    def joined(self) -> bool:
+        """Tell whether the group gave this worker its share, which may be nothing."""
+        return self._consumer.joined()
 
     def waiting_seconds(self) -> float:
         """Give how long the worker still waits before its next try; 0 when it does not."""
@@ -230,14 +235,15 @@ class Worker:
         letter = letter_of_record(record, error, stage=self._stage.name, at=self._clock.now())
         return Handled(Outcome.PARKED, letter=letter)
 
-    def _settle(self, records: Sequence[LogRecord], handled: Sequence[Handled]) -> int:
+    def _settle(self, begun: _Begun, handled: Sequence[Handled]) -> int:
         """Settle the done prefix of each partition, and wait when something is left to retry."""
         settlement = Settlement(group=self._stage.group)
         numbers: Counter[tuple[str, Outcome, str]] = Counter()
         stuck: list[_Partition] = []
         asked_seconds = 0.0
         final: list[Outcome] = []
-        for record, one in zip(records, handled, strict=True):
+        done: list[LogRecord] = []
+        for record, one in zip(begun.records, handled, strict=True):
             partition = (record.topic, record.partition)
             if partition in stuck:
                 continue
@@ -252,6 +258,7 @@ class Worker:
             numbers[record.run, one.outcome, one.letter.reason if one.letter else ""] += 1
             settlement.offsets[partition] = record.offset + 1
             final.append(one.outcome)
+            done.append(record)
         settlement.counts = [
             Count(self._stage.name, run, outcome, number, reason) for (run, outcome, reason), number in numbers.items()
         ]
@@ -260,17 +267,18 @@ class Worker:
                 self._log.settle(settlement)
             except RetryLater as exc:
                 self._trouble = str(exc)
-                self._back_off([_SETTLING], exc.after_seconds)
+                self._back_off([_SETTLING], exc.after_seconds, records=len(begun.records))
                 return 0
             self._attempts = 0
             self._stuck_since.pop(_SETTLING, None)
             for partition in settlement.offsets:
                 self._stuck_since.pop(partition, None)
-            if self._on_settled is not None:
-                self._on_settled(self._stage.name, settlement.counts)
+            if self._observer is not None:
+                seconds = self._clock.monotonic() - begun.since
+                self._observer.settled(SettledBatch(self._stage.name, settlement.counts, seconds, done))
             self._stop_a_flood(final, settlement)
         if stuck:
-            self._back_off(stuck, asked_seconds)
+            self._back_off(stuck, asked_seconds, records=len(begun.records) - len(final))
         return len(final)
 
     def _check_run(self, record: LogRecord, one: Handled) -> None:
@@ -290,7 +298,7 @@ class Worker:
                 "stopped before it parks more: look at the dead letters, mend the cause, start again, retry them"
             )
 
-    def _back_off(self, stuck: Sequence[_Partition], asked_seconds: float) -> None:
+    def _back_off(self, stuck: Sequence[_Partition], asked_seconds: float, *, records: int) -> None:
         """Wait before the next try, or give up after the budget."""
         now = self._clock.monotonic()
         budget = self._settings.retry_budget_seconds
@@ -299,6 +307,8 @@ class Worker:
             self._stuck_since[partition] = (since if now - met <= budget else now, now)
         left = min(self._stuck_since[partition][0] for partition in stuck) + budget - now
         trouble = self._trouble or "the stage asked to retry"
+        if self._observer is not None:
+            self._observer.retried(self._stage.name, records, trouble)
         if left <= 0:
             raise BackendDown(f"stage {self._stage.name} made no progress for {budget:.0f} s: {trouble}")
         most = min(self._settings.most_wait_seconds, self._settings.first_wait_seconds * 2.0 ** min(self._attempts, 60))

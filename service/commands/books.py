@@ -19,7 +19,7 @@ def _arguments(parser: ArgumentParser) -> None:
 def _run(options: Namespace) -> int:
     from service.books import overall, stage_lines
     from service.components import open_reader
-    from service.settings import nearest
+    from service.settings_checks import nearest
 
     settings = load_settings(options)
     with open_reader(settings) as reader:

@@ -20,14 +20,12 @@ def _arguments(parser: ArgumentParser) -> None:
 def _run(options: Namespace) -> int:
     from service.brand_check import query_problems, query_warnings
     from service.components import engine_problems, file_source
-    from service.settings import address_problem
+    from service.web_access import access_problems
 
     settings, problems = read_settings(options)
     for brand in settings.brands:
         problems += query_problems(brand)
-    address = address_problem(settings.web.host)
-    if address:
-        problems.append(address)
+    problems += access_problems(settings.web)
     problems += engine_problems(settings.engine)
     parts: list[Callable[[], object]] = [lambda: file_source(settings, "-")]
     if not problems:

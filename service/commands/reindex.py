@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from domain.errors import ConfigError
 from service.command import Command, add_config, add_data_dir, load_settings
 
 
@@ -18,6 +19,10 @@ def _run(options: Namespace) -> int:
     from service.progress import progress_view
 
     settings = load_settings(options)
+    if settings.store.kind != "embedded":
+        raise ConfigError(
+            f"store.kind: is {settings.store.kind}, which keeps its index itself; nothing is to be built again"
+        )
     folder = DataFolder(settings.data.dir)
     folder.require()
     with progress_view("reindex") as view:
@@ -29,14 +34,14 @@ def _run(options: Namespace) -> int:
                 client.close()
         else:
             from domain.clock import SystemClock
-            from service.components import open_store
+            from search.embedded import EmbeddedStore
 
             def progress(done: int, total: int) -> None:
                 view.update({"stages": {"reindex": {"done": done, "total": total}}})
 
             # Neither brands nor engine are needed: an index can be mended without a usable query.
             with FolderLock.take(folder):
-                store = open_store(folder, SystemClock())
+                store = EmbeddedStore.open(folder.store, clock=SystemClock())
                 try:
                     store.reindex(progress)
                     count = store.count()

@@ -44,7 +44,7 @@ def _run(options: Namespace) -> int:
     from domain.query.ast import And, Keyword, Or
     from search.store import SearchRequest
     from service.components import open_reader
-    from service.settings import nearest
+    from service.settings_checks import nearest
 
     node = parse(options.query)
     settings = load_settings(options)

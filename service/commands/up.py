@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import errno
-import logging
 import signal
-import socket
-import sys
 import threading
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from domain.errors import BackendDown, Busy, ConfigError, ServiceError
+from domain.errors import BackendDown, ConfigError, ServiceError
 from service.command import Command, add_config, add_data_dir, add_engine, load_settings
+from service.listening import address_of, listen, port_number
 from service.terminal import complain, safe
 
 if TYPE_CHECKING:
     from service.settings import Settings
     from service.supervisor import Supervisor
 
-# Connections that wait while the page starts again.
-_BACKLOG = 128
 # Before an interrupted replay is asked for again.
 _AGAIN_SECONDS = 2.0
-
-
-def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) <= 65535):
-        raise ArgumentTypeError(f"found {text!r}, expected a port from 0 to 65535")
-    return int(text)
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -37,30 +27,10 @@ def _arguments(parser: ArgumentParser) -> None:
     add_data_dir(parser)
     add_engine(parser)
     parser.add_argument("--replay", type=Path, metavar="FILE", help="replay this file once it runs, then keep serving")
-    parser.add_argument("--host", help="loopback address to listen on (else web.host, else 127.0.0.1)")
-    parser.add_argument("--port", type=_port, help="port to listen on, 0 for a free one (else web.port, else 8000)")
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Take the port now, so that a busy one is told at once and a restarted page keeps it.
-
-    Raises:
-        Busy: somebody else listens there.
-        ConfigError: the address cannot be used.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-        listening.listen(_BACKLOG)
-    except OSError as exc:
-        listening.close()
-        place = f"{host}:{port}"
-        if exc.errno == errno.EADDRINUSE:
-            raise Busy(f"{place}: another program listens there; try --port {port + 1 if port < 65535 else 0}") from exc
-        raise ConfigError(f"{place}: cannot listen there: {exc.strerror}; try --port 8000") from exc
-    return listening
+    parser.add_argument("--host", help="address to listen on (else web.host, else 127.0.0.1)")
+    parser.add_argument(
+        "--port", type=port_number, help="port to listen on, 0 for a free one (else web.port, else 8000)"
+    )
 
 
 def _replay(path: Path, settings: Settings, supervisor: Supervisor) -> None:
@@ -96,14 +66,16 @@ def _replay(path: Path, settings: Settings, supervisor: Supervisor) -> None:
 def _run(options: Namespace) -> int:
     from service.child import Task
     from service.data_folder import DataFolder, FolderLock, require_room
-    from service.settings import address_problem
+    from service.logs import configure_logging
     from service.supervisor import ChildSpec, Supervisor
+    from service.web_access import access_notes, access_problems
 
-    logging.basicConfig(level=logging.INFO, format="up: %(levelname)s %(message)s", stream=sys.stderr)
     settings = load_settings(options, brands=True)
-    problem = address_problem(settings.web.host)
-    if problem:
-        raise ConfigError(problem)
+    configure_logging(settings.logging, "up")
+    problems = access_problems(settings.web)
+    if problems:
+        raise ConfigError(problems)
+    complain(access_notes(settings.web))
     replay: Path | None = options.replay
     if replay is not None and not replay.is_file():
         raise ConfigError(f"{replay}: there is no such file; --replay needs one that can be read again")
@@ -116,20 +88,23 @@ def _run(options: Namespace) -> int:
         raise ConfigError(str(exc)) from exc
     with (
         listen(settings.web.host, settings.web.port) as listening,
+        listen(settings.health.host, settings.health.port, "health.port") as health,
         FolderLock.take(folder) as lock,
     ):
         supervisor = Supervisor(
             [
-                ChildSpec("pipeline", Task(settings).encode(), (lock.descriptor,)),
+                ChildSpec("pipeline", Task(settings, health.fileno()).encode(), (lock.descriptor, health.fileno())),
                 # The page reads what the pipeline makes, so it waits for it once.
                 ChildSpec("web", Task(settings, listening.fileno()).encode(), (listening.fileno(),), after="pipeline"),
             ]
         )
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: supervisor.stop())
-        host, port = listening.getsockname()[:2]
-        address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        threading.Thread(target=_announce, args=(supervisor, address, settings.data.dir), daemon=True).start()
+        lines = (
+            f"Soundings serves {address_of(listening)} (data in {safe(str(settings.data.dir))}; Ctrl-C stops it)",
+            f"Health and metrics: {address_of(health)}/metrics",
+        )
+        threading.Thread(target=_announce, args=(supervisor, lines), daemon=True).start()
         if replay is not None:
             threading.Thread(target=_replay, args=(replay, settings, supervisor), daemon=True).start()
         code = supervisor.run()
@@ -138,11 +113,11 @@ def _run(options: Namespace) -> int:
     return code
 
 
-def _announce(supervisor: Supervisor, address: str, folder: Path) -> None:
+def _announce(supervisor: Supervisor, lines: Sequence[str]) -> None:
     ready = supervisor.ready("web")
     while not supervisor.stopping.is_set():
         if ready.wait(0.2):
-            print(f"Soundings serves {address} (data in {safe(str(folder))}; Ctrl-C stops it)", flush=True)
+            print("\n".join(lines), flush=True)
             return
 
 

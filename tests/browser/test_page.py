@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import socket
-import threading
 from collections.abc import Iterator
 
 import pytest
-import uvicorn
-from fakes.dashboard_world import HOSTILE, World, open_world, settlement_of_a_run, settlement_of_tagging
+from fakes.dashboard_world import BRANDS, HOSTILE, World, open_world, settlement_of_a_run, settlement_of_tagging
+from fakes.serving import serve
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from dashboard.access import AccessSettings
+from dashboard.app import build_app
 
 pytestmark = pytest.mark.browser
 
@@ -35,14 +36,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.fixture(scope="module")
 def address(world: World) -> Iterator[str]:
     """Serve the world on a free port until the tests are over."""
-    listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(world.app, log_level="warning", lifespan="off"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
-    listening.close()
+    with serve(world.app) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -246,3 +241,28 @@ def test_text_has_enough_contrast(browser: Browser, address: str, scheme: str) -
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
     context.close()
     assert (ground == "rgb(16, 19, 23)") == (scheme == "dark")
+
+
+def test_a_browser_signs_in_and_out(browser: Browser, world: World) -> None:
+    access = AccessSettings(auth="token", token="t" * 32)
+    with serve(build_app(world.store, world.log, BRANDS, access=access)) as address:
+        context = browser.new_context(base_url=address)
+        context.set_default_timeout(PATIENCE_MS)
+        page = context.new_page()
+        page.goto("/?q=mug")
+        expect(page.get_by_label("Token")).to_be_focused()
+        page.keyboard.type("wrong")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("alert")).to_contain_text("Found another token")
+        page.get_by_label("Token").fill("t" * 32)
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url("**/?q=mug")
+        expect(page.locator(".results > li").first).to_be_visible()
+        # The page's own script asks the API with the cookie; no script can read it.
+        assert page.evaluate("fetch('/api/books').then((answer) => answer.status)") == 200
+        assert page.evaluate("document.cookie") == ""
+        page.get_by_role("button", name="Sign out").click()
+        page.wait_for_url("**/sign-in")
+        page.goto("/")
+        expect(page.get_by_label("Token")).to_be_visible()
+        context.close()

@@ -427,3 +427,30 @@ def test_a_stage_in_its_own_thread_sees_each_record_once(log: Log) -> None:
     reading.join()
     assert values(got) == list(map(str, range(total)))
     assert log.lag("g", ["posts"]) == 0
+
+
+def test_a_member_has_joined_once_it_was_given_its_share(log: Log) -> None:
+    append(log, "a")
+    first = log.consumer("g", ["posts"])
+    assert values(read(first, 1)) == ["a"]
+    assert first.joined()
+    # There is one partition: the share of a second member is nothing, and it is told so.
+    second = log.consumer("g", ["posts"])
+    while not second.joined():
+        assert second.poll(1, 0.2) == []
+        first.poll(1, 0.0)
+
+
+def test_the_records_of_a_key_are_found_in_order_whoever_settled_them(log: Log) -> None:
+    append(log, "a1", key="a")
+    append(log, "b1", key="b")
+    append(log, "a2", key="a", run="replay-1")
+    append(log, "other", key="a", topic="mentions")
+    records = read(log.consumer("g", ["posts"]), 3)
+    log.settle(settled(records, "g"))
+    found = log.records_of("posts", "a")
+    assert values(found) == ["a1", "a2"]
+    assert [(one.key, one.run) for one in found] == [("a", "live"), ("a", "replay-1")]
+    assert [one.offset for one in found] == [one.offset for one in records if one.key == "a"]
+    assert log.records_of("posts", "nobody") == []
+    assert log.appended("posts") == 3

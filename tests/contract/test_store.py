@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from fakes.mentions import START, many_mentions, mention, retraction, withdrawal
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from domain.aggregation import (
@@ -30,9 +30,8 @@ from domain.clock import to_ms
 from domain.errors import BadReason, BadRecord, ConfigError
 from domain.query import compile_matcher, parse, subject_of_mention
 from domain.query.ast import And, Everything, Flag, Keyword, Node, Not, Or, Range
-from domain.records import Mention
+from domain.records import Mention, Retraction
 from domain.text import fold_keyword
-from search.embedded import EmbeddedStore
 from search.highlight import highlights
 from search.store import SearchRequest, Sort, Store, Written
 
@@ -194,12 +193,12 @@ _STEPS = st.lists(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(steps=_STEPS)
 def test_any_sequence_of_writes_leaves_what_a_plain_dict_holds(
-    steps: list[tuple[str, int, str, int]], tmp_path_factory: pytest.TempPathFactory
+    steps: list[tuple[str, int, str, int]], fresh_store: OpenStore
 ) -> None:
-    store = EmbeddedStore.open(tmp_path_factory.mktemp("model"))
+    store = fresh_store()
     held: dict[str, tuple[int, Mention | None]] = {}
     retracted: set[str] = set()
     try:
@@ -552,3 +551,13 @@ def test_a_count_by_value_equals_the_search_for_it(store: Store) -> None:
     assert len(counts) == 5
     for key, count in counts.items():
         assert store.search(SearchRequest(node=Or((Keyword("hashtags", key),)), limit=1)).total == count
+
+
+def test_a_retraction_is_remembered_with_its_time_and_nothing_else_is_one(store: Store) -> None:
+    gone, there = mention("gone"), mention("there")
+    store.write([gone, there])
+    at = START.replace(microsecond=5_000)
+    store.write([Retraction(post_id=gone.post_id, source="x", retracted_at=at), withdrawal(there)])
+    assert store.retracted_at(gone.post_id) == at
+    assert store.retracted_at(there.post_id) is None
+    assert store.retracted_at("x:nobody") is None

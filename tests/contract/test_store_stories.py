@@ -17,7 +17,6 @@ from domain.query.ast import Everything, Keyword
 from domain.records import Mention, Retraction, Withdrawal
 from domain.stories import WINDOW
 from enrich.signature import signature
-from search.embedded import EmbeddedStore
 from search.store import SearchRequest, Store, Written
 
 TEXT = "The crew lost my bag in Denver and nobody at the counter cared"
@@ -282,7 +281,7 @@ def stories(store: Store, records: Sequence[Mention | Withdrawal | Retraction]) 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_batches_and_restarts_change_no_story(
-    open_store: Callable[[], Store], tmp_path_factory: pytest.TempPathFactory, seed: int
+    open_store: Callable[[], Store], fresh_store: Callable[[], Store], seed: int
 ) -> None:
     records = busy_day(seed)
     draw = random.Random(seed)
@@ -297,7 +296,7 @@ def test_batches_and_restarts_change_no_story(
             done = max(0, done - draw.randint(0, 5))
             continue
         done += size
-    once = EmbeddedStore.open(tmp_path_factory.mktemp("once"))
+    once = fresh_store()
     once.write(records)
     assert stories(store, records) == stories(once, records)
     assert len(set(stories(once, records).values())) > 5
@@ -310,7 +309,6 @@ def test_batches_and_restarts_change_no_story(
         assert isinstance(counts, Buckets)
         for bucket in counts.buckets:
             assert counted(one, str(bucket.key))[2] == bucket.count
-    once.close()
 
 
 def test_a_flood_of_copies_is_one_story(store: Store) -> None:

@@ -15,7 +15,7 @@ import pytest
 from e2e.command_line import ROOT, Soundings, write_posts
 
 from service.cli import COMMANDS
-from service.reference import commands_page, configuration_page
+from service.reference import commands_page, configuration_page, metrics_page
 
 
 def refused(soundings: Soundings, *arguments: str) -> str:
@@ -36,7 +36,8 @@ def test_every_command_has_help(soundings: Soundings, name: str) -> None:
 
 
 def test_the_generated_pages_are_up_to_date() -> None:
-    for name, page in (("commands.md", commands_page()), ("configuration.md", configuration_page())):
+    pages = {"commands.md": commands_page(), "configuration.md": configuration_page(), "metrics.md": metrics_page()}
+    for name, page in pages.items():
         assert (ROOT / "docs" / name).read_text(encoding="utf-8") == page, "run python -m service.reference"
 
 

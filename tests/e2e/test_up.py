@@ -174,3 +174,50 @@ def test_a_replay_asked_for_at_the_start_goes_on_when_the_pipeline_is_killed(
 def test_ctrl_c_stops_it(up: Running) -> None:
     up.process.send_signal(signal.SIGINT)
     assert up.process.wait(PATIENCE_SECONDS) == 0
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_what_people_wrote_gets_into_no_log(soundings: Soundings, tmp_path: Path, form: str) -> None:
+    """Posts, bad rows and their authors, read, parked, searched and asked for; with a child killed meanwhile."""
+    canary = "canaryword"
+    rows: list[object] = [{"id": f"p{n}", "author": canary, "text": f"@acme {canary} {n}"} for n in range(200)]
+    rows += [{"id": f"q{n}", "created_at": f"{canary} o'clock", "text": canary} for n in range(20)]
+    rows += [{"id": canary, "text": [canary]}, canary]
+    file = tmp_path / "posts.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows) + f"{{{canary}\n", encoding="utf-8")
+    soundings.config.write_text(soundings.config.read_text() + f'\n[logging]\nformat = "{form}"\n')
+    running = start(soundings)
+    running.wait_until_served()
+    done = soundings.run("replay", str(file), "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["parked"] >= 20
+    soundings.wait_for(lambda: canary in running.text(f"/?q={canary}"), "the page")
+    os.kill(running.children()["web"], signal.SIGKILL)
+    soundings.wait_for(lambda: "starting it again" in running.output.read_text(), "the log")
+    running.process.terminate()
+    assert running.process.wait(PATIENCE_SECONDS) == 0
+    told = running.output.read_text()
+    assert canary not in told
+    if form == "json":
+        logged = [json.loads(line) for line in told.splitlines() if line.startswith("{")]
+        assert any("starting it again" in line["message"] for line in logged)
+        assert all({"at", "level", "role", "message"} <= line.keys() for line in logged)
+
+
+def test_health_and_metrics_have_a_port_of_their_own(up: Running) -> None:
+    found = re.search(r"Health and metrics: (http://\S+)/metrics", up.output.read_text())
+    assert found
+    with urllib.request.urlopen(f"{found.group(1)}/metrics", timeout=PATIENCE_SECONDS) as answer:
+        assert b'soundings_service_info{log="embedded",role="pipeline",store="embedded"' in answer.read()
+    for address in (f"{up.address}/metrics", f"{up.address}/readyz", f"{found.group(1)}/api/mentions"):
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(address, timeout=PATIENCE_SECONDS)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::"])
+def test_another_address_without_authentication_is_refused_in_one_line(soundings: Soundings, host: str) -> None:
+    done = soundings.run("up", "--engine", "tiny", "--port", "0", "--host", host)
+    assert (done.returncode, done.stdout) == (2, "")
+    (told,) = done.stderr.splitlines()
+    assert f"web.host: found '{host}', expected a loopback address" in told
+    assert not soundings.data.exists()

@@ -27,7 +27,7 @@ def foreign_model(folder: Path) -> Path:
     own_checkpoint(folder)
     (folder / "engine.json").unlink()
     weights = load_file(folder / "model.safetensors")
-    kept = {name: values for name, values in weights.items() if not name.startswith("brand.")}
+    kept = {name: values for name, values in weights.items() if not name.startswith(("brand.", "early."))}
     save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     config |= {"id2label": dict(enumerate(LABELS)), "label2id": {name: k for k, name in enumerate(LABELS)}}

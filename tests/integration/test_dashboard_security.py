@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from fakes.dashboard_world import World, ask, open_world
 
+from dashboard.access import AccessSettings
 from dashboard.app import build_app
 from dashboard.security import host_name
 from domain.clock import SystemClock
@@ -38,7 +39,7 @@ def test_every_answer_carries_the_policy(world: World, path: str) -> None:
         "base-uri": "'none'",
     }
     assert headers["x-content-type-options"] == "nosniff"
-    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["referrer-policy"] == "same-origin"
     assert headers["cross-origin-opener-policy"] == "same-origin"
 
 
@@ -81,7 +82,8 @@ def test_other_hosts_are_refused(world: World, host: str) -> None:
 
 
 def test_a_host_that_the_operator_allows_is_answered(world: World) -> None:
-    app = build_app(world.store, world.log, (), allowed_hosts=("Soundings.example",), clock=SystemClock())
+    access = AccessSettings(hosts=("Soundings.example",))
+    app = build_app(world.store, world.log, (), access=access, clock=SystemClock())
     assert ask(app, "/", headers={"host": "soundings.example:443"}).status_code == 200
     assert ask(app, "/", headers={"host": "127.0.0.1"}).status_code == 400
 
@@ -100,6 +102,13 @@ def test_a_change_asked_for_by_a_foreign_page_is_refused(world: World, method: s
 def test_a_change_asked_for_by_our_own_page_passes_the_guard(world: World) -> None:
     headers = {"host": "127.0.0.1:8000", "origin": "http://127.0.0.1:8000"}
     assert ask(world.app, "/", method="POST", headers=headers).status_code == 405
+
+
+def test_a_change_from_the_public_address_passes_where_a_proxy_tells_another_host(world: World) -> None:
+    app = build_app(world.store, world.log, (), access=AccessSettings(public_url="https://soundings.example"))
+    for origin, status in (("https://soundings.example", 405), ("http://soundings.example", 403), ("", 403)):
+        headers = {"host": "127.0.0.1:8000", "origin": origin}
+        assert ask(app, "/", method="POST", headers=headers).status_code == status
 
 
 def test_host_names_lose_their_port_only() -> None:

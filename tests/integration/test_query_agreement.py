@@ -1,19 +1,24 @@
-"""One query, two answers that must be the same: the matcher's over each mention, and the real tantivy index's."""
+"""One query, three answers that must be the same: the matcher's over each mention, tantivy's and Elasticsearch's."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import tantivy
+from fakes.elastic_stores import open_elastic, settings_for, wipe
 from fakes.query_subjects import AT, a_mention
+from servers.elastic import ElasticServer
 
 from domain.query import compile_matcher, parse, subject_of_mention
-from domain.query.ast import And, Keyword, Near, Node, Not, Or, Range, Words
+from domain.query.ast import And, Keyword, Near, Node, Not, Or, Range, Wildcard, Words
 from domain.records import Mention
+from search.elastic import ElasticStore
+from search.elastic_query import compile as compile_for_elastic
+from search.elastic_reads import search_many
 from search.tantivy_query import compile as compile_for_tantivy
 from search.tantivy_schema import ROW, SCHEMA, document_of
 
@@ -108,10 +113,10 @@ def some_query(draw: random.Random, depth: int) -> str:
 MENTIONS = 300
 
 
-class Both:
-    """The same mentions as subjects of the matcher and in a tantivy index on disk."""
+class All:
+    """The same mentions as subjects of the matcher, in a tantivy index on disk, and in a real Elasticsearch."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, store: ElasticStore, prefix: str) -> None:
         draw = random.Random(20260105)
         mentions = [some_mention(draw, number) for number in range(MENTIONS)]
         self.subjects = [subject_of_mention(mention) for mention in mentions]
@@ -125,47 +130,68 @@ class Both:
         writer.wait_merging_threads()
         index.reload()
         self._searcher = index.searcher()
+        self._store, self._alias = store, f"{prefix}mentions"
+        store.write(mentions[: MENTIONS // 2])
+        store.write(mentions[MENTIONS // 2 :])
+        store.refresh()
 
     def by_matcher(self, node: Node) -> set[int]:
         matcher = compile_matcher(node)
         return {row for row, subject in enumerate(self.subjects) if matcher.match(subject) is not None}
 
-    def by_index(self, node: Node) -> set[int]:
+    def by_tantivy(self, node: Node) -> set[int]:
         found = self._searcher.search(compile_for_tantivy(node, SCHEMA), limit=MENTIONS, order_by_field=ROW)
         return {int(row) for row, _ in found.hits}
 
+    def by_elastic(self, nodes: Sequence[Node]) -> list[set[int]]:
+        """Give the answers to several queries: one request for many, as each takes longer than its answer."""
+        searches = [
+            {"query": {"bool": {"filter": [compile_for_elastic(node)]}}, "size": MENTIONS, "_source": ["mention_id"]}
+            for node in nodes
+        ]
+        answers = search_many(self._store.elastic, self._alias, searches)
+        return [{int(hit["_id"].removeprefix("m")) for hit in answer["hits"]["hits"]} for answer in answers]
+
+    def assert_agree(self, nodes: Sequence[Node], names: Sequence[object] | None = None) -> list[set[int]]:
+        """Give what the matcher finds for each query, having asserted that the others find the same."""
+        by_matcher = [self.by_matcher(node) for node in nodes]
+        for name, node, matched, found in zip(names or nodes, nodes, by_matcher, self.by_elastic(nodes), strict=True):
+            assert matched == self.by_tantivy(node), f"tantivy: {name}"
+            assert matched == found, f"Elasticsearch: {name}"
+        return by_matcher
+
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> Both:
-    return Both(str(tmp_path_factory.mktemp("index")))
+def everywhere(tmp_path_factory: pytest.TempPathFactory, elastic_server: ElasticServer) -> Iterator[All]:
+    prefix = "agreement-"
+    store = open_elastic(elastic_server.url, prefix)
+    try:
+        yield All(str(tmp_path_factory.mktemp("index")), store, prefix)
+    finally:
+        store.close()
+        wipe(settings_for(elastic_server.url, prefix))
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_matcher_and_index_agree_on_generated_queries(both: Both, seed: int) -> None:
+def test_matcher_and_both_indices_agree_on_generated_queries(everywhere: All, seed: int) -> None:
     draw = random.Random(seed)
-    some, none = 0, 0
-    for _ in range(250):
-        query = some_query(draw, 3)
-        node = parse(query)
-        matched = both.by_matcher(node)
-        assert matched == both.by_index(node), query
-        some, none = some + (0 < len(matched) < MENTIONS), none + (not matched)
+    queries = [some_query(draw, 3) for _ in range(250)]
+    matched = everywhere.assert_agree([parse(query) for query in queries], queries)
     # A test in which everything or nothing matches would prove little.
-    assert some > 100
-    assert none < 125
+    assert sum(0 < len(found) < MENTIONS for found in matched) > 100
+    assert sum(not found for found in matched) < 125
 
 
 @pytest.mark.parametrize("slop", range(11))
-def test_matcher_and_index_agree_on_every_proximity(both: Both, slop: int) -> None:
+def test_matcher_and_both_indices_agree_on_every_proximity(everywhere: All, slop: int) -> None:
     draw = random.Random(slop)
-    for size in (2, 3):
-        for _ in range(8):
-            node = Near(tuple(draw.choices(("ab", "abc", "b", "c", "absent"), k=size)), slop)
-            assert both.by_matcher(node) == both.by_index(node), node
+    words = ("ab", "abc", "b", "c", "absent")
+    everywhere.assert_agree([Near(tuple(draw.choices(words, k=size)), slop) for size in (2, 3) for _ in range(40)])
 
 
-def test_matcher_and_index_agree_on_trees_made_by_code(both: Both) -> None:
+def test_matcher_and_both_indices_agree_on_trees_made_by_code(everywhere: All) -> None:
     day = AT.replace(hour=0)
+    tick = timedelta(microseconds=1)
     trees: list[Node] = [
         And(()),
         Or(()),
@@ -178,9 +204,16 @@ def test_matcher_and_index_agree_on_trees_made_by_code(both: Both) -> None:
         Range("sentiment_score", 0, None),
         Words(("ab",) * 30),
         Words(("x" * 100,)),
+        *(
+            Range("published_at", AT + low * tick, AT + high * tick, include_low=left, include_high=right)
+            for low, high in ((-1, 1), (0, 1), (1, 1), (-1, 999_999), (1, 999_999), (999, 1000), (-1000, 0))
+            for left in (False, True)
+            for right in (False, True)
+        ),
+        *(Range("published_at", AT + low * tick, None) for low in (-1, 0, 1)),
+        *(Range("published_at", None, AT + high * tick, include_high=False) for high in (-1, 0, 1)),
     ]
-    for tree in trees:
-        assert both.by_matcher(tree) == both.by_index(tree), tree
+    everywhere.assert_agree(trees)
 
 
 WORST_PATTERNS = (
@@ -191,11 +224,17 @@ WORST_PATTERNS = (
 
 
 @pytest.mark.parametrize("pattern", WORST_PATTERNS)
-def test_the_worst_pattern_that_a_query_may_hold_is_within_tantivys_limit(both: Both, pattern: str) -> None:
-    node = parse(f"domain:{pattern}")
-    assert both.by_matcher(node) == both.by_index(node)
+def test_the_worst_pattern_that_a_query_may_hold_is_within_the_limits(everywhere: All, pattern: str) -> None:
+    everywhere.assert_agree([parse(f"domain:{pattern}"), Wildcard(pattern)])
 
 
-def test_the_deepest_query_is_answered(both: Both) -> None:
-    node = parse("ab -(b OR " * 50 + "c" + ")" * 50)
-    assert both.by_matcher(node) == both.by_index(node)
+def test_the_deepest_query_is_answered(everywhere: All) -> None:
+    """Deeper than Elasticsearch takes: the tree is balanced first."""
+    words = ("ab", "abc", "b", "c", "#ab", "acme", "x")
+    draw = random.Random(1)
+    queries = ["ab -(b OR " * 50 + "c" + ")" * 50]
+    for _ in range(20):
+        levels = [(draw.choice(words), draw.choice((" -(", " (", " OR (")), draw.choice(words)) for _ in range(50)]
+        queries.append("".join(f"{first}{opens}{second} OR " for first, opens, second in levels) + "c" + ")" * 50)
+    matched = everywhere.assert_agree([parse(query) for query in queries], queries)
+    assert any(0 < len(found) < MENTIONS for found in matched)

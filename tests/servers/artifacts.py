@@ -31,6 +31,11 @@ def elastic_home() -> Path:
     return home
 
 
+def compiler_jars() -> Path:
+    """Give the folder of a Java compiler's jar, fetched at the first call."""
+    return _kept("compiler", "copy-dependencies")
+
+
 def _kept(name: str, goal: str) -> Path:
     """Give the folder that Maven filled from a pom of ours; another pom is another folder.
 
@@ -71,9 +76,10 @@ def _bring(pom: Path, goal: str, folder: Path) -> None:
 
 
 def main() -> None:
-    """Bring both servers, so that no test waits for it."""
+    """Bring both servers, and what the secured one is built with, so that no test waits for it."""
     kafka_jars()
     elastic_home()
+    compiler_jars()
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ class ElasticServer:
         if security is not None:
             self._secure(home, config, security)
         if self._user:
-            _give(self.folder, self._user)
+            give(self.folder, self._user)
 
     def _secure(self, home: Path, config: Path, security: ElasticSecurity) -> None:
         (config / "roles.yml").write_text(security.roles_yml)
@@ -168,7 +168,8 @@ def _fit_options(options: Path, java: Path) -> None:
         options.write_text("\n".join(lines) + "\n")
 
 
-def _give(folder: Path, user: str) -> None:
+def give(folder: Path, user: str) -> None:
+    """Make a user the owner of a folder and all that is in it."""
     shutil.chown(folder, user, user)
     for place in folder.rglob("*"):
         shutil.chown(place, user, user)

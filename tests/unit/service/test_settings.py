@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from domain.errors import ConfigError
-from service.settings import address_problem, find_config, from_json, load, to_json
-from service.settings_table import SETTINGS
+from search.elastic_settings import ElasticSettings
+from service.settings import find_config, from_json, load, to_json
+from service.settings_table import CLUSTER_SETTINGS, SETTINGS
+from stream.kafka_settings import KafkaSettings
 
 GOOD = """
 [web]
@@ -169,16 +172,72 @@ def test_settings_reach_a_child_unchanged(tmp_path: Path) -> None:
     assert from_json(to_json(settings)) == settings
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
-def test_a_loopback_address_may_be_listened_on(host: str) -> None:
-    assert address_problem(host) == ""
+def test_a_secret_comes_from_the_environment_or_a_file_and_is_never_shown(tmp_path: Path) -> None:
+    kept = tmp_path / "token"
+    kept.write_text("from-a-file\n")
+    path = written(tmp_path, f'[web]\ntoken_file = "{kept}"\n')
+    assert load(path, environ={}).web.token.reveal() == "from-a-file"
+    settings = load(path, environ={"SOUNDINGS_WEB_TOKEN": "from-the-environment"})
+    assert settings.web.token.reveal() == "from-the-environment"
+    assert "from-the" not in f"{settings} {settings!r} {settings.web.token} {settings.web.token!r}"
+    assert from_json(to_json(settings)) == settings
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.2", "example.org", ""])
-def test_another_address_is_refused_with_the_reason(host: str) -> None:
-    assert "no access control" in address_problem(host)
+def test_a_secret_in_the_configuration_file_is_refused_without_showing_it(tmp_path: Path) -> None:
+    (problem,) = problems_of(written(tmp_path, '[web]\ntoken = "hunter2"\n'))
+    assert "web.token: no secret belongs in this file: set SOUNDINGS_WEB_TOKEN" in problem
+    assert "hunter2" not in problem
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (None, "cannot be read"),
+        (b"", "is empty"),
+        (b"hunter2\nhunter2\n", "more than one line"),
+        (b"\xff", "not UTF-8"),
+    ],
+)
+def test_a_file_of_a_secret_that_cannot_be_used_is_one_clear_problem(
+    tmp_path: Path, content: bytes | None, expected: str
+) -> None:
+    kept = tmp_path / "token"
+    if content is not None:
+        kept.write_bytes(content)
+    (problem,) = problems_of(written(tmp_path, f'[web]\ntoken_file = "{kept}"\n'))
+    assert problem.startswith(f"web.token_file: {kept}: ")
+    assert expected in problem
+    assert "hunter2" not in problem
+
+
+def test_a_list_in_the_environment_is_separated_by_commas(tmp_path: Path) -> None:
+    settings = load(written(tmp_path, ""), environ={"SOUNDINGS_WEB_PROXY_ADDRESSES": "10.0.0.1, 10.1.0.0/16"})
+    assert settings.web.proxy_addresses == ("10.0.0.1", "10.1.0.0/16")
 
 
 def test_every_setting_has_its_own_environment_variable_and_a_meaning() -> None:
     assert len({setting.environment for setting in SETTINGS}) == len(SETTINGS)
     assert all(setting.meaning for setting in SETTINGS)
+
+
+@pytest.mark.parametrize(("table", "kind"), [("kafka", KafkaSettings), ("elastic", ElasticSettings)])
+def test_the_table_and_the_adapters_agree_on_names_and_defaults(table: str, kind: type) -> None:
+    own = {field.name: field.default for field in dataclasses.fields(kind)}
+    said = {
+        setting.key.removeprefix(f"{table}."): setting.default
+        for setting in CLUSTER_SETTINGS
+        if setting.key.startswith(f"{table}.")
+    }
+    secrets = {name for name in said if f"{name}_file" in said}
+    assert {name: said[name] for name in said if name.removesuffix("_file") not in secrets - {name}} == own
+
+
+def test_passwords_of_the_cluster_are_shown_nowhere(tmp_path: Path) -> None:
+    environ = {
+        f"SOUNDINGS_{name}": "hunter2"
+        for name in ("KAFKA_SASL_PASSWORD", "KAFKA_KEY_PASSWORD", "ELASTIC_PASSWORD", "ELASTIC_API_KEY")
+    }
+    settings = load(written(tmp_path, ""), environ=environ)
+    assert settings.kafka.sasl_password == settings.elastic.api_key == "hunter2"
+    assert "hunter2" not in f"{settings} {settings!r} {settings.kafka} {settings.elastic}"
+    assert from_json(to_json(settings)) == settings

@@ -11,12 +11,12 @@ import os
 import random
 import sys
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 
 from domain.clock import SystemClock
 from stream.embedded import EmbeddedLog
-from stream.protocol import Count, OutRecord, Settlement, StateWrite
+from stream.observer import SettledBatch
+from stream.protocol import OutRecord, Settlement, StateWrite
 from stream.worker import Worker, WorkerSettings
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -58,13 +58,17 @@ def main(path: Path, seed: int) -> None:
     threading.Thread(target=append_forever, args=(log, chance), daemon=True).start()
     done = sum(count.number for count in log.counts())
 
-    def tell(stage: str, counts: Sequence[Count]) -> None:
-        nonlocal done
-        done += sum(count.number for count in counts)
-        say(f"settled {done}")
+    class Teller:
+        def settled(self, batch: SettledBatch) -> None:
+            nonlocal done
+            done += sum(count.number for count in batch.counts)
+            say(f"settled {done}")
+
+        def retried(self, stage: str, records: int, trouble: str) -> None:
+            raise AssertionError(trouble)
 
     settings = WorkerSettings(batch_records=chance.randint(1, 64))
-    Worker(log, ScriptedStage(), clock=SystemClock(), settings=settings, on_settled=tell).run(threading.Event())
+    Worker(log, ScriptedStage(), clock=SystemClock(), settings=settings, observer=Teller()).run(threading.Event())
 
 
 if __name__ == "__main__":

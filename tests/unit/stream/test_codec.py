@@ -17,6 +17,7 @@ from domain.records import (
     SENTIMENTS,
     BrandMatch,
     Event,
+    Health,
     MatchedPost,
     Mention,
     Post,
@@ -69,7 +70,7 @@ def _records(kind: type) -> st.SearchStrategy[Any]:
 
 
 posts, matches = _records(Post), _records(BrandMatch)
-any_record = st.one_of(*(_records(kind) for kind in (MatchedPost, Retraction, Mention, Withdrawal, Event)))
+any_record = st.one_of(*(_records(kind) for kind in (MatchedPost, Retraction, Mention, Withdrawal, Event, Health)))
 
 POST = Post(
     post_id="x:1",

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from domain.errors import BackendDown, ConfigError
 from domain.records import Outcome
 from stream.embedded import EmbeddedLog
+from stream.observer import SettledBatch
 from stream.park_cap import ParkCap
 from stream.protocol import Count, LogRecord, OutRecord, Settlement
 from stream.stage import Finish, Handled
@@ -201,15 +202,41 @@ def test_the_cap_can_be_raised_for_a_replay(log: EmbeddedLog, clock: FakeClock, 
     assert worker(log, scripted(), clock, park_cap=cap).drain() == 3_000
 
 
-def test_progress_is_told_after_each_settlement(log: EmbeddedLog, clock: FakeClock, scripted: Scripted) -> None:
+class Listener:
+    """Keeps what an observer is told."""
+
+    def __init__(self) -> None:
+        self.batches: list[SettledBatch] = []
+        self.again: list[tuple[str, int, str]] = []
+
+    def settled(self, batch: SettledBatch) -> None:
+        self.batches.append(batch)
+
+    def retried(self, stage: str, records: int, trouble: str) -> None:
+        self.again.append((stage, records, trouble))
+
+
+def test_an_observer_is_told_of_each_settlement(log: EmbeddedLog, clock: FakeClock, scripted: Scripted) -> None:
     append(log, *["ok"] * 300)
-    told: list[tuple[str, int]] = []
+    listener = Listener()
+    stage = scripted(before=lambda records: clock.advance(1.5))
+    Worker(log, stage, clock=clock, observer=listener).drain()
+    assert [(batch.stage, len(batch.records)) for batch in listener.batches] == [("enrich", 256), ("enrich", 44)]
+    # What is begun ahead waits for what is before it, and that belongs to its time.
+    first, second = (batch.seconds for batch in listener.batches)
+    assert first == 1.5
+    assert second in (1.5, 3.0)
+    assert [count.number for batch in listener.batches for count in batch.counts] == [256, 44]
+    assert listener.again == []
 
-    def listen(stage: str, counts: Sequence[Count]) -> None:
-        told.append((stage, sum(count.number for count in counts)))
 
-    Worker(log, scripted(), clock=clock, on_settled=listen).drain()
-    assert told == [("enrich", 256), ("enrich", 44)]
+def test_an_observer_is_told_what_comes_again_and_why(log: EmbeddedLog, clock: FakeClock, scripted: Scripted) -> None:
+    append(log, "ok", "retry", "ok")
+    append(log, "down")
+    listener = Listener()
+    Worker(log, scripted(retries=1), clock=clock, observer=listener).drain()
+    assert listener.again == [("enrich", 4, "nobody there"), ("enrich", 3, "the stage asked to retry")]
+    assert sum(len(batch.records) for batch in listener.batches) == 4
 
 
 def test_run_works_until_it_is_told_to_stop_and_leaves_the_group(

@@ -1,0 +1,1 @@
+"""Grafana's dashboard, generated from one description over the metric table."""

@@ -1,0 +1,1 @@
+"""Kibana's objects: described once (`describe`, `marketing`, `operations`), written as `soundings.ndjson`."""

@@ -1,0 +1,202 @@
+"""The store in Elasticsearch: one index a month, any number of processes that write and read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final
+
+from domain.aggregation import Aggregation, Result
+from domain.clock import Clock, from_ms
+from domain.errors import BadRecord
+from domain.query.ast import Keyword, Node
+from domain.records import Mention, Retraction, Withdrawal
+from search import elastic_aggregations, elastic_setup
+from search.cursor import decode_cursor, encode_cursor, position_of
+from search.elastic_bulk import Bulk
+from search.elastic_document import EVENT_AT, mention_of
+from search.elastic_http import Elastic
+from search.elastic_query import compile as compile_node
+from search.elastic_reads import ALL_FIELDS, WHOLE, Wanted, get_many, month_indices, refresh
+from search.elastic_settings import ElasticSettings, Names
+from search.elastic_slice import post_stone
+from search.elastic_write import Writer
+from search.keywords import folded
+from search.store import MAX_PAGE, SearchPage, SearchRequest, Sort, Story, Written
+
+# A post has a mention for each of its brands.
+_MOST_OF_A_POST: Final = 1_000
+
+
+class ElasticStore:
+    """`search.store.Store` over Elasticsearch. Thread-safe, and safe beside other processes.
+
+    Writes are durable when `write` returns, and found by searches within `refresh_seconds`. What was removed is found
+    by none once `write` has returned. With one process that writes, stories are exact; of several, two that meet the
+    same new story at the same moment agree on one (decision 0010).
+    """
+
+    def __init__(self, settings: ElasticSettings, clock: Clock | None = None) -> None:
+        """Use `open`."""
+        self._settings, self._names = settings, settings.names
+        self._elastic = Elastic(settings, clock)
+        self._bulk = Bulk(self._elastic, settings, clock)
+        self._writer = Writer(self._elastic, self._bulk, settings)
+
+    @classmethod
+    def open(cls, settings: ElasticSettings, *, read_only: bool = False, clock: Clock | None = None) -> ElasticStore:
+        """Open the store; one that writes first looks whether `soundings setup` has run.
+
+        Args:
+            settings: where it is.
+            read_only: connects at the first question and not before.
+            clock: for pauses between retries.
+
+        Raises:
+            ConfigError: settings that cannot be used, or no setup.
+            RetryLater: Elasticsearch does not answer now.
+            BackendDown: it refuses.
+        """
+        store = cls(settings, clock)
+        if not read_only:
+            try:
+                elastic_setup.check_ready(store._elastic, settings)
+            except BaseException:
+                store.close()
+                raise
+        return store
+
+    @property
+    def elastic(self) -> Elastic:
+        """The connection, for what is not of the store: setup, health documents, doctor."""
+        return self._elastic
+
+    @property
+    def names(self) -> Names:
+        """The names of its indices."""
+        return self._names
+
+    @property
+    def bulk(self) -> Bulk:
+        """The bulk caller, likewise."""
+        return self._bulk
+
+    def close(self) -> None:
+        self._bulk.close()
+        self._elastic.close()
+
+    # --- writing
+
+    def write(self, records: Sequence[Mention | Withdrawal | Retraction]) -> Sequence[Written | BadRecord]:
+        return self._writer.write(records)
+
+    def refresh(self) -> None:
+        for index in (self._names.mentions, self._names.stories):
+            refresh(self._elastic, index)
+
+    def drop_months(self, before: datetime) -> list[str]:
+        """Remove whole months before the one that holds `before`; give them as `YYYY.MM`."""
+        gone = elastic_setup.drop_months(self._elastic, self._settings, before)
+        self._writer.forget_months()
+        return gone
+
+    # --- reading
+
+    def get(self, mention_id: str) -> Mention | None:
+        # Its month is not in its id: asked for in each, which is one request for a handful of documents.
+        indices = month_indices(self._elastic, self._names)
+        wanted = [Wanted(index, mention_id, ALL_FIELDS) for index in indices]
+        for found in get_many(self._elastic, wanted):
+            if found is not None:
+                return mention_of(found.source)
+        return None
+
+    def count(self) -> int:
+        # A count sees what was refreshed.
+        refresh(self._elastic, self._names.mentions)
+        return self._total({"match_all": {}})
+
+    def search(self, request: SearchRequest) -> SearchPage:
+        if not 1 <= request.limit <= MAX_PAGE:
+            raise ValueError(f"limit must be in [1, {MAX_PAGE}], found {request.limit}")
+        direction = "desc" if request.sort is Sort.NEWEST else "asc"
+        body: dict[str, Any] = {
+            "query": _filter(request.node),
+            "sort": [{EVENT_AT: direction}, {"mention_id": direction}],
+            # One more tells whether there is another page.
+            "size": request.limit + 1,
+            "track_total_hits": True,
+        }
+        if request.cursor is not None:
+            after = decode_cursor(request.cursor, request.sort)
+            body["search_after"] = [after.ms, folded(after.mention_id)]
+        hits = self._search(body)["hits"]
+        mentions = [mention_of(hit["_source"]) for hit in hits["hits"][: request.limit]]
+        more = len(hits["hits"]) > request.limit
+        cursor = encode_cursor(request.sort, position_of(mentions[-1])) if more else None
+        return SearchPage(tuple(mentions), hits["total"]["value"], cursor)
+
+    def aggregate(self, node: Node, aggregations: Mapping[str, Aggregation]) -> Mapping[str, Result]:
+        return elastic_aggregations.aggregate(partial(self._counted, _filter(node)), aggregations)
+
+    def retracted_at(self, post_id: str) -> datetime | None:
+        (found,) = get_many(self._elastic, [Wanted(self._names.tombstones, post_stone(post_id), ("at",))])
+        return None if found is None else datetime.fromisoformat(found.source["at"]).astimezone(UTC)
+
+    def story(self, story_id: str) -> Story | None:
+        for index in (self._names.stories, self._names.mentions):
+            refresh(self._elastic, index)
+        members = {"bool": {"filter": [{"term": {"kind": "post"}}, {"term": {"story_id": story_id}}]}}
+        body = {
+            "query": members,
+            "sort": ["at_ms", "post_id"],
+            "size": 1,
+            "track_total_hits": True,
+            "aggs": {"last": {"max": {"field": "at_ms"}}},
+        }
+        answer = self._search(body, self._names.stories)
+        if not answer["hits"]["hits"]:
+            return None
+        first = answer["hits"]["hits"][0]["_source"]
+        original = self._newest_of(first["post_id"])
+        if original is None:
+            return None
+        return Story(
+            story_id,
+            original,
+            posts=answer["hits"]["total"]["value"],
+            mentions=self._total(_filter(Keyword("story_id", story_id))),
+            first_at=from_ms(first["at_ms"]),
+            last_at=from_ms(round(answer["aggregations"]["last"]["value"])),
+        )
+
+    def _newest_of(self, post_id: str) -> Mention | None:
+        """Give the mention of a post with the highest version, of several the one with the lowest id."""
+        body = {"query": _filter(Keyword("post_id", folded(post_id))), "size": _MOST_OF_A_POST}
+        mentions = [mention_of(hit["_source"]) for hit in self._search(body)["hits"]["hits"]]
+        ours = [one for one in mentions if one.post_id == post_id]
+        return min(ours, key=lambda one: (-one.version, one.mention_id), default=None)
+
+    def _total(self, query: Mapping[str, Any]) -> int:
+        total: int = self._search({"query": query, "size": 0, "track_total_hits": True})["hits"]["total"]["value"]
+        return total
+
+    def _counted(
+        self, query: Mapping[str, Any], requests: Mapping[str, Any]
+    ) -> tuple[Mapping[str, elastic_aggregations.Answer], int]:
+        answer = self._search({"query": query, "size": 0, "track_total_hits": True, "aggs": requests})
+        if "aggregations" not in answer:
+            # An alias without indices: there is nothing to count, and no answer that says so.
+            return elastic_aggregations.nothing(requests), 0
+        return answer["aggregations"], answer["hits"]["total"]["value"]
+
+    def _search(self, body: Mapping[str, Any], index: str | None = None) -> Mapping[str, Any]:
+        path = f"/{index or self._names.mentions}/_search"
+        answer: Mapping[str, Any] = self._elastic.ask("POST", path, body, parameters=WHOLE).body
+        return answer
+
+
+def _filter(node: Node) -> dict[str, Any]:
+    """Give a query as a filter: nothing is ranked by relevance, so nothing is scored."""
+    return {"bool": {"filter": [compile_node(node)]}}

@@ -1,0 +1,70 @@
+"""`soundings trace`: where one post is, and what became of it."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from service.command import Command, add_config, add_data_dir, load_settings
+from service.terminal import safe
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("post_id", metavar="POST_ID", help="as `post_id` in a search, such as x:123")
+    add_config(parser)
+    add_data_dir(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _run(options: Namespace) -> int:
+    from service.components import open_reader
+    from service.trace import trace
+
+    with open_reader(load_settings(options)) as reader:
+        found = trace(reader.log, reader.store, options.post_id)
+    if options.json:
+        print(json.dumps(found))
+        return 0
+    print("\n".join(safe(line) for line in _lines(found)))
+    return 0
+
+
+def _lines(found: Mapping[str, Any]) -> list[str]:
+    ledger = found["ledger"]
+    lines = [f"post {found['post_id']}"]
+    if ledger is None:
+        lines.append("  ledger        never taken in: it named no brand, was parked, or was never read")
+    else:
+        gone = "; retracted, nothing brings it back" if ledger["gone"] else ""
+        brands = ", ".join(ledger["brands"]) or "none"
+        lines.append(f"  ledger        revision {ledger['revision_ms']}, brands {brands}{gone}")
+    lines += _section("log, posts", found["posts"], ("place", "kind", "appended_at", "run"), "nothing left of it")
+    names = ("place", "kind", "brand", "sentiment", "version", "appended_at")
+    lines += _section("log, mentions", found["mentions"], names, "nothing left of it")
+    lines += _section("store", found["stored"], ("brand", "sentiment", "version", "model", "story"), "no mention")
+    if found["retracted_at"] is not None:
+        lines.append(f"  tombstone     retracted at {found['retracted_at']}: nothing brings it back")
+    lines += _section(
+        "dead letters", found["dead_letters"], ("number", "stage", "reason", "position", "resolution"), "none"
+    )
+    return lines
+
+
+def _section(name: str, rows: Sequence[Mapping[str, Any]], fields: Sequence[str], nothing: str) -> list[str]:
+    if not rows:
+        return [f"  {name:<14}{nothing}"]
+    shown = ["  ".join(str(row[field]) for field in fields if row.get(field) is not None) for row in rows]
+    return [f"  {name if number == 0 else '':<14}{line}" for number, line in enumerate(shown)]
+
+
+COMMAND = Command(
+    "trace",
+    "Follow one post through ledger, log, store and dead letters.",
+    "Shows where it is and what became of it, never what it says. The log keeps handled records for a while only.\n"
+    "Works beside a running pipeline. A dead letter whose record could not be read has no post id: look for it by\n"
+    "its reason.",
+    _arguments,
+    _run,
+)

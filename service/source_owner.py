@@ -1,0 +1,109 @@
+"""Which worker reads a source: the one that owns it, until it dies or stops; then another, where that one was."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from domain.clock import Clock
+from domain.errors import BackendDown, ConfigError, RetryLater
+from service.patience import BUDGET_SECONDS
+from stream.kafka_log import KafkaLog
+
+log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 0.5
+# Heard of the group within this time: we are a member, owner or standing by.
+_FRESH_SECONDS = 15.0
+
+
+class SourceOwner:
+    """Keeps the claim on one source alive in a thread of its own. Use it as a context manager.
+
+    `lost` of a term is set when the source went to another worker, or when `stop` was: what is read then is settled
+    no more.
+    """
+
+    def __init__(self, stream: KafkaLog, source: str, stop: threading.Event, clock: Clock) -> None:
+        self._claim, self._source, self._stop, self._clock = stream.claim([source]), source, stop, clock
+        self._changed = threading.Condition()
+        self._lost: threading.Event | None = None
+        self._failure: BackendDown | ConfigError | None = None
+        self._heard_at: float | None = None
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="source-owner", daemon=True)
+
+    def __enter__(self) -> SourceOwner:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._claim.close()
+
+    def wait(self) -> threading.Event | None:
+        """Block until the source is ours; gives what will be set when it no longer is. None: told to stop first.
+
+        Raises:
+            BackendDown: the broker has been away for ten minutes.
+            ConfigError: it refuses us.
+        """
+        with self._changed:
+            while not self._stop.is_set():
+                self.check_alive()
+                if self._lost is not None and not self._lost.is_set():
+                    return self._lost
+                self._changed.wait(_LOOK_SECONDS)
+        return None
+
+    def check_alive(self) -> None:
+        """Raise what ended the claim, if something did."""
+        if self._failure is not None:
+            raise self._failure
+
+    def check_member(self) -> None:
+        """See that the broker knows us, as owner or standing by.
+
+        Raises:
+            RetryLater: it was not heard of lately.
+        """
+        if self._heard_at is None or self._clock.monotonic() - self._heard_at > _FRESH_SECONDS:
+            raise RetryLater("the group of the sources was not heard of lately", 1.0)
+
+    def _keep(self) -> None:
+        away_since = self._clock.monotonic()
+        while not self._ended.is_set():
+            try:
+                owned = self._source in self._claim.owned(_LOOK_SECONDS)
+            except RetryLater as exc:
+                log.warning("source %s: the claim waits: %s", self._source, exc)
+                if self._clock.monotonic() - away_since >= BUDGET_SECONDS:
+                    self._fail(BackendDown(f"source {self._source}: still away after {BUDGET_SECONDS:.0f} s: {exc}"))
+                    return
+                # Whether it is still ours is asked by each settlement; nothing is settled for another.
+                self._ended.wait(max(_LOOK_SECONDS, exc.after_seconds))
+                continue
+            except ConfigError as exc:
+                self._fail(exc)
+                return
+            away_since = self._heard_at = self._clock.monotonic()
+            self._now(owned and not self._stop.is_set())
+        self._now(False)
+
+    def _now(self, owned: bool) -> None:
+        with self._changed:
+            if owned and (self._lost is None or self._lost.is_set()):
+                log.info("source %s is read here now", self._source)
+                self._lost = threading.Event()
+                self._changed.notify_all()
+            elif not owned and self._lost is not None and not self._lost.is_set():
+                log.info("source %s is no longer read here", self._source)
+                self._lost.set()
+
+    def _fail(self, error: BackendDown | ConfigError) -> None:
+        with self._changed:
+            self._failure = error
+            if self._lost is not None:
+                self._lost.set()
+            self._changed.notify_all()

@@ -1,0 +1,178 @@
+"""The stages as processes of their own: each over the configured log and store, with its health port.
+
+A worker that is told to stop finishes its batch, settles it, leaves its group and exits 0. One whose dependency is away
+is not ready, tries again for ten minutes and exits 1, for whoever supervises it to start it again.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass, field
+from functools import partial
+
+from domain.clock import Clock, SystemClock
+from domain.errors import RetryLater
+from service.components import build_engine, health_index, open_log, open_reader, open_store, require_cluster
+from service.listening import address_of, listen
+from service.logs import configure_logging
+from service.mirror import mirror_events, mirror_letters
+from service.operations import Operations
+from service.patience import BUDGET_SECONDS, Stopped, patiently
+from service.settings import Settings
+from service.stages import STAGE_NAMES, StageName
+from stream.protocol import Log
+from stream.stage import Stage
+from stream.worker import Worker, WorkerSettings
+
+log = logging.getLogger(__name__)
+
+BATCH_RECORDS = 512
+POLL_SECONDS = 0.5
+
+
+@dataclass(slots=True)
+class Process:
+    """What every worker has: when to stop, what machines see of it, and what is closed in the end."""
+
+    settings: Settings
+    role: str
+    operations: Operations
+    closing: ExitStack
+    clock: Clock = field(default_factory=SystemClock)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def open_log(self) -> Log:
+        """Open the log, waiting for it.
+
+        Raises:
+            Stopped: told to stop meanwhile.
+            ConfigError, Busy, BackendDown: as the log; BackendDown after ten minutes.
+        """
+        opened = patiently(lambda: open_log(self.settings, self.clock, role=self.role), self.stop, self.clock)
+        return self.closing.enter_context(closing(opened))
+
+
+def run_process(settings: Settings, role: str, stages: Sequence[StageName], work: Callable[[Process], None]) -> int:
+    """Run a worker until it is told to stop or its work ends; gives the exit code 0.
+
+    Args:
+        settings: the configuration.
+        role: what it is.
+        stages: the stages that run in it.
+        work: opens what it needs, tells `operations.opened`, and works until `stop`.
+
+    Raises:
+        ConfigError, Busy, BackendDown: what ended it.
+    """
+    configure_logging(settings.logging, role)
+    if stages:
+        require_cluster(settings)
+    listening = listen(settings.health.host, settings.health.port, "health.port")
+    with ExitStack() as opened, Operations(settings, role, stages, listening) as operations:
+        process = Process(settings, role, operations, opened)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: process.stop.set())
+        print(f"soundings {role}: health and metrics at {address_of(listening)}/metrics", flush=True)
+        try:
+            with suppress(Stopped):
+                work(process)
+        finally:
+            process.stop.set()
+            # What it tells of is about to be closed.
+            operations.let_go()
+            opened.close()
+    log.info("stopped")
+    return 0
+
+
+def enrich(process: Process) -> None:
+    """Tag posts until told to stop."""
+    from enrich.language import FastTextLanguage
+    from enrich.stage import EnrichStage
+
+    settings = process.settings
+    engine = build_engine(settings.engine)
+    brands = {brand.brand_id: brand for brand in settings.require_brands()}
+    stream = process.open_log()
+    stage = EnrichStage(engine, FastTextLanguage(), brands, process.clock)
+    worker = _join(process, stream, stage)
+    process.operations.opened(
+        log=stream,
+        shown=("enrich",),
+        model=engine.name,
+        # It was loaded, or we would not be here.
+        parts={"engine": lambda: None},
+        stages=(lambda: _check_joined(worker),),
+    )
+    worker.run(process.stop)
+
+
+def index(process: Process) -> None:
+    """Write mentions to the store until told to stop; to Elasticsearch also what Kibana shows of the pipeline."""
+    from search.stage import IndexStage
+
+    settings, clock = process.settings, process.clock
+    store = patiently(lambda: open_store(settings, clock), process.stop, clock)
+    process.closing.enter_context(closing(store))
+    stream = process.open_log()
+    worker = _join(process, stream, IndexStage(store, clock))
+    process.operations.opened(log=stream, shown=("index",), store=store, stages=(lambda: _check_joined(worker),))
+    if (health := health_index(store)) is not None:
+        _beside(process, "mirror-events", partial(mirror_events, stream, health, process.stop))
+        _beside(process, "mirror-letters", partial(mirror_letters, stream, health, process.stop))
+    worker.run(process.stop)
+
+
+def _beside(process: Process, name: str, work: Callable[[], None]) -> None:
+    """Run something beside the stage; it ends before log and store are closed."""
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    thread.start()
+    process.closing.callback(thread.join)
+
+
+def dashboard(process: Process) -> None:
+    """Serve the page until told to stop."""
+    from service.web_server import WebServer
+
+    settings = process.settings
+    web = settings.web
+    listening = process.closing.enter_context(listen(web.host, web.port))
+    reader = patiently(
+        lambda: process.closing.enter_context(open_reader(settings, role="dashboard")), process.stop, process.clock
+    )
+    address = address_of(listening)
+
+    def ready() -> None:
+        process.operations.opened(log=reader.log, shown=STAGE_NAMES, store=reader.store)
+        print(f"Soundings serves {address}", flush=True)
+
+    server = WebServer(reader.app(), ready)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: server.stop())
+    if not process.stop.is_set():
+        server.serve(listening)
+
+
+def _join(process: Process, stream: Log, stage: Stage) -> Worker:
+    """Give the worker of a stage, a member of its group."""
+    worker = WorkerSettings(batch_records=BATCH_RECORDS, poll_seconds=POLL_SECONDS, retry_budget_seconds=BUDGET_SECONDS)
+    watch = process.operations.watch
+    return patiently(
+        lambda: Worker(stream, stage, clock=process.clock, settings=worker, observer=watch),
+        process.stop,
+        process.clock,
+    )
+
+
+def _check_joined(worker: Worker) -> None:
+    """See that the group knows the worker.
+
+    Raises:
+        RetryLater: it does not yet.
+    """
+    if not worker.joined():
+        raise RetryLater("the group has not given this worker its share yet", 1.0)
