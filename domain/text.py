@@ -35,6 +35,7 @@ __all__ = [
     "fold",
     "fold_keyword",
     "fold_with_offsets",
+    "index_token_texts",
     "index_tokens",
     "pattern_tokens",
     "signed_tokens",
@@ -185,14 +186,19 @@ def pattern_tokens(text: str) -> list[str]:
     return [folded.text[match.start() : match.end()] for match in _TOKEN.finditer(shape)]
 
 
-def index_tokens(title: str | None, text: str) -> str:
-    """Give the tokens of title and text as the index keeps them, separated by single spaces.
+def index_token_texts(title: str | None, text: str) -> list[str]:
+    """Give the tokens of title and text as the index keeps them.
 
     `SEPARATOR` stands between both, so that no phrase crosses from title to text; a proximity may, and counts
     the separator as one token.
     """
     found = token_texts(text)
-    return " ".join([*token_texts(title), SEPARATOR, *found] if title else found)
+    return [*token_texts(title), SEPARATOR, *found] if title else found
+
+
+def index_tokens(title: str | None, text: str) -> str:
+    """Give `index_token_texts` separated by single spaces."""
+    return " ".join(index_token_texts(title, text))
 
 
 def fold_keyword(value: str) -> str:

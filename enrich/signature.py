@@ -17,7 +17,6 @@ MIN_WORDS: Final = 4
 _CHARACTERS_PER_WORD: Final = 3
 _WORDS_OF_A_KEY: Final = 3
 _HASH_BITS: Final = 32
-_HASH_MASK: Final = (1 << _HASH_BITS) - 1
 
 
 def signature(tokens: str, domains: Sequence[str]) -> Signature:
@@ -44,24 +43,21 @@ def signature(tokens: str, domains: Sequence[str]) -> Signature:
     text = " ".join(words).encode("utf-8", "surrogatepass")
     encoded = text.split(b" ")
     stops = [(word in STOP_WORDS) << _HASH_BITS for word in words]
-    triples = zip(encoded, encoded[1:], encoded[2:], strict=False)
-    ranks = [
-        x + y + z + crc32(b" ".join(three))
-        for three, x, y, z in zip(triples, stops, stops[1:], stops[2:], strict=False)
-    ]
-    ranked = sorted(zip(ranks, range(len(ranks)), strict=True))
-    keys = dict.fromkeys([rank & _HASH_MASK for rank, _ in (*_apart(ranked), *ranked)])
+    hashes = list(map(crc32, map(b" ".join, zip(encoded, encoded[1:], encoded[2:], strict=False))))
+    ranks = list(map(sum, zip(hashes, stops, stops[1:], stops[2:], strict=False)))
+    order = sorted(range(len(ranks)), key=ranks.__getitem__)
+    keys = dict.fromkeys(map(hashes.__getitem__, (*_apart(order), *order)))
     whole = int.from_bytes(blake2b(text, digest_size=8).digest(), "big", signed=True)
     return Signature(whole, tuple(islice(keys, MAX_KEYS)))
 
 
-def _apart(ranked: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Give the first `KEYS_KEPT` of (rank, place) that share no word."""
-    chosen: list[tuple[int, int]] = []
+def _apart(places: Sequence[int]) -> list[int]:
+    """Give the first `KEYS_KEPT` of places that share no word."""
+    chosen: list[int] = []
     taken: set[int] = set()
-    for rank, place in ranked:
+    for place in places:
         if place not in taken:
-            chosen.append((rank, place))
+            chosen.append(place)
             if len(chosen) == KEYS_KEPT:
                 break
             taken.update(range(place - _WORDS_OF_A_KEY + 1, place + _WORDS_OF_A_KEY))

@@ -13,7 +13,7 @@ from domain.brand import Brand
 from domain.clock import Clock
 from domain.errors import BadReason, BadRecord, ServiceError
 from domain.records import SENTIMENTS, BrandMatch, MatchedPost, Mention, Outcome, Post, Retraction, Topic, Withdrawal
-from domain.text import index_tokens
+from domain.text import index_token_texts
 from enrich.engine import POINTS, Passage, Prediction, SentimentEngine, as_three
 from enrich.language import Language, LanguageIdentifier
 from enrich.naming import BrandPlaces
@@ -248,8 +248,9 @@ class EnrichStage:
 
 
 def _read(post: Post, language: Language) -> _Read:
-    tokens = index_tokens(post.title, post.text)
-    return _Read(language, tokens, content_words(tokens.split(" ")), signature(tokens, post.domains).pack())
+    texts = index_token_texts(post.title, post.text)
+    tokens = " ".join(texts)
+    return _Read(language, tokens, content_words(texts), signature(tokens, post.domains).pack())
 
 
 def _scored(passages: Sequence[Passage], found: Prediction, decimals: int) -> list[_Scored | BadRecord]:

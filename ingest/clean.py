@@ -87,7 +87,10 @@ def plain_text(text: str, mode: HtmlMode = "auto", *, html: bool | None = None) 
 def one_line(text: str, limit: int) -> str:
     """Give a short field, such as a name, as one clean line of at most `limit` characters."""
     # Four times: room for characters that cleaning drops, without cleaning megabytes for a name.
-    return " ".join(tidy(text[: 4 * limit]).split())[:limit].rstrip()
+    line = tidy(text[: 4 * limit])
+    if "\n" in line or not line.isascii():
+        line = " ".join(line.split())
+    return line[:limit].rstrip()
 
 
 def tidy(text: str) -> str:

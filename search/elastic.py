@@ -90,7 +90,10 @@ class ElasticStore:
 
     # --- writing
 
-    def write(self, records: Sequence[Mention | Withdrawal | Retraction]) -> Sequence[Written | BadRecord]:
+    def write(
+        self, records: Sequence[Mention | Withdrawal | Retraction], *, encoded: Sequence[bytes] | None = None
+    ) -> Sequence[Written | BadRecord]:
+        # A document of the index has more fields than a mention: it is written anew.
         return self._writer.write(records)
 
     def refresh(self) -> None:

@@ -22,7 +22,7 @@ _folded_other = lru_cache(maxsize=16_384)(fold_keyword)
 
 def folded(value: str) -> str:
     """Give `fold_keyword(value)`, sooner: of 30 values of a mention nearly all are plain or were seen before."""
-    if value.isascii() and value.isalnum() and len(value) <= MAX_KEYWORD:
+    if value.isascii() and value.isprintable() and " " not in value and len(value) <= MAX_KEYWORD:
         return value.lower()
     return _folded_other(value)
 

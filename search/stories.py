@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final, NamedTuple, Protocol
@@ -149,7 +148,7 @@ class Stories:
         votes = self._shelf.votes(signature.keys, *window_of(at_ms))
         own: frozenset[str] | None = None
         fitting: list[tuple[int, str, str]] = []
-        for story_id, _ in sorted(Counter(votes).items(), key=_most_votes)[:MOST_COMPARED]:
+        for story_id, _ in sorted(votes.items(), key=_most_votes)[:MOST_COMPARED]:
             original = self._shelf.original(story_id)
             if original is None:
                 continue

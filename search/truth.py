@@ -27,6 +27,9 @@ _BUSY_SECONDS: Final = 10.0
 _PAGE: Final = 1_000
 # A page cache of 64 MB keeps the inner pages of the index on random mention ids in memory for a million rows.
 _CACHE_KIB: Final = 64_000
+# A batch changes hundreds of pages of the indices on random ids, the same ones again and again: at SQLite's own 1,000
+# every second batch copies them into the file.
+_CHECKPOINT_PAGES: Final = 4_000
 
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS mention (
@@ -159,6 +162,7 @@ class Truth:
             else:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
+                connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
                 # A retraction must take every trace: freed space is overwritten with zeros.
                 connection.execute("PRAGMA secure_delete = ON")
         except BaseException:

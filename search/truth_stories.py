@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import lru_cache
 from typing import Final
 
@@ -36,6 +35,37 @@ CREATE TABLE IF NOT EXISTS story_key (
 # Originals kept in memory, some 300 bytes each.
 MOST_ORIGINALS: Final = 16_384
 _KEY_BYTES: Final = 4
+_KEY_BITS: Final = 8 * _KEY_BYTES
+_GROUP_BITS: Final = 9
+
+
+class KeyFilter:
+    """Knows under which keys no story was ever kept: of the keys of a new post nearly all.
+
+    A byte for each of 8 million groups of keys. Among a million keys kept, one in nine of the others passes.
+    """
+
+    def __init__(self) -> None:
+        self._held: bytearray | None = None
+
+    def load(self, connection: sqlite3.Connection) -> None:
+        """Read all keys, the first time: a second for some millions."""
+        if self._held is None:
+            self._held = bytearray(1 << (_KEY_BITS - _GROUP_BITS))
+            self.add(key for (key,) in connection.execute("SELECT key FROM story_key"))
+
+    def add(self, keys: Iterable[int]) -> None:
+        """Note keys under which a story is kept; they are never taken back, for a filter may hold too many."""
+        held = self._held
+        assert held is not None, "load it first"
+        for key in keys:
+            held[key >> _GROUP_BITS] = 1
+
+    def among(self, keys: Sequence[int]) -> list[int]:
+        """Give those keys under which stories may be kept."""
+        held = self._held
+        assert held is not None, "load it first"
+        return [key for key in keys if held[key >> _GROUP_BITS]]
 
 
 class ShelfMemory:
@@ -46,6 +76,7 @@ class ShelfMemory:
 
     def __init__(self) -> None:
         self.shingles = ShinglesCache()
+        self.keys = KeyFilter()
         self._originals: dict[str, Original] = {}
 
     def original(self, story_id: str) -> Original | None:
@@ -80,6 +111,7 @@ class TruthShelf:
         """
         self._execute, self._executemany = connection.execute, connection.executemany
         self._memory, self._known = memory, known
+        memory.keys.load(connection)
 
     def place(self, post_id: str) -> Place | None:
         if post_id not in self._known:
@@ -102,8 +134,13 @@ class TruthShelf:
         return found
 
     def votes(self, keys: tuple[int, ...], low_ms: int, high_ms: int) -> Mapping[str, int]:
-        rows = self._execute(_search_for(len(keys)), (low_ms, high_ms, MOST_OF_A_KEY, *keys))
-        return Counter(story_id for (story_id,) in rows)
+        held = self._memory.keys.among(keys)
+        if not held:
+            return {}
+        votes: dict[str, int] = {}
+        for (story_id,) in self._execute(_search_for(len(held)), (low_ms, high_ms, MOST_OF_A_KEY, *held)):
+            votes[story_id] = votes.get(story_id, 0) + 1
+        return votes
 
     def shingles(self, story_id: str, original: Original) -> frozenset[str]:
         # The original of a story always has a mention.
@@ -166,6 +203,7 @@ class TruthShelf:
         return None if row is None else (Original(*row[:3]), numbers(row[3]))
 
     def _add_keys(self, story_id: str, at_ms: int, keys: tuple[int, ...]) -> None:
+        self._memory.keys.add(keys)
         rows = [(key, at_ms, story_id) for key in keys]
         self._executemany("INSERT INTO story_key (key, at_ms, story_id) VALUES (?, ?, ?)", rows)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import NamedTuple
 
 from domain.errors import BadRecord
-from domain.records import Topic
+from domain.records import Mention, Topic
 from stream.codec import glance
 from stream.protocol import Log, LogRecord, Settlement, StateWrite
 
@@ -61,26 +62,49 @@ def _count(log: Log, records: Sequence[LogRecord]) -> Settlement:
     runs = sorted({record.run for record in records})
     tallies: dict[str, Tally] = {run: json.loads(raw) for run, raw in log.state(_SPACE, runs).items()}
     noted: dict[str, dict[str, int]] = {run: json.loads(raw) for run, raw in log.state(_NOTES_SPACE, runs).items()}
-    offsets: dict[tuple[str, int], int] = {}
-    for record in records:
-        offsets[record.topic, record.partition] = record.offset + 1
-        try:
-            document = glance(record.value)
-        except BadRecord:
-            # The index stage reads the same record and parks it.
-            continue
-        if document.get("type") == "mention":
-            brand = tallies.setdefault(record.run, {}).setdefault(str(document.get("brand_id")), {})
-            sentiment = str(document.get("sentiment", UNTAGGED))
-            brand[sentiment] = brand.get(sentiment, 0) + 1
-            notes = noted.setdefault(record.run, {})
-            for note in _notes(document):
-                notes[note] = notes.get(note, 0) + 1
+    offsets = {(record.topic, record.partition): record.offset + 1 for record in records}
+    met = Counter((record.run, facts) for record in records if (facts := _facts(record)) is not None)
+    for (run, facts), number in met.items():
+        brand = tallies.setdefault(run, {}).setdefault(facts.brand_id, {})
+        brand[facts.sentiment] = brand.get(facts.sentiment, 0) + number
+        notes = noted.setdefault(run, {})
+        for note in facts.notes:
+            notes[note] = notes.get(note, 0) + number
     writes = [StateWrite(_SPACE, run, json.dumps(tally).encode()) for run, tally in tallies.items()]
     writes += [StateWrite(_NOTES_SPACE, run, json.dumps(notes).encode()) for run, notes in noted.items()]
     return Settlement(group=GROUP, state=writes, offsets=offsets)
 
 
-def _notes(document: Mapping[str, Any]) -> list[str]:
-    notes = [] if document.get("sentiment_reliable") else [UNRELIABLE]
-    return [*notes, TRUNCATED] if document.get("truncated") else notes
+class _Facts(NamedTuple):
+    """What is counted of a mention."""
+
+    brand_id: str
+    sentiment: str
+    reliable: bool
+    truncated: bool
+
+    @property
+    def notes(self) -> list[str]:
+        notes = [] if self.reliable else [UNRELIABLE]
+        return [*notes, TRUNCATED] if self.truncated else notes
+
+
+def _facts(record: LogRecord) -> _Facts | None:
+    """Give what is counted of a record, or None when it is no mention."""
+    content = record.content
+    if isinstance(content, Mention):
+        sentiment = content.sentiment or UNTAGGED
+        return _Facts(content.brand_id, sentiment, content.sentiment_reliable, content.truncated)
+    try:
+        document = glance(record.value)
+    except BadRecord:
+        # The index stage reads the same record and parks it.
+        return None
+    if document.get("type") != "mention":
+        return None
+    return _Facts(
+        brand_id=str(document.get("brand_id")),
+        sentiment=str(document.get("sentiment", UNTAGGED)),
+        reliable=bool(document.get("sentiment_reliable")),
+        truncated=bool(document.get("truncated")),
+    )

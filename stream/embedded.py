@@ -176,7 +176,7 @@ class EmbeddedLog:
         with self._readers.connection() as connection:
             rows = connection.execute(query, arguments).fetchall()
         return [
-            LogRecord(topic, PARTITION, offset, key, value, run, _from_us(appended_us))
+            LogRecord(topic, PARTITION, offset, key, value, run, from_us(appended_us))
             for offset, run, appended_us, value in rows
         ]
 
