@@ -90,11 +90,13 @@ class Cluster:
     prefix: str
     client: str = "kafka"
     partitions: int = 4
+    engine: str = "tiny"
+    brands: str = CONFIG
     workers: list[Worker] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.config = self.folder / "soundings.toml"
-        self.config.write_text(CONFIG, encoding="utf-8")
+        self.config.write_text(self.brands, encoding="utf-8")
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -119,7 +121,7 @@ class Cluster:
             "SOUNDINGS_ELASTIC_PREFIX": self.prefix,
             "SOUNDINGS_ELASTIC_REPLICAS": "0",
             "SOUNDINGS_ELASTIC_RETRY_SECONDS": "5",
-            "SOUNDINGS_ENGINE_KIND": "tiny",
+            "SOUNDINGS_ENGINE_KIND": self.engine,
         }
 
     def run(self, *arguments: str, data: str = "cli") -> subprocess.CompletedProcess[str]:
