@@ -75,7 +75,10 @@ def render(names: Sequence[str]) -> str:
         if table != section:
             parts.append(f"\n[{table}]\n")
             section = table
-        parts.append(f"# {setting.meaning} ({setting.environment})\n# {name} = {_default(setting)}\n")
+        if setting.kind == "secret":
+            parts.append(f"# {setting.meaning}: never in this file, but in {setting.environment}, or in {name}_file\n")
+        else:
+            parts.append(f"# {setting.meaning} ({setting.environment})\n# {name} = {_default(setting)}\n")
     parts += [_TABLES, _BRAND_HEAD]
     for name, brand_id in zip(names, brand_ids(names), strict=True):
         query = '"' + name.replace("\\", " ").replace('"', " ").strip() + '"'

@@ -145,7 +145,7 @@ def test_check_tells_every_problem_at_once(soundings: Soundings) -> None:
     told = refused(soundings, "check")
     for expected in (
         "web.prot: unknown key; did you mean web.port?",
-        "no access control",
+        "expected a loopback address",
         "brand a: query: at position 11",
         "            ^",
         "brand b: query: the query needs a positive anchor",
@@ -250,8 +250,8 @@ def test_a_busy_port_and_another_machine_are_refused(soundings: Soundings) -> No
         port = taken.getsockname()[1]
         told = refused(soundings, "up", "--port", str(port), "--engine", "tiny")
         assert f"127.0.0.1:{port}: another program listens there" in told
-    assert "no access control" in refused(soundings, "up", "--host", "0.0.0.0")
-    assert "no access control" in refused(soundings, "up", "--host", "example.org")
+    assert "expected a loopback address" in refused(soundings, "up", "--host", "0.0.0.0")
+    assert "expected a loopback address" in refused(soundings, "up", "--host", "example.org")
 
 
 def test_a_full_disk_is_told_before_anything_is_read(soundings: Soundings, posts_file: Path) -> None:

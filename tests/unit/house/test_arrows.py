@@ -40,7 +40,7 @@ ADAPTERS = {
     "jinja2": ("dashboard/",),
     "kafka": ("stream/kafka_python.py",),
     "numpy": ("enrich/",),
-    "onnx": ("enrich/graph.py",),
+    "onnx": ("enrich/graph.py", "enrich/weights.py"),
     "onnxruntime": ("enrich/onnx_engine.py",),
     "orjson": ("stream/codec.py",),
     "prometheus_client": ("service/prometheus.py",),
