@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +28,7 @@ from service.books import run_books
 from service.components import build_engine, file_source, open_log, open_store, require_one_process
 from service.control import Report
 from service.data_folder import DataFolder, require_room
+from service.garbage import rare_collections
 from service.operations import Operations
 from service.retrying import retry_letters
 from service.revisions import settle_revisions
@@ -51,8 +51,6 @@ FOREGROUND_PATIENCE_SECONDS = 15.0
 REPORT_SECONDS = 0.25
 DISK_LOOK_SECONDS = 1.0
 PRUNE_SECONDS = 3600.0
-
-_GARBAGE_THRESHOLDS = (50_000, 20, 20)
 
 # Who reads topics, and so may be behind.
 _READERS = (*((stage.group, stage.topics) for stage in STAGES if stage.topics), (TALLY_GROUP, TALLY_TOPICS))
@@ -83,7 +81,7 @@ class Pipeline:
         self.settings = settings
         self._clock = clock or SystemClock()
         self._patience = patience_seconds
-        self._garbage_thresholds = gc.get_threshold()
+        self._running = ExitStack()
         self._stop = threading.Event()
         self._failure: ServiceError | None = None
         self._failed = threading.Event()
@@ -116,9 +114,7 @@ class Pipeline:
 
     def start(self) -> None:
         """Start the stages."""
-        # Records hold no cycles, so looking for some after every 700 new objects costs a tenth of what stages cost.
-        gc.freeze()
-        gc.set_threshold(*_GARBAGE_THRESHOLDS)
+        self._running.enter_context(rare_collections())
         by_id = {brand.brand_id: brand for brand in self.brands}
         stages = (
             EnrichStage(self._engine, FastTextLanguage(), by_id, self._clock),
@@ -190,8 +186,7 @@ class Pipeline:
             thread.join()
         if self._operations is not None:
             self._operations.let_go()
-        gc.set_threshold(*self._garbage_thresholds)
-        gc.unfreeze()
+        self._running.close()
         self._store.close()
         self._log.close()
 

@@ -13,6 +13,8 @@ from stream.kafka_log import KafkaLog
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.5
+# A settlement confirms the claim, and waits while it is being kept alive: that must be short.
+_POLL_SECONDS = 0.02
 # Heard of the group within this time: we are a member, owner or standing by.
 _FRESH_SECONDS = 15.0
 
@@ -75,7 +77,7 @@ class SourceOwner:
         away_since = self._clock.monotonic()
         while not self._ended.is_set():
             try:
-                owned = self._source in self._claim.owned(_LOOK_SECONDS)
+                owned = self._source in self._claim.owned(_POLL_SECONDS)
             except RetryLater as exc:
                 log.warning("source %s: the claim waits: %s", self._source, exc)
                 if self._clock.monotonic() - away_since >= BUDGET_SECONDS:
@@ -89,6 +91,7 @@ class SourceOwner:
                 return
             away_since = self._heard_at = self._clock.monotonic()
             self._now(owned and not self._stop.is_set())
+            self._ended.wait(_LOOK_SECONDS)
         self._now(False)
 
     def _now(self, owned: bool) -> None:

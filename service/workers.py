@@ -16,8 +16,9 @@ from functools import partial
 from typing import TypeVar
 
 from domain.clock import Clock, SystemClock
-from domain.errors import RetryLater
+from domain.errors import BackendDown, RetryLater, ServiceError
 from service.components import build_engine, health_index, open_log, open_reader, open_store, require_cluster
+from service.garbage import rare_collections
 from service.listening import address_of, listen
 from service.logs import configure_logging
 from service.mirror import mirror_events, mirror_letters
@@ -90,8 +91,14 @@ def run_process(settings: Settings, role: str, stages: Sequence[StageName], work
             signal.signal(number, lambda *_: process.stop.set())
         print(f"soundings {role}: health and metrics at {address_of(listening)}/metrics", flush=True)
         try:
-            with suppress(Stopped):
+            with suppress(Stopped), rare_collections():
                 work(process)
+        except ServiceError:
+            raise
+        except Exception as exc:
+            # What it says may quote what somebody wrote; the log names type and place.
+            log.exception("the %s worker failed on something that it did not expect", role)
+            raise BackendDown(f"{role} failed on {type(exc).__name__}, which it did not expect; see its log") from exc
         finally:
             process.stop.set()
             # What it tells of is about to be closed.
