@@ -26,17 +26,13 @@ from stream.protocol import Log
 
 log = logging.getLogger(__name__)
 
-# Some minutes of work for the stages after us: what waits for longer than the topics keep it (kafka.retention_hours)
-# would be lost.
-MAX_LAG = 50_000
 LAG_LOOK_SECONDS = 1.0
 DISK_LOOK_SECONDS = 1.0
-_LOOK_SECONDS = 1.0
 DOWNSTREAM = (("enrich", (Topic.POSTS.value,)), ("index", (Topic.MENTIONS.value,)))
 
 
 def ingest(process: Process, files: Sequence[Path]) -> None:
-    """Read files to their end, one after the other, whenever their source is ours; without files, stand by.
+    """Read files to their end, one after the other, whenever their source is ours; without files, wait to be stopped.
 
     A file that another worker has read to its end while this one stood by is not read again.
     """
@@ -45,13 +41,15 @@ def ingest(process: Process, files: Sequence[Path]) -> None:
     source_name = file_source(settings, "-").name
     stream = process.open_log()
     assert isinstance(stream, KafkaLog)
+    if not files:
+        # It claims nothing: whoever is started with a file reads it at once.
+        log.info("no source is configured and no file was named: standing by")
+        process.operations.opened(log=stream, shown=("ingest",))
+        process.stop.wait()
+        return
     before = process.patiently(lambda: {path: runs.last(stream, path) for path in files})
     with SourceOwner(stream, source_name, process.stop, process.clock) as owner:
         process.operations.opened(log=stream, shown=("ingest",), stages=(owner.check_alive, owner.check_member))
-        if not files:
-            log.info("no source is configured and no file was named: standing by")
-            while not process.stop.wait(_LOOK_SECONDS):
-                owner.check_alive()
         left = list(files)
         while left and (lost := owner.wait()) is not None:
             brands, notices = process.patiently(lambda: settle_revisions(stream, settings.require_brands()))
@@ -100,7 +98,10 @@ def _read(process: Process, stream: Log, stage: IngestStage, path: Path, lost: t
             process.clock,
             run=run.run_id,
             settings=RunnerSettings(
-                batch_items=BATCH_RECORDS, max_lag=MAX_LAG, downstream=DOWNSTREAM, lag_look_seconds=LAG_LOOK_SECONDS
+                batch_items=BATCH_RECORDS,
+                max_lag=settings.kafka.max_lag,
+                downstream=DOWNSTREAM,
+                lag_look_seconds=LAG_LOOK_SECONDS,
             ),
             stop=lost,
             on_progress=progress,

@@ -272,6 +272,13 @@ CLUSTER_SETTINGS: tuple[Setting, ...] = (
         minimum=1,
     ),
     Setting("kafka.request_seconds", "number", 10.0, "how long a broker may take to answer (seconds)", minimum=0.1),
+    Setting(
+        "kafka.max_lag",
+        "integer",
+        50_000,
+        "reading pauses while a stage is further behind: work for some minutes, far below `kafka.retention_hours`",
+        minimum=1,
+    ),
     Setting("elastic.hosts", "texts", ("http://127.0.0.1:9200",), "addresses of Elasticsearch"),
     Setting("elastic.api_key", "secret", "", "API key; or user and password"),
     Setting("elastic.api_key_file", "path", "", "file that holds `elastic.api_key`"),

@@ -179,7 +179,12 @@ class _Broker:
         with self._producing:
             if self._producer is producer:
                 self._producer = None
-        producer.close(timeout=0)
+        try:
+            producer.close(timeout=0)
+        except kafka_errors.KafkaError:
+            # With records still on their way it gives up before it ends its thread, which would send them later; it
+            # has no public way to let go of them.
+            producer._sender.force_close()
 
     # --- reading
 

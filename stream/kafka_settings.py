@@ -25,7 +25,8 @@ class KafkaSettings:
     file of authorities, by default the system's; `certificate_file` and `key_file` identify this client by TLS.
 
     `session_seconds`: a member that was not heard of for so long is replaced. `max_poll_seconds`: so is one that
-    does not poll; longer than the ten minutes that a stage retries.
+    does not poll; longer than the ten minutes that a stage retries. Reading pauses while a stage is `max_lag` records
+    behind: what waits for longer than the topics keep it would be lost.
     """
 
     bootstrap_servers: str = "127.0.0.1:9092"
@@ -47,6 +48,7 @@ class KafkaSettings:
     session_seconds: float = 15.0
     max_poll_seconds: float = 660.0
     request_seconds: float = 10.0
+    max_lag: int = 50_000
 
     @property
     def where(self) -> str:
@@ -59,7 +61,7 @@ def kafka_problems(settings: KafkaSettings) -> list[str]:
     problems = []
     if not settings.bootstrap_servers.strip():
         problems.append("kafka.bootstrap_servers: found nothing, expected host:port")
-    for name in ("partitions", "source_partitions"):
+    for name in ("partitions", "source_partitions", "max_lag"):
         if getattr(settings, name) < 1:
             problems.append(f"kafka.{name}: found {getattr(settings, name)}, expected 1 or more")
     for name in ("retention_hours", "events_retention_hours", "session_seconds", "max_poll_seconds", "request_seconds"):

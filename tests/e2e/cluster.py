@@ -91,6 +91,7 @@ class Cluster:
     client: str = "kafka"
     partitions: int = 4
     engine: str = "tiny"
+    max_lag: int = KafkaSettings().max_lag
     brands: str = CONFIG
     workers: list[Worker] = field(default_factory=list)
 
@@ -117,6 +118,7 @@ class Cluster:
             # Workers are killed here, and nobody waits a quarter of a minute each time.
             "SOUNDINGS_KAFKA_SESSION_SECONDS": "3",
             "SOUNDINGS_KAFKA_REQUEST_SECONDS": "5",
+            "SOUNDINGS_KAFKA_MAX_LAG": str(self.max_lag),
             "SOUNDINGS_ELASTIC_HOSTS": self.elastic,
             "SOUNDINGS_ELASTIC_PREFIX": self.prefix,
             "SOUNDINGS_ELASTIC_REPLICAS": "0",

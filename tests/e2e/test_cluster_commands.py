@@ -52,6 +52,8 @@ def cluster(
     assert "created" not in again.stdout
     for role in ("enrich", "index"):
         cluster.start(role)
+    # One that has nothing to read keeps nobody waiting who has.
+    cluster.wait_for(cluster.start("ingest").is_ready, "an ingest worker without a file")
     read = cluster.run("ingest", str(file), "--health-port", "0")
     assert read.returncode == 0, read.stderr
     assert "read 4 (ok 2, " in read.stdout

@@ -92,16 +92,19 @@ def test_elasticsearch_is_away_for_a_minute(cluster: Cluster, tmp_path: Path, el
 def test_a_source_goes_on_at_its_cursor_on_another_worker_when_its_owner_dies(cluster: Cluster, tmp_path: Path) -> None:
     file = tmp_path / "posts.jsonl"
     expected = write_file(file, ROWS)
+    # No stage takes what is read, so the owner pauses in the middle of the file.
+    cluster.max_lag = ROWS // 8
     owner = cluster.start("ingest", str(file))
     with closing(cluster.log()) as log:
         cluster.wait_for(lambda: log.appended("posts") > 0, "the first posts")
         standby = cluster.start("ingest", str(file))
         cluster.wait_for(standby.is_ready, "the other worker")
         assert "is read here now" not in standby.text()
+        assert owner.runs, owner.text()
         owner.kill()
+        enrich, index = cluster.start("enrich"), cluster.start("index")
         cluster.wait_for(lambda: standby.process.poll() == 0, "the end of reading")
         assert "resumed" in standby.text()
-        enrich, index = cluster.start("enrich"), cluster.start("index")
         cluster.wait_for(lambda: log.lag("enrich", ["posts"]) == 0, "enrich")
         cluster.wait_until_done(log)
     assert [enrich.stop(), index.stop()] == [0, 0]
