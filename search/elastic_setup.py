@@ -120,13 +120,21 @@ def drop_months(elastic: Elastic, settings: ElasticSettings, before: datetime) -
 
     Tombstones stay: a replay may be older than what is kept.
     """
-    gone = []
+    gone = months_before(elastic, settings, before)
+    for indices in gone.values():
+        for index in indices:
+            elastic.ask("DELETE", f"/{index}", also=(404,))
+    return sorted(gone)
+
+
+def months_before(elastic: Elastic, settings: ElasticSettings, before: datetime) -> dict[str, list[str]]:
+    """Give the months before the one that holds `before`, as `YYYY.MM`, with their indices."""
+    found: dict[str, list[str]] = {}
     for index in month_indices(elastic, settings.names):
         month = _MONTH.search(index)
         if month and month[1] < before.strftime("%Y.%m"):
-            elastic.ask("DELETE", f"/{index}", also=(404,))
-            gone.append(month[1])
-    return sorted(set(gone))
+            found.setdefault(month[1], []).append(index)
+    return found
 
 
 def _name_of(index: str, settings: ElasticSettings) -> str:

@@ -231,7 +231,7 @@ def open_broker(settings: Settings) -> Broker:
     Raises:
         ConfigError: it cannot be used, or its client is not installed.
     """
-    _require_extra("log.kind", settings.log.kind, "confluent_kafka" if settings.log.kind == "kafka" else "kafka")
+    require_extra("log.kind", settings.log.kind, "confluent_kafka" if settings.log.kind == "kafka" else "kafka")
     if settings.log.kind == "kafka":
         from stream.kafka import open_broker as connect
     else:
@@ -256,13 +256,18 @@ def open_store(settings: Settings, clock: Clock, *, read_only: bool = False) -> 
         else:
             folder.create()
         return EmbeddedStore.open(folder.store, clock=clock, read_only=read_only)
-    _require_extra("store.kind", settings.store.kind, "elastic_transport")
+    require_extra("store.kind", settings.store.kind, "elastic_transport")
     from search.elastic import ElasticStore
 
     return ElasticStore.open(settings.elastic, read_only=read_only, clock=clock)
 
 
-def _require_extra(setting: str, kind: str, module: str) -> None:
+def require_extra(setting: str, kind: str, module: str) -> None:
+    """See that the extra is installed that a setting needs.
+
+    Raises:
+        ConfigError: it is not.
+    """
     if find_spec(module) is None:
         raise ConfigError(f"{setting}: {kind} needs an extra: pip install 'soundings[cluster]'")
 

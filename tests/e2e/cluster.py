@@ -126,12 +126,14 @@ class Cluster:
             "SOUNDINGS_ENGINE_KIND": self.engine,
         }
 
-    def run(self, *arguments: str, data: str = "cli") -> subprocess.CompletedProcess[str]:
-        """Run a command to its end."""
+    def run(
+        self, *arguments: str, data: str = "cli", more: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, with `more` in its environment."""
         return subprocess.run(
             [sys.executable, "-m", "service.cli", *arguments],
             cwd=self.folder,
-            env={**self.environment, "SOUNDINGS_DATA_DIR": str(self.folder / data)},
+            env={**self.environment, "SOUNDINGS_DATA_DIR": str(self.folder / data), **(more or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -105,6 +105,41 @@ def test_a_post_is_followed_through_ledger_log_and_store(cluster: Cluster) -> No
     assert "never taken in" in told
 
 
+def test_the_store_is_exported_and_imported_into_a_data_folder_and_back(cluster: Cluster, tmp_path: Path) -> None:
+    file = tmp_path / "store.jsonl.gz"
+    done = cluster.run("export", str(file))
+    assert done.returncode == 0, done.stderr
+    local = replace(cluster, folder=tmp_path, workers=[])
+    embedded = {"SOUNDINGS_STORE_KIND": "embedded", "SOUNDINGS_LOG_KIND": "embedded"}
+    brought = local.run("import", str(file), more=embedded)
+    assert brought.returncode == 0, brought.stderr
+    again = local.run("import", str(file), more=embedded)
+    assert "0 stored" in again.stdout
+    there = {row["mention_id"]: row["text"] for row in result(cluster, "search", "@acme OR globexico")["mentions"]}
+    here = local.run("search", "@acme OR globexico", "--json", more=embedded)
+    assert here.returncode == 0, here.stderr
+    assert {row["mention_id"]: row["text"] for row in json.loads(here.stdout)["mentions"]} == there != {}
+    back = cluster.run("import", str(file))
+    assert "0 stored" in back.stdout, back.stderr
+
+
+def test_months_are_told_before_they_are_dropped_and_stay_as_they_are_when_their_template_is_the_present_one(
+    cluster: Cluster,
+) -> None:
+    migrated = cluster.run("migrate")
+    assert migrated.returncode == 0, migrated.stderr
+    assert "2026.03: version" in migrated.stdout
+    assert "as it should be" in migrated.stdout
+    told = cluster.run("drop-months", "--before", "2026-04")
+    assert "2026.03: would be removed; --yes does it" in told.stdout, told.stderr
+    kept = cluster.run("drop-months", "--before", "2026-03", "--yes")
+    assert kept.stdout == "no month before 2026.03 is there\n", kept.stderr
+    assert result(cluster, "search", "@acme")["total"] > 0
+    for wrong in ("2026-13", "2026", "26-01"):
+        assert cluster.run("drop-months", "--before", wrong).returncode == 2
+    assert cluster.run("backup", "somewhere").returncode == 2
+
+
 def test_a_retracted_post_leaves_its_tombstone_and_a_record_for_nobody_its_dead_letter(cluster: Cluster) -> None:
     post_id = ids.post_id("x", "1")
     at = SystemClock().now()
