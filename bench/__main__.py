@@ -33,6 +33,7 @@ def main() -> int:
         ["bench.bulk"],
         ["bench.stories"],
         ["bench.kafka_clients"],
+        ["bench.cluster", str(POSTS)],
     ]
     failed = 0
     for module, *arguments in benches:
