@@ -171,10 +171,10 @@ _BOTH_PLAIN: Final = parts.phrases(
     """
 )
 _PAIRS: Final = (
-    _Group(0.30, None, _FLAT),
+    _Group(0.24, None, _FLAT),
     _Group(0.18, None, _AGAINST),
-    _Group(0.14, 1, _BETTER),
-    _Group(0.12, -1, _WORSE),
+    _Group(0.18, 1, _BETTER),
+    _Group(0.14, -1, _WORSE),
     _Group(0.18, None, _EVEN),
     _Group(0.08, None, _BESIDE),
 )
@@ -330,7 +330,15 @@ _SHORT_BAD: Final = parts.phrases(
     apology for <-ing>
     """
 )
+# A name alone says nothing; a model that only ever saw opinions makes one up.
+_NAME_ALONE: Final = parts.phrases(
+    """
+    {0} / {0}? / {0}! / {0}. / {0}... / the {0} / #{0} / re {0} / {0}, {0} / {0} {0} {0} / {0}: / at {0} / from {0} /
+    so, {0} / ok {0} / and {0} / my {0} / {0} today
+    """
+)
 _SINGLE: Final = (
+    _Group(0.10, 0, _NAME_ALONE, own=False),
     _Group(0.13, 1, _DEFENCE),
     _Group(0.11, -1, _ATTACK),
     _Group(0.13, -1, _PLACES_SAD, own=False),

@@ -65,7 +65,7 @@ class SentimentEngine(Protocol):
 
     @property
     def name(self) -> str:
-        """What mentions keep as `model`, such as `brand-sentiment-1/int8`."""
+        """What mentions keep as `model`, such as `brand-sentiment-2/int8`."""
 
     @property
     def epoch(self) -> int:

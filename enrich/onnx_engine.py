@@ -25,7 +25,7 @@ from enrich.engine import NO_TEXT_PROBS, POINTS, Passage, Prediction, as_five
 from enrich.quality import tempered
 from enrich.word_pieces import MAX_CHARACTERS, Question, Row, WordPieces, question_of
 
-SHIPPED_MODEL = Path(__file__).parent / "models" / "brand-sentiment-1"
+SHIPPED_MODEL = Path(__file__).parent / "models" / "brand-sentiment-2"
 DESCRIPTION = "engine.json"
 TOKENIZER = "tokenizer.json"
 WEIGHTS = "weights.bin"
@@ -43,7 +43,7 @@ class OnnxSettings:
     # Batches that run at the same time, one thread each; 0: one for each core this process may use.
     threads: int = 0
     # Word pieces in a batch, padding included. Small batches stay in the cache of a core (decision 0004).
-    batch_tokens: int = 256
+    batch_tokens: int = 512
     # Texts whose scores are remembered (reposts, templates); about 200 bytes each. 0: none.
     cache_size: int = 50_000
 

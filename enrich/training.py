@@ -255,10 +255,10 @@ class _Loss:
         if asked:
             rows, brands, points, measured = torch.tensor(asked).T
             said = towards[rows, brands].float()
-            logs = said.log_softmax(dim=-1)
+            strong = measured.bool()
+            logs = torch.where(strong[:, None], said, strength_kept(said)).log_softmax(dim=-1)
             three = torch.stack([logs[:, :2].logsumexp(-1), logs[:, 2], logs[:, 3:].logsumexp(-1)], dim=1)
             classes = nll_loss(three, points.sub(2).sign().add(1), weight=self._classes)
-            strong = measured.bool()
             if self._strength_known and strong.any():
                 loss = loss + (self._of_points(said[strong], points[strong]) + classes) / 2
                 if self._ordinal:
@@ -288,6 +288,23 @@ class _Loss:
             rows, brands = torch.tensor(asked).T
             loss = loss + _divergence(found[1][rows, brands], taught[1][rows, brands])
         return loss
+
+
+def strength_kept(said: torch.Tensor) -> torch.Tensor:
+    """Give the same logits of five points, so that their gradient moves both of a side by as much.
+
+    A label in three classes tells nothing of strength; plainly learnt it would raise the likelier point of a side more
+    and make the strong ones, which are rare, rarer still.
+    """
+    sides = torch.cat(
+        [
+            said[:, :2].mean(1, keepdim=True).expand(-1, 2),
+            said[:, 2:3],
+            said[:, 3:].mean(1, keepdim=True).expand(-1, 2),
+        ],
+        dim=1,
+    )
+    return sides + (said - sides).detach()
 
 
 def _divergence(found: torch.Tensor, taught: torch.Tensor) -> torch.Tensor:

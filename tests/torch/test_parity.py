@@ -41,7 +41,7 @@ def test_the_engine_of_a_checkpoint_gives_what_the_exact_engine_gives(tmp_path: 
     np.testing.assert_allclose(found.probs, exact.probs, atol=1e-4)
     np.testing.assert_allclose(found.towards, exact.towards, atol=1e-4)
     np.testing.assert_array_equal(found.truncated, exact.truncated)
-    assert (engine.name, engine.epoch) == ("brand-sentiment-1/torch", OnnxEngine().epoch)
+    assert (engine.name, engine.epoch) == ("brand-sentiment-2/torch", OnnxEngine().epoch)
 
 
 def test_any_model_gives_what_it_gives_by_itself_and_the_same_for_each_brand(tmp_path: Path) -> None:

@@ -9,7 +9,21 @@ from hypothesis import strategies as st
 from enrich.model_text import model_text, model_text_with_offsets
 
 PIECES = st.sampled_from(
-    ["@ann", " ", "https://x.org/a?b", "www.x.org", "\U0001f621", "\U0001f621️", "a@b", "é", "word", "❤️"]
+    [
+        "@ann",
+        " ",
+        "https://x.org/a?b",
+        "www.x.org",
+        "\U0001f621",
+        "\U0001f621️",
+        "a@b",
+        "é",
+        "word",
+        "❤️",
+        "....",
+        "oooo",
+        "!!!!",
+    ]
 )
 
 
@@ -18,14 +32,17 @@ PIECES = st.sampled_from(
     [
         ("", ""),
         ("plain words", "plain words"),
-        ("@ann and @bob_2, look", "@user and @user, look"),
+        ("@ann and @bob_2, look", "@ and @, look"),
         ("write to ann@example.org", "write to ann@example.org"),
         ("see https://example.org/a?b=c now", "see http now"),
         ("late\U0001f621!", "late pouting face !"),
         ("\U0001f621" * 50, " pouting face " * 3),
+        ("well... no.. yes.", "well… no… yes."),
+        ("sooooo gooood!!!!!", "sooo goood!!!"),
+        ("AAAaaaargh ------ 1000000", "AAArgh --- 1000000"),
     ],
 )
-def test_handles_links_and_emoji_are_rewritten(text: str, expected: str) -> None:
+def test_handles_links_emoji_and_long_runs_are_rewritten(text: str, expected: str) -> None:
     assert model_text(text) == expected
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.behaviour import passages_of, read_set
 from domain.errors import ConfigError
-from enrich.engine import Passage, Prediction
+from enrich.engine import Passage, Prediction, as_three
 from enrich.onnx_engine import DESCRIPTION, FILES, SHIPPED_MODEL, WEIGHTS, OnnxEngine, OnnxSettings
 
 TEXTS = (
@@ -23,21 +24,21 @@ TEXTS = (
     "I waited two hours at the desk, then the app told me my seat was gone. " * 6,
     "@acme \U0001f621\U0001f621 https://example.org/x",
 )
-# What the exact engine of brand-sentiment-1 said of each when it was shipped: negative, neutral, positive.
+# What the exact engine of brand-sentiment-2 said of each when it was shipped: negative, neutral, positive.
 SHIPPED = (
-    (0.28471, 0.37011, 0.34518),
-    (0.18074, 0.57868, 0.24058),
-    (0.75231, 0.14792, 0.09977),
-    (0.1441, 0.09105, 0.76485),
-    (0.49127, 0.36466, 0.14407),
-    (0.61971, 0.30824, 0.07206),
+    (0.26339, 0.52431, 0.2123),
+    (0.1738, 0.57434, 0.25186),
+    (0.85843, 0.07886, 0.06271),
+    (0.12555, 0.07602, 0.79843),
+    (0.69899, 0.1933, 0.10771),
+    (0.79386, 0.16383, 0.0423),
 )
-SHIPPED_WEIGHTS = "88822a1e527941ac1033f7063c1067018f1d8c70632e233326a90edc3c3fa348"
+SHIPPED_WEIGHTS = "54b1a7c595713e687752522cff85027f3c68c8962d8ec4e45e03b25547b1a2be"
 # The same of "I left Acme for Globex and never looked back.", five points towards each.
 LEFT = Passage("I left Acme for Globex and never looked back.", (((7, 11),), ((16, 22),)))
 SHIPPED_TOWARDS = (
-    (0.04699, 0.92897, 0.01367, 0.00428, 0.00608),
-    (0.07294, 0.05548, 0.18327, 0.61373, 0.07458),
+    (0.51164, 0.34241, 0.01242, 0.05175, 0.08178),
+    (0.23705, 0.15641, 0.03787, 0.2691, 0.29958),
 )
 
 
@@ -85,8 +86,14 @@ def test_padding_changes_no_score(exact: bool) -> None:
     np.testing.assert_allclose(padded, alone, atol=1e-5)
 
 
-def test_8_bit_arithmetic_stays_close_to_exact() -> None:
-    np.testing.assert_allclose(_read(_engine(), TEXTS).probs, _read(_engine(exact=True), TEXTS).probs, atol=0.06)
+def test_8_bit_arithmetic_and_its_early_exit_give_the_labels_of_exact() -> None:
+    """The scores of an easy text are those half-way; its label is the one at the end in all but a few."""
+    passages = passages_of(read_set())
+    fast, exact = _engine().predict(passages), _engine(exact=True).predict(passages)
+    same = fast.probs.argmax(axis=1) == exact.probs.argmax(axis=1)
+    assert same.mean() >= 0.98
+    towards = as_three(fast.towards).argmax(axis=1) == as_three(exact.towards).argmax(axis=1)
+    assert towards.mean() >= 0.98
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -167,4 +174,4 @@ def test_a_text_cut_by_characters_is_truncated_even_when_the_rest_is_one_word() 
 
 
 def test_the_name_tells_the_arithmetic() -> None:
-    assert [_engine().name, _engine(exact=True).name] == ["brand-sentiment-1/int8", "brand-sentiment-1/fp32"]
+    assert [_engine().name, _engine(exact=True).name] == ["brand-sentiment-2/int8", "brand-sentiment-2/fp32"]

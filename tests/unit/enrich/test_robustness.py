@@ -64,10 +64,13 @@ def test_five_thousand_characters_are_read_from_the_beginning_and_say_so(engine:
     assert float(found.towards[0] @ POINTS) < 0
 
 
-def test_a_hundred_handles_in_a_row_leave_room_for_nothing_and_say_so(engine: OnnxEngine) -> None:
-    handles = " ".join(f"@someone{number}" for number in range(100))
-    found = engine.predict([Passage(f"{handles} Acme is awful", (((1_190, 1_194),),))])
-    assert found.truncated.tolist() == [True]
+def test_a_hundred_handles_in_a_row_leave_room_for_what_is_said_and_two_hundred_say_that_they_do_not(
+    engine: OnnxEngine,
+) -> None:
+    few, many = (" ".join(f"@someone{number}" for number in range(count)) + " Acme is awful" for count in (100, 200))
+    found = engine.predict([Passage(text, (places_of("Acme", text),)) for text in (few, many)])
+    assert found.truncated.tolist() == [False, True]
+    assert float(found.towards[0] @ POINTS) < 0
 
 
 def test_one_word_is_enough_for_an_answer(engine: OnnxEngine) -> None:

@@ -50,7 +50,13 @@ ADAPTERS = {
     "starlette": ("dashboard/",),
     "tantivy": ("search/tantivy_",),
     "tokenizers": ("enrich/word_pieces.py",),
-    "torch": ("enrich/training.py", "enrich/pretraining.py", "enrich/torch_model.py", "enrich/transformers_engine.py"),
+    "torch": (
+        "enrich/averaging.py",
+        "enrich/training.py",
+        "enrich/pretraining.py",
+        "enrich/torch_model.py",
+        "enrich/transformers_engine.py",
+    ),
     "transformers": ("enrich/pretraining.py", "enrich/torch_model.py", "enrich/transformers_engine.py"),
     "uvicorn": ("service/",),
 }
