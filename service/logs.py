@@ -19,6 +19,8 @@ from service.settings import LoggingSettings
 
 # They tell of each request.
 _CHATTY = ("elastic_transport", "kafka", "urllib3")
+# At DEBUG it writes down each request: the one that signs in holds the password, others hold what people wrote.
+_OUTSPOKEN = ("kafka",)
 
 _ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
@@ -32,7 +34,8 @@ def configure_logging(settings: LoggingSettings, role: str, stream: TextIO | Non
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.captureWarnings(True)
     for library in _CHATTY:
-        logging.getLogger(library).setLevel(max(level, logging.WARNING) if level > logging.DEBUG else level)
+        least = logging.WARNING if level > logging.DEBUG else logging.INFO if library in _OUTSPOKEN else level
+        logging.getLogger(library).setLevel(max(level, least))
 
 
 class TextLines(logging.Formatter):

@@ -112,9 +112,12 @@ def _common(heard: Heard) -> dict[str, Any]:
 
 
 def _note(heard: Heard, error: KafkaError) -> None:
+    code, said = error.code(), error.str()
     # That all brokers are down says nothing of why.
-    if error.code() != KafkaError._ALL_BROKERS_DOWN:
-        heard.note(f"{error.name()}: {error.str()}", _REFUSALS.get(error.code()))
+    if code != KafkaError._ALL_BROKERS_DOWN:
+        # What a broker thinks of our certificate comes after our side of TLS is done, as a broken connection.
+        told_why = code == KafkaError._TRANSPORT and "SSL alert number" in said
+        heard.note(f"{error.name()}: {said}", kafka_words.untrusted if told_why else _REFUSALS.get(code))
 
 
 def _translated(error: KafkaError, heard: Heard, doing: str) -> Exception:

@@ -103,7 +103,9 @@ def _common(settings: KafkaSettings) -> dict[str, Any]:
         config["sasl_plain_username"] = settings.sasl_username
         config["sasl_plain_password"] = settings.sasl_password
     # Made by us: a client would read the files, and ask for the password of a key, with each connection.
-    config["ssl_context"] = tls_context(settings)
+    if context := tls_context(settings):
+        context.sslsocket_class = _Socket
+        config["ssl_context"] = context
     return config
 
 
@@ -119,10 +121,22 @@ def _refusal(error: BaseException) -> kafka_words.Refusal | None:
     return None
 
 
+class _Socket(ssl.SSLSocket):
+    """Ends with a handshake that fails; kafka-python would leave it open until memory is tidied."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except OSError:
+            self.close()
+            raise
+
+
 def _translated(error: Exception, heard: Heard, doing: str) -> Exception:
     """Give our error for one of kafka-python's."""
-    settings = heard.settings
-    said = f"{type(error).__name__}: {error}"
+    settings, said = heard.settings, str(error)
     if refusal := _refusal(error):
         return refusal(settings, doing, said)
     if isinstance(error, _MISSING):
@@ -148,7 +162,20 @@ class _Connections(KafkaConnectionManager):  # type: ignore[misc]  # kafka-pytho
         return connection
 
     def _note(self, error: BaseException) -> None:
-        self.heard.note(f"{type(error).__name__}: {error}", _refusal(error))
+        self.heard.note(str(error), _refusal(error))
+
+    async def _build_transport(self, *args: Any, **more: Any) -> Any:
+        # A broker that refuses us says so and hangs up. Of what comes with the end of a connection the client takes
+        # nothing, and it has no public way to be given it.
+        transport = await super()._build_transport(*args, **more)
+        receive = transport._sock_recv
+
+        def received() -> tuple[bytes, Exception | None]:
+            data, error = receive()
+            return data, None if data else error
+
+        transport._sock_recv = received
+        return transport
 
 
 def _open(heard: Heard, make: Callable[..., _T], **config: Any) -> _T:
