@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -30,7 +31,7 @@ from stream.protocol import Consumer, Count, LogRecord, OutRecord, Settlement
 ROOT = Path(__file__).resolve().parents[2]
 WRONG = "not-this-one"
 # Several attempts of a client fit in.
-REQUEST_SECONDS = 3.0
+REQUEST_SECONDS = 2.0
 PATIENCE_SECONDS = 60.0
 
 Way = dict[str, str]
@@ -194,7 +195,7 @@ def test_records_are_appended_read_and_settled_by(name: str, world: KafkaWorld, 
 def test_a_start_with_this_says_what_to_mend(name: str, world: KafkaWorld, kafka_server: KafkaServer) -> None:
     way, words = REFUSED[name]
     said = refusal(lambda: opened(world, way(kafka_server)))
-    assert pytest.RaisesExc(ConfigError, match=words).matches(ConfigError(said)), said
+    assert re.search(words, said), said
     assert WRONG not in said
     assert SASL_PASSWORD not in said
 
@@ -283,6 +284,7 @@ def test_the_doctor_says_what_to_mend_of_a_wrong_password(
 ) -> None:
     way = REFUSED["a wrong password"][0](kafka_server)
     settings = {"log_kind": world.client, "data_dir": str(tmp_path), "kafka_prefix": world.prefix}
+    settings["kafka_request_seconds"] = str(REQUEST_SECONDS)
     settings |= {f"kafka_{name}": value for name, value in way.items()}
     done = subprocess.run(
         [sys.executable, "-m", "service.cli", "doctor", "--json"],
