@@ -17,8 +17,9 @@ from typing import TextIO, TypeAlias
 
 from service.settings import LoggingSettings
 
-# They tell of each request.
-_CHATTY = ("elastic_transport", "kafka", "urllib3")
+# They tell of each request; this is the least that is let through at DEBUG. kafka-python writes down whole requests
+# there: the one that signs in holds the password, others hold what people wrote.
+_CHATTY = {"elastic_transport": logging.DEBUG, "kafka": logging.INFO, "urllib3": logging.DEBUG}
 
 _ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
@@ -31,8 +32,8 @@ def configure_logging(settings: LoggingSettings, role: str, stream: TextIO | Non
     handler.setFormatter(JsonLines(role, quiet) if settings.format == "json" else TextLines(role, quiet))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.captureWarnings(True)
-    for library in _CHATTY:
-        logging.getLogger(library).setLevel(max(level, logging.WARNING) if level > logging.DEBUG else level)
+    for library, least in _CHATTY.items():
+        logging.getLogger(library).setLevel(max(level, logging.WARNING if quiet else least))
 
 
 class TextLines(logging.Formatter):

@@ -251,8 +251,10 @@ CLUSTER_SETTINGS: tuple[Setting, ...] = (
     Setting("kafka.sasl_username", "text", "", "user"),
     Setting("kafka.sasl_password", "secret", "", "password of the user"),
     Setting("kafka.sasl_password_file", "path", "", "file that holds `kafka.sasl_password`"),
-    Setting("kafka.ca_file", "path", "", "certificates (PEM) to trust; the system's when empty"),
-    Setting("kafka.certificate_file", "path", "", "certificate (PEM) by which this client signs in"),
+    Setting("kafka.ca_file", "path", "", "certificates (PEM) to trust instead of the system's"),
+    Setting(
+        "kafka.certificate_file", "path", "", "certificate (PEM) by which this client signs in, its chain below it"
+    ),
     Setting("kafka.key_file", "path", "", "its key (PEM)"),
     Setting("kafka.key_password", "secret", "", "password of the key"),
     Setting("kafka.key_password_file", "path", "", "file that holds `kafka.key_password`"),

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicCollection, TopicPartition
@@ -26,6 +27,8 @@ from stream.kafka_broker import (
     ToSend,
 )
 from stream.kafka_settings import MAX_RECORD_BYTES, KafkaSettings, check
+from stream.kafka_tls import tls_context
+from stream.kafka_words import Heard
 
 # Fetched ahead of what a worker takes, in KiB: more gains nothing on a batch of some hundred records.
 FETCH_QUEUE_KIB = 4 * 1024
@@ -47,14 +50,14 @@ _LOST = (
     KafkaError._ASSIGNMENT_LOST,
     KafkaError._STATE,
 )
-_REFUSED = (
-    KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    KafkaError.GROUP_AUTHORIZATION_FAILED,
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-    KafkaError.SASL_AUTHENTICATION_FAILED,
-    KafkaError._AUTHENTICATION,
-    KafkaError._SSL,
-)
+_REFUSALS: Mapping[int, kafka_words.Refusal] = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: kafka_words.refused,
+    KafkaError.GROUP_AUTHORIZATION_FAILED: kafka_words.refused,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: kafka_words.refused,
+    KafkaError.SASL_AUTHENTICATION_FAILED: kafka_words.unknown_user,
+    KafkaError._AUTHENTICATION: kafka_words.unknown_user,
+    KafkaError._SSL: kafka_words.untrusted,
+}
 _MISSING = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
 
 _STALE = (
@@ -76,14 +79,17 @@ def open_broker(settings: KafkaSettings) -> Broker:
         ConfigError: the settings cannot work, a file of certificates cannot be read.
     """
     check(settings)
+    # librdkafka reads the same files; it says less about what is wrong with them.
+    tls_context(settings)
     try:
         return _Broker(settings)
     except KafkaException as exc:
         raise ConfigError(f"kafka: the settings cannot be used: {exc.args[0].str()}") from exc
 
 
-def _common(settings: KafkaSettings) -> dict[str, Any]:
-    """Give what every client needs, in librdkafka's words."""
+def _common(heard: Heard) -> dict[str, Any]:
+    """Give what every client needs, in librdkafka's words; `heard` is told of its connections when it is polled."""
+    settings = heard.settings
     config: dict[str, Any] = {
         "bootstrap.servers": settings.bootstrap_servers,
         "client.id": settings.client_id,
@@ -92,6 +98,7 @@ def _common(settings: KafkaSettings) -> dict[str, Any]:
         "reconnect.backoff.max.ms": 2_000,
         # Errors come back from calls; on standard error they would break a page of JSON logs.
         "log_level": 0,
+        "error_cb": partial(_note, heard),
         "allow.auto.create.topics": False,
     }
     if settings.security_protocol.startswith("SASL"):
@@ -104,11 +111,21 @@ def _common(settings: KafkaSettings) -> dict[str, Any]:
     return config
 
 
-def _translated(error: KafkaError, settings: KafkaSettings, doing: str) -> Exception:
+def _note(heard: Heard, error: KafkaError) -> None:
+    code, said = error.code(), error.str()
+    # That all brokers are down says nothing of why.
+    if code != KafkaError._ALL_BROKERS_DOWN:
+        # What a broker thinks of our certificate comes after our side of TLS is done, as a broken connection.
+        told_why = code == KafkaError._TRANSPORT and "SSL alert number" in said
+        heard.note(f"{error.name()}: {said}", kafka_words.untrusted if told_why else _REFUSALS.get(code))
+
+
+def _translated(error: KafkaError, heard: Heard, doing: str) -> Exception:
     """Give our error for one of librdkafka's."""
+    settings = heard.settings
     code, said = error.code(), f"{error.name()}: {error.str()}"
-    if code in _REFUSED:
-        return kafka_words.refused(settings, doing, said)
+    if code in _REFUSALS:
+        return _REFUSALS[code](settings, doing, said)
     if code in _MISSING:
         return kafka_words.missing(settings, doing, said)
     if code == KafkaError.REBALANCE_IN_PROGRESS:
@@ -117,7 +134,7 @@ def _translated(error: KafkaError, settings: KafkaSettings, doing: str) -> Excep
         return kafka_words.lost(settings, doing, said)
     if code == KafkaError.MSG_SIZE_TOO_LARGE:
         return kafka_words.too_large(settings)
-    return kafka_words.unanswered(settings, doing, said)
+    return heard.unanswered(doing, said)
 
 
 class _Broker:
@@ -125,10 +142,11 @@ class _Broker:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
-        self._admin = AdminClient(_common(settings))
+        self._heard = Heard(settings)
+        self._admin = AdminClient(_common(self._heard))
         self._sender: _Sender | None = None
         # Groups whose offsets were asked for, each by a client of its own that never joins.
-        self._groups: dict[str, Consumer] = {}
+        self._groups: dict[str, tuple[Consumer, Heard]] = {}
         self._asking = threading.Lock()
         self._producing = threading.Lock()
 
@@ -149,7 +167,8 @@ class _Broker:
         if batch.error is not None:
             if batch.error.fatal() or batch.error.code() in _NEW_PRODUCER:
                 self._drop(sender)
-            raise _translated(batch.error, self._settings, "appending records")
+            raise _translated(batch.error, sender.heard, "appending records")
+        sender.heard.answered()
         return batch.offsets
 
     def _drop(self, sender: _Sender) -> None:
@@ -172,18 +191,26 @@ class _Broker:
     def _ask(self, doing: str, call: Callable[[AdminClient], _T]) -> _T:
         admin = self._admin
         try:
-            return call(admin)
+            return self._call(admin, call)
         except KafkaException as exc:
             error = exc.args[0]
             if error.code() not in _STALE:
-                raise _translated(error, self._settings, doing) from exc
+                raise _translated(error, self._heard, doing) from exc
         # The client keeps who led a partition before the broker was restarted and never asks again: a new one does.
         if self._admin is admin:
-            self._admin = AdminClient(_common(self._settings))
+            self._admin = AdminClient(_common(self._heard))
         try:
-            return call(self._admin)
+            return self._call(self._admin, call)
         except KafkaException as exc:
-            raise _translated(exc.args[0], self._settings, doing) from exc
+            raise _translated(exc.args[0], self._heard, doing) from exc
+
+    def _call(self, admin: AdminClient, call: Callable[[AdminClient], _T]) -> _T:
+        try:
+            answer = call(admin)
+        finally:
+            admin.poll(0)
+        self._heard.answered()
+        return answer
 
     @property
     def _patience(self) -> float:
@@ -228,17 +255,21 @@ class _Broker:
         # Not through AdminClient: librdkafka 2.16 ends the whole process when the coordinator of the group has moved.
         with self._asking:
             if group not in self._groups:
-                self._groups[group] = Consumer(_common(self._settings) | {"group.id": group})
-            consumer = self._groups[group]
+                heard = Heard(self._settings)
+                self._groups[group] = Consumer(_common(heard) | {"group.id": group}), heard
+            consumer, heard = self._groups[group]
         wanted = [TopicPartition(*place) for place in places]
         doing = f"asking for the offsets of group {group}"
         try:
             found = consumer.committed(wanted, self._patience) if wanted else []
         except KafkaException as exc:
-            raise _translated(exc.args[0], self._settings, doing) from exc
+            consumer.poll(0)
+            raise _translated(exc.args[0], heard, doing) from exc
+        consumer.poll(0)
         for one in found:
             if one.error is not None:
-                raise _translated(one.error, self._settings, doing)
+                raise _translated(one.error, heard, doing)
+        heard.answered()
         return {
             Place(one.topic, one.partition): Committed(one.offset, one.metadata or "")
             for one in found
@@ -296,7 +327,7 @@ class _Broker:
         if sender is not None:
             sender.close()
         with self._asking:
-            for consumer in self._groups.values():
+            for consumer, _ in self._groups.values():
                 consumer.close()
             self._groups.clear()
 
@@ -308,8 +339,9 @@ class _Sender:
     """
 
     def __init__(self, settings: KafkaSettings) -> None:
+        self.heard = Heard(settings)
         self._producer = Producer(
-            _common(settings)
+            _common(self.heard)
             | {
                 "enable.idempotence": True,
                 "acks": "all",
@@ -401,7 +433,7 @@ class _Batch:
         return done
 
 
-def _fetched(messages: Iterable[Message], settings: KafkaSettings, doing: str) -> list[Fetched]:
+def _fetched(messages: Iterable[Message], heard: Heard, doing: str) -> list[Fetched]:
     """Give the records among messages.
 
     Raises:
@@ -427,14 +459,22 @@ def _fetched(messages: Iterable[Message], settings: KafkaSettings, doing: str) -
         elif error.code() != KafkaError._MAX_POLL_EXCEEDED and not error.retriable():
             # Being late is told again by the partitions that are taken away; what is retriable is retried inside.
             failed = error
-    if failed is not None and not records:
-        raise _translated(failed, settings, doing)
+    if records:
+        heard.answered()
+    elif failed is not None:
+        raise _translated(failed, heard, doing)
     return records
 
 
-def _take(consumer: Consumer, max_records: int, timeout_seconds: float) -> list[Message]:
-    """Wait for the first message only: asking for more at once waits the whole time for the last one."""
+def _take(consumer: Consumer, max_records: int, timeout_seconds: float, heard: Heard, doing: str) -> list[Message]:
+    """Wait for the first message only: asking for more at once waits the whole time for the last one.
+
+    Raises:
+        RetryLater, ConfigError: there is none, as brokers refuse us.
+    """
     messages = consumer.consume(1, timeout_seconds)
+    if not messages:
+        heard.check(doing)
     if messages and max_records > 1:
         messages += consumer.consume(max_records - 1, 0.0)
     return messages
@@ -444,12 +484,12 @@ class _Subscriber:
     """See `stream.kafka_broker.Subscriber`."""
 
     def __init__(self, settings: KafkaSettings, group: str, topics: Sequence[str]) -> None:
-        self._settings, self._group, self._topics = settings, group, list(topics)
+        self._heard, self._group, self._topics = Heard(settings), group, list(topics)
         self._changes: deque[Change] = deque()
         self._joined = self._given = False
         session_ms = int(settings.session_seconds * 1000)
         self._consumer = Consumer(
-            _common(settings)
+            _common(self._heard)
             | {
                 "group.id": group,
                 "enable.auto.commit": False,
@@ -474,13 +514,15 @@ class _Subscriber:
                     self._topics, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
                 )
                 self._joined = True
-            return _fetched(_take(self._consumer, max_records, timeout_seconds), self._settings, doing)
+            messages = _take(self._consumer, max_records, timeout_seconds, self._heard, doing)
         except KafkaException as exc:
-            raise _translated(exc.args[0], self._settings, doing) from exc
+            raise _translated(exc.args[0], self._heard, doing) from exc
+        return _fetched(messages, self._heard, doing)
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         consumer.incremental_assign(partitions)
         self._given = True
+        self._heard.answered()
         self._note("assigned", partitions)
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -521,10 +563,10 @@ class _Subscriber:
         try:
             done = self._consumer.commit(offsets=places, asynchronous=False)
         except KafkaException as exc:
-            raise _translated(exc.args[0], self._settings, doing) from exc
+            raise _translated(exc.args[0], self._heard, doing) from exc
         for one in done or ():
             if one.error is not None:
-                raise _translated(one.error, self._settings, doing)
+                raise _translated(one.error, self._heard, doing)
 
     def close(self) -> None:
         self._consumer.close()
@@ -534,10 +576,10 @@ class _Reader:
     """See `stream.kafka_broker.Reader`."""
 
     def __init__(self, settings: KafkaSettings) -> None:
-        self._settings = settings
+        self._heard = Heard(settings)
         self._positions: dict[Place, int] = {}
         self._consumer = Consumer(
-            _common(settings)
+            _common(self._heard)
             | {
                 # librdkafka wants a group; without a subscription and a commit there is none on the broker.
                 "group.id": f"{settings.prefix}reader",
@@ -557,9 +599,9 @@ class _Reader:
 
     def poll(self, max_records: int, timeout_seconds: float) -> Sequence[Fetched]:
         try:
-            messages = _take(self._consumer, max_records, timeout_seconds)
+            messages = _take(self._consumer, max_records, timeout_seconds, self._heard, "reading")
         except KafkaException as exc:
-            raise _translated(exc.args[0], self._settings, "reading") from exc
+            raise _translated(exc.args[0], self._heard, "reading") from exc
         records = []
         for message in messages:
             error = message.error()
@@ -568,7 +610,7 @@ class _Reader:
                 self._positions[place] = max(self._positions[place], message.offset() or 0)
             else:
                 records.append(message)
-        fetched = _fetched(records, self._settings, "reading")
+        fetched = _fetched(records, self._heard, "reading")
         for record in fetched:
             self._positions[record.place] = record.offset + 1
         return fetched

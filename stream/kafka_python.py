@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,6 +21,7 @@ from kafka import (
 from kafka import errors as kafka_errors
 from kafka.admin import ConfigResource
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.net import KafkaConnectionManager, KafkaNetClient, NetworkSelector
 
 from domain.errors import ConfigError
 from stream import kafka_words
@@ -35,6 +37,8 @@ from stream.kafka_broker import (
     ToSend,
 )
 from stream.kafka_settings import MAX_RECORD_BYTES, KafkaSettings, check
+from stream.kafka_tls import tls_context
+from stream.kafka_words import Heard
 
 # Records of a batch for one partition, in bytes: what a settlement of some hundred posts makes.
 BATCH_BYTES = 256 * 1024
@@ -48,7 +52,13 @@ _LOST = (
     kafka_errors.UnknownMemberIdError,
     kafka_errors.FencedInstanceIdError,
 )
-_REFUSED = (kafka_errors.AuthorizationError, kafka_errors.SaslAuthenticationFailedError)
+_UNKNOWN_USER = (
+    kafka_errors.SaslAuthenticationFailedError,
+    kafka_errors.UnsupportedSaslMechanismError,
+    kafka_errors.IllegalSaslStateError,
+)
+# A connection that ended in the middle of TLS: that broker stops, or speaks no TLS.
+_CUT_SHORT = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 _MISSING = (kafka_errors.UnknownTopicOrPartitionError, kafka_errors.UnknownTopicIdError)
 # After these a producer cannot tell repeats from new records, or waits for a broker that came back long ago.
 _NEW_PRODUCER = (
@@ -71,9 +81,10 @@ def open_broker(settings: KafkaSettings) -> Broker:
     """Give the broker; nothing is asked of it yet.
 
     Raises:
-        ConfigError: the settings cannot work.
+        ConfigError: the settings cannot work, a file of certificates cannot be used.
     """
     check(settings)
+    tls_context(settings)
     return _Broker(settings)
 
 
@@ -91,18 +102,43 @@ def _common(settings: KafkaSettings) -> dict[str, Any]:
         config["sasl_mechanism"] = settings.sasl_mechanism
         config["sasl_plain_username"] = settings.sasl_username
         config["sasl_plain_password"] = settings.sasl_password
-    files = {"ca": settings.ca_file, "cert": settings.certificate_file, "key": settings.key_file}
-    config |= {f"ssl_{name}file": path for name, path in files.items() if path}
-    if settings.key_password:
-        config["ssl_password"] = settings.key_password
+    # Made by us: a client would read the files, and ask for the password of a key, with each connection.
+    if context := tls_context(settings):
+        context.sslsocket_class = _Socket
+        config["ssl_context"] = context
     return config
 
 
-def _translated(error: Exception, settings: KafkaSettings, doing: str) -> Exception:
+def _refusal(error: BaseException) -> kafka_words.Refusal | None:
+    """Tell which of the refusals an error is, None when it is none."""
+    if isinstance(error, kafka_errors.AuthorizationError):
+        return kafka_words.refused
+    if isinstance(error, _UNKNOWN_USER):
+        return kafka_words.unknown_user
+    causes = (error, error.__context__, *error.args)
+    if any(isinstance(one, ssl.SSLError) and not isinstance(one, _CUT_SHORT) for one in causes):
+        return kafka_words.untrusted
+    return None
+
+
+class _Socket(ssl.SSLSocket):
+    """Ends with a handshake that fails; kafka-python would leave it open until memory is tidied."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except OSError:
+            self.close()
+            raise
+
+
+def _translated(error: Exception, heard: Heard, doing: str) -> Exception:
     """Give our error for one of kafka-python's."""
-    said = f"{type(error).__name__}: {error}"
-    if isinstance(error, _REFUSED):
-        return kafka_words.refused(settings, doing, said)
+    settings, said = heard.settings, str(error)
+    if refusal := _refusal(error):
+        return refusal(settings, doing, said)
     if isinstance(error, _MISSING):
         return kafka_words.missing(settings, doing, said)
     if isinstance(error, kafka_errors.RebalanceInProgressError):
@@ -111,7 +147,56 @@ def _translated(error: Exception, settings: KafkaSettings, doing: str) -> Except
         return kafka_words.lost(settings, doing, said)
     if isinstance(error, kafka_errors.MessageSizeTooLargeError | kafka_errors.RecordListTooLargeError):
         return kafka_words.too_large(settings)
-    return kafka_words.unanswered(settings, doing, said)
+    return heard.unanswered(doing, said)
+
+
+class _Connections(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python has no types
+    """Tells why a connection fails; the client itself only writes it to its log, and tries again."""
+
+    heard: Heard
+
+    def get_connection(self, *args: Any, **more: Any) -> Any:
+        connection = super().get_connection(*args, **more)
+        if not connection.init_future.is_done:
+            connection.init_future.add_errback(self._note)
+        return connection
+
+    def _note(self, error: BaseException) -> None:
+        self.heard.note(str(error), _refusal(error))
+
+    async def _build_transport(self, *args: Any, **more: Any) -> Any:
+        # A broker that refuses us says so and hangs up. Of what comes with the end of a connection the client takes
+        # nothing, and it has no public way to be given it.
+        transport = await super()._build_transport(*args, **more)
+        receive = transport._sock_recv
+
+        def received() -> tuple[bytes, Exception | None]:
+            data, error = receive()
+            return data, None if data else error
+
+        transport._sock_recv = received
+        return transport
+
+
+def _open(heard: Heard, make: Callable[..., _T], **config: Any) -> _T:
+    """Make a client whose connections tell `heard` why they fail."""
+    opened: list[tuple[KafkaNetClient, NetworkSelector]] = []
+
+    def connect(**given: Any) -> KafkaNetClient:
+        net = NetworkSelector(**given)
+        connections = _Connections(net, **given)
+        connections.heard = heard
+        opened.append((KafkaNetClient(net, connections, **given), net))
+        return opened[-1][0]
+
+    try:
+        return make(**_common(heard.settings), kafka_client=connect, **config)
+    except BaseException:
+        # A client that finds no broker leaves its thread behind, which would go on trying.
+        for client, net in opened:
+            client.close()
+            net.stop()
+        raise
 
 
 def _place(partition: TopicPartition) -> Place:
@@ -123,6 +208,7 @@ class _Broker:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
+        self._sending, self._heard = Heard(settings), Heard(settings)
         self._producer: KafkaProducer | None = None
         self._producing = threading.Lock()
         self._admin: KafkaAdminClient | None = None
@@ -149,18 +235,21 @@ class _Broker:
                 for record in records
             ]
             producer.flush(self._settings.request_seconds * 3)
-            return [int(future.get(self._settings.request_seconds).offset) for future in futures]
+            offsets = [int(future.get(self._settings.request_seconds).offset) for future in futures]
         except kafka_errors.KafkaError as exc:
             if isinstance(exc, _NEW_PRODUCER) and producer is not None:
                 self._drop_producer(producer)
-            raise _translated(exc, self._settings, doing) from exc
+            raise _translated(exc, self._sending, doing) from exc
+        self._sending.answered()
+        return offsets
 
     def _open_producer(self) -> KafkaProducer:
         with self._producing:
             if self._producer is None:
                 request_ms = int(self._settings.request_seconds * 1000)
-                self._producer = KafkaProducer(
-                    **_common(self._settings),
+                self._producer = _open(
+                    self._sending,
+                    KafkaProducer,
                     enable_idempotence=True,
                     acks="all",
                     compression_type="lz4",
@@ -200,10 +289,12 @@ class _Broker:
         try:
             with self._asking:
                 if self._admin is None:
-                    self._admin = KafkaAdminClient(**_common(self._settings))
-                return call(self._admin)
+                    self._admin = _open(self._heard, KafkaAdminClient)
+                answer = call(self._admin)
         except kafka_errors.KafkaError as exc:
-            raise _translated(exc, self._settings, doing) from exc
+            raise _translated(exc, self._heard, doing) from exc
+        self._heard.answered()
+        return answer
 
     def topics(self, names: Iterable[str]) -> Mapping[str, TopicInfo]:
         found = self._ask("asking for topics", lambda admin: admin.describe_topics(list(names)))
@@ -288,7 +379,16 @@ class _Broker:
                 admin.close()
 
 
-def _fetched(polled: Mapping[TopicPartition, Sequence[Any]]) -> list[Fetched]:
+def _fetched(polled: Mapping[TopicPartition, Sequence[Any]], heard: Heard, doing: str) -> list[Fetched]:
+    """Give the records that were polled.
+
+    Raises:
+        RetryLater, ConfigError: there are none, as brokers refuse us.
+    """
+    if polled:
+        heard.answered()
+    else:
+        heard.check(doing)
     return [
         Fetched(place, one.offset, one.key, one.value, tuple(one.headers), one.timestamp)
         for place, records in ((_place(partition), records) for partition, records in polled.items())
@@ -317,9 +417,10 @@ class _Noted(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python h
             self._changes.append(Change(kind, places))
 
 
-def _consumer(settings: KafkaSettings, **more: Any) -> KafkaConsumer:
-    return KafkaConsumer(
-        **_common(settings),
+def _consumer(heard: Heard, **more: Any) -> KafkaConsumer:
+    return _open(
+        heard,
+        KafkaConsumer,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         fetch_max_bytes=FETCH_BYTES,
@@ -335,6 +436,7 @@ class _Subscriber:
 
     def __init__(self, settings: KafkaSettings, group: str, topics: Sequence[str]) -> None:
         self._settings, self._group, self._topics = settings, group, list(topics)
+        self._heard = Heard(settings)
         self._changes: deque[Change] = deque()
         self._consumer: KafkaConsumer | None = None
 
@@ -342,7 +444,7 @@ class _Subscriber:
         if self._consumer is None:
             session_ms = int(self._settings.session_seconds * 1000)
             self._consumer = _consumer(
-                self._settings,
+                self._heard,
                 group_id=self._group,
                 partition_assignment_strategy=(CooperativeStickyAssignor,),
                 session_timeout_ms=session_ms,
@@ -359,13 +461,12 @@ class _Subscriber:
         try:
             return call(self._open())
         except kafka_errors.KafkaError as exc:
-            raise _translated(exc, self._settings, f"{doing} as group {self._group}") from exc
+            raise _translated(exc, self._heard, f"{doing} as group {self._group}") from exc
 
     def poll(self, max_records: int, timeout_seconds: float) -> Sequence[Fetched]:
         timeout_ms = int(timeout_seconds * 1000)
-        return _fetched(
-            self._do("reading", lambda consumer: consumer.poll(timeout_ms=timeout_ms, max_records=max_records))
-        )
+        polled = self._do("reading", lambda consumer: consumer.poll(timeout_ms=timeout_ms, max_records=max_records))
+        return _fetched(polled, self._heard, f"reading as group {self._group}")
 
     def joined(self) -> bool:
         # A member that was given nothing is not told so.
@@ -413,17 +514,17 @@ class _Reader:
     """See `stream.kafka_broker.Reader`."""
 
     def __init__(self, settings: KafkaSettings) -> None:
-        self._settings = settings
+        self._heard = Heard(settings)
         self._consumer: KafkaConsumer | None = None
         self._places: tuple[Place, ...] = ()
 
     def _do(self, call: Callable[[KafkaConsumer], _T]) -> _T:
         try:
             if self._consumer is None:
-                self._consumer = _consumer(self._settings)
+                self._consumer = _consumer(self._heard)
             return call(self._consumer)
         except kafka_errors.KafkaError as exc:
-            raise _translated(exc, self._settings, "reading") from exc
+            raise _translated(exc, self._heard, "reading") from exc
 
     def assign(self, offsets: Mapping[Place, int]) -> None:
         def assign(consumer: KafkaConsumer) -> None:
@@ -436,7 +537,8 @@ class _Reader:
 
     def poll(self, max_records: int, timeout_seconds: float) -> Sequence[Fetched]:
         timeout_ms = int(timeout_seconds * 1000)
-        return _fetched(self._do(lambda consumer: consumer.poll(timeout_ms=timeout_ms, max_records=max_records)))
+        polled = self._do(lambda consumer: consumer.poll(timeout_ms=timeout_ms, max_records=max_records))
+        return _fetched(polled, self._heard, "reading")
 
     def positions(self) -> Mapping[Place, int]:
         return self._do(

@@ -10,12 +10,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from servers.artifacts import kafka_jars
+from servers.certificates import Certificates
 from servers.java import java_home
 from servers.process import ServerFailed, ServerProcess, free_port, new_folder, remove
 
 HEAP = "512m"
 JAVA = 17
-# Who may come in through `sasl_address` (mechanism PLAIN); `address` asks nobody.
+# Who may come in through `sasl_address` (mechanism PLAIN) and `scram_address`; `address` asks nobody.
 SASL_USER = "soundings"
 SASL_PASSWORD = "only-for-tests"
 
@@ -23,12 +24,21 @@ _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
-listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl_port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl_port}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
-sasl.enabled.mechanisms=PLAIN
+listeners={listeners},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners={listeners}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL,\
+  CONTROLLER:PLAINTEXT
+listener.name.sasl_plaintext.sasl.enabled.mechanisms=PLAIN
 listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
   user_{user}="{password}";
+listener.name.sasl_ssl.sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512
+listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.ssl.ssl.client.auth=required
+ssl.keystore.type=PEM
+ssl.keystore.location={keystore}
+ssl.truststore.type=PEM
+ssl.truststore.location={truststore}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 log.dirs={data}
@@ -53,19 +63,25 @@ log.cleaner.dedupe.buffer.size=16777216
 class KafkaServer:
     """One broker with its data in a folder of its own.
 
-    `address` is `host:port`, the same after each restart; `sasl_address` asks for a user and password.
+    `address` is `host:port`, the same after each restart; `sasl_address` asks for a user and password, `scram_address`
+    does so by SCRAM over TLS, `tls_address` asks for a certificate that `certificates.authority` signed.
     """
 
     def __init__(self, *, heap: str = HEAP) -> None:
         """Prepare a broker; `start` starts it."""
         self.folder = new_folder("kafka")
-        self.port, sasl_port = free_port(), free_port()
-        self.address, self.sasl_address = f"127.0.0.1:{self.port}", f"127.0.0.1:{sasl_port}"
+        self.certificates = Certificates(self.folder / "certificates")
+        self.port = free_port()
+        self.address, self.sasl_address, self.scram_address, self.tls_address = addresses = [
+            f"127.0.0.1:{port}" for port in (self.port, free_port(), free_port(), free_port())
+        ]
+        protocols = ("PLAINTEXT", "SASL_PLAINTEXT", "SASL_SSL", "SSL")
         self._properties = self.folder / "server.properties"
         self._properties.write_text(
             _PROPERTIES.format(
-                port=self.port,
-                sasl_port=sasl_port,
+                listeners=",".join(f"{name}://{address}" for name, address in zip(protocols, addresses, strict=True)),
+                keystore=self.certificates.server_keystore,
+                truststore=self.certificates.authority,
                 controller_port=free_port(),
                 data=self.folder / "data",
                 user=SASL_USER,
@@ -103,6 +119,8 @@ class KafkaServer:
         cluster = cluster.replace("-", "A", 1) if cluster.startswith("-") else cluster
         tool = [self._java, "-Xmx128m", "-cp", self._classes, "kafka.tools.StorageTool"]
         command = [*tool, "format", "-t", cluster, "-c", str(self._properties)]
+        for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512"):
+            command += ["--add-scram", f"{mechanism}=[name={SASL_USER},password={SASL_PASSWORD}]"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise ServerFailed(f"the broker's folder could not be formatted:\n{done.stdout}{done.stderr}")
