@@ -211,7 +211,7 @@ def point_weights(counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
     In training negative, neutral and positive weigh the same, and within them the rarer point the square root of what
     would make both the same: the rarest is a hundredth of all, and its full weight would drown the rest in its noise.
-    Choosing goes three quarters of the rest of the way (see `quality.best_points`; measured in `docs/experiments.md`).
+    Choosing goes the rest of the way (see `quality.best_points`; measured in `docs/experiments.md`).
     """
     numbers = counts.float().clamp(min=1)
     classes = torch.tensor([0, 0, 1, 2, 2])
@@ -219,7 +219,7 @@ def point_weights(counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     within = (of_class[classes] / numbers).sqrt()
     within = within * (of_class / torch.zeros(3).index_add(0, classes, numbers * within))[classes]
     training = balanced(of_class)[classes] * within
-    return training, (balanced(numbers) / training) ** 0.75
+    return training, balanced(numbers) / training
 
 
 class _Loss:
