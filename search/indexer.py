@@ -229,8 +229,12 @@ class Indexer:
 
     def _reopen(self, facts: IndexFacts) -> _Follower | None:
         """Open the index and bring it up to date; None when it is missing, broken or not what the truth says."""
+        folder = _folder(self._root, facts.folder)
+        if not folder.exists():
+            log.info("there is no search index, as in a copy that was restored: building it")
+            return None
         try:
-            index = TantivyIndex(_folder(self._root, facts.folder))
+            index = TantivyIndex(folder)
             highest_row = self._truth.max_row()
             follower = _Follower(index, self._truth, self._recent, applied=facts.indexed_seq, highest_row=highest_row)
             while follower.step():
