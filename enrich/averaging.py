@@ -46,11 +46,11 @@ def average(shares: Mapping[Path, float], out: Path) -> Path:
             raise ConfigError(f"{folder} has no weights {', '.join(missing[:3])}, which {first} has: not of one recipe")
         for name, so_far in mean.items():
             so_far += weights[name].double() * (share / total)
-        reports[folder.name] = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+        reports[folder] = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     model.load_state_dict(mean)
     report = {
-        "average_of": [{"share": share / total, **reports[folder.name]} for folder, share in shares.items()],
-        "point_weights": reports[first.name]["point_weights"],
+        "average_of": [{"share": share / total, **reports[folder]} for folder, share in shares.items()],
+        "point_weights": reports[first]["point_weights"],
     }
     model.save(out, first, report)
     return out

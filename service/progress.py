@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Protocol, TextIO
 
@@ -80,6 +80,15 @@ class BarProgress:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._bars.stop()
+
+
+def tell_stage(view: ProgressView, name: str) -> Callable[..., None]:
+    """Give what a work of one stage calls with the number done and, where it is known, the number in all."""
+
+    def told(done: int, total: int | None = None) -> None:
+        view.update({"stages": {name: {"done": done, "total": total}}})
+
+    return told
 
 
 def progress_view(title: str, stream: TextIO | None = None) -> ProgressView:

@@ -60,8 +60,8 @@ def configuration_page() -> str:
         *(f"| {part.kind} | `{part.name}` | {part.summary} | {part.needs or 'nothing more'} |" for part in COMPONENTS),
         "",
         "## The data folder",
-        "Everything that Soundings keeps lies in one folder, readable by its owner only: stop Soundings and copy it to "
-        "back it up; delete it to forget everything.",
+        "Everything that Soundings keeps lies in one folder, readable by its owner only: `soundings backup` copies it "
+        "while it is in use; delete it to forget everything.",
         "",
         "| name | what |",
         "| --- | --- |",

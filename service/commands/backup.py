@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from domain.errors import BackendDown, ConfigError
 from service.command import Command, add_config, add_data_dir, load_settings
@@ -24,7 +22,7 @@ def _backup_arguments(parser: ArgumentParser) -> None:
 def _backup(options: Namespace) -> int:
     from search.embedded_backup import backup_store
     from service.data_folder import DataFolder
-    from service.progress import progress_view
+    from service.progress import progress_view, tell_stage
     from stream.sqlite_backup import copy_database
 
     source = DataFolder(_embedded(load_settings(options)).data.dir)
@@ -34,9 +32,9 @@ def _backup(options: Namespace) -> int:
     target.create()
     with progress_view("backup") as view:
         # The log first: what the store has beyond it is found done when the log is read again.
-        copy_database(source.log, target.log, _told(view.update, "log"))
+        copy_database(source.log, target.log, tell_stage(view, "log"))
         if source.store.is_dir():
-            backup_store(source.store, target.store, _told(view.update, "store"))
+            backup_store(source.store, target.store, tell_stage(view, "store"))
     print(f"Backed up {safe(str(source.root))} to {safe(str(target.root))}.")
     return 0
 
@@ -52,7 +50,7 @@ def _restore(options: Namespace) -> int:
     from search.embedded import EmbeddedStore
     from search.embedded_backup import restore_store
     from service.data_folder import DataFolder
-    from service.progress import progress_view
+    from service.progress import progress_view, tell_stage
     from stream.sqlite_backup import copy_database
 
     backup = DataFolder(options.folder)
@@ -66,9 +64,9 @@ def _restore(options: Namespace) -> int:
         shutil.rmtree(partial.root, ignore_errors=True)
         partial.create()
         with progress_view("restore") as view:
-            copy_database(backup.log, partial.log, _told(view.update, "log"))
+            copy_database(backup.log, partial.log, tell_stage(view, "log"))
             if backup.store.is_dir():
-                restore_store(backup.store, partial.store, _told(view.update, "store"))
+                restore_store(backup.store, partial.store, tell_stage(view, "store"))
                 # Opening it builds the index, which readers need.
                 EmbeddedStore.open(partial.store, clock=SystemClock()).close()
         os.rename(partial.root, target)
@@ -95,10 +93,6 @@ def _embedded(settings: Settings) -> Settings:
 def _refuse_what_is_there(folder: Path, instead: str) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder} is not an empty folder: nothing is overwritten; {instead}")
-
-
-def _told(update: Callable[[Mapping[str, Any]], None], name: str) -> Callable[[int, int], None]:
-    return lambda done, total: update({"stages": {name: {"done": done, "total": total}}})
 
 
 BACKUP = Command(

@@ -25,14 +25,14 @@ def _migrate(options: Namespace) -> int:
     from search.elastic_http import Elastic
     from search.elastic_migrate import migrate
     from search.elastic_setup import check_ready
-    from service.progress import progress_view
+    from service.progress import progress_view, tell_stage
 
     settings = _over_elastic(load_settings(options)).elastic
     with closing(Elastic(settings)) as elastic, progress_view("migrate") as view:
         check_ready(elastic, settings)
 
         def told(index: str, written: int) -> None:
-            view.update({"stages": {index: {"done": written, "total": None}}})
+            tell_stage(view, index)(written)
 
         lines = migrate(elastic, Bulk(elastic, settings, SystemClock()), settings, every=options.every, progress=told)
     for line in lines or ["no months are there yet"]:
@@ -60,10 +60,8 @@ def _drop(options: Namespace) -> int:
     settings = _over_elastic(load_settings(options))
     kept = options.before or SystemClock().now() - timedelta(days=settings.data.retention_days)
     with closing(Elastic(settings.elastic)) as elastic:
-        months = sorted(months_before(elastic, settings.elastic, kept))
-        if options.yes:
-            months = drop_months(elastic, settings.elastic, kept)
-    for month in months:
+        months = (drop_months if options.yes else months_before)(elastic, settings.elastic, kept)
+    for month in sorted(months):
         print(f"{month}: {'removed' if options.yes else 'would be removed; --yes does it'}")
     if not months:
         print(f"no month before {kept:%Y.%m} is there")

@@ -16,7 +16,7 @@ def _arguments(parser: ArgumentParser) -> None:
 def _run(options: Namespace) -> int:
     from service.control import ControlClient
     from service.data_folder import DataFolder, FolderLock
-    from service.progress import progress_view
+    from service.progress import progress_view, tell_stage
 
     settings = load_settings(options)
     if settings.store.kind != "embedded":
@@ -36,14 +36,11 @@ def _run(options: Namespace) -> int:
             from domain.clock import SystemClock
             from search.embedded import EmbeddedStore
 
-            def progress(done: int, total: int) -> None:
-                view.update({"stages": {"reindex": {"done": done, "total": total}}})
-
             # Neither brands nor engine are needed: an index can be mended without a usable query.
             with FolderLock.take(folder):
                 store = EmbeddedStore.open(folder.store, clock=SystemClock())
                 try:
-                    store.reindex(progress)
+                    store.reindex(tell_stage(view, "reindex"))
                     count = store.count()
                 finally:
                     store.close()

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from domain.errors import ConfigError
 from service.command import Command, add_config, add_data_dir, load_settings
@@ -28,7 +27,7 @@ def _export(options: Namespace) -> int:
     from domain.clock import SystemClock
     from search.transfer import write_export
     from service.components import open_store
-    from service.progress import progress_view
+    from service.progress import progress_view, tell_stage
 
     settings = load_settings(options)
     if options.file.exists():
@@ -37,7 +36,7 @@ def _export(options: Namespace) -> int:
         closing(open_store(settings, SystemClock(), read_only=True)) as store,
         progress_view("export") as view,
     ):
-        copied = write_export(_transferable(store).dump(), options.file, _told(view.update, "pieces"))
+        copied = write_export(_transferable(store).dump(), options.file, tell_stage(view, "pieces"))
     print(f"Wrote {_pieces(copied)} to {safe(str(options.file))}.")
     return 0
 
@@ -53,14 +52,14 @@ def _import(options: Namespace) -> int:
     from search.transfer import copy, read_export
     from service.components import open_log, open_store
     from service.data_folder import DataFolder, FolderLock
-    from service.progress import progress_view
+    from service.progress import progress_view, tell_stage
 
     settings = load_settings(options)
     if not options.file.is_file():
         raise ConfigError(f"{options.file}: there is no such file")
     # Whether it is whole is known at its last line only, and then it would be half in.
     with progress_view("check") as view:
-        told = _told(view.update, "pieces")
+        told = tell_stage(view, "pieces")
         for number, _ in enumerate(read_export(options.file), start=1):
             told(number)
     with ExitStack() as stack:
@@ -71,7 +70,7 @@ def _import(options: Namespace) -> int:
                 open_log(settings, SystemClock(), role="import").close()
         store = stack.enter_context(closing(open_store(settings, SystemClock())))
         with progress_view("import") as view:
-            copied = copy(read_export(options.file), _transferable(store), _told(view.update, "pieces"))
+            copied = copy(read_export(options.file), _transferable(store), tell_stage(view, "pieces"))
         store.refresh()
     print(f"Read {_pieces(copied)}: {copied.stored:,} stored, {copied.known:,} known already or forbidden.")
     if copied.refused:
@@ -84,10 +83,6 @@ def _import(options: Namespace) -> int:
 def _transferable(store: object) -> Transferable:
     # Both stores are; the pages and stages that only ask and write need not know.
     return cast("Transferable", store)
-
-
-def _told(update: Callable[[Mapping[str, Any]], None], name: str) -> Callable[[int], None]:
-    return lambda done: update({"stages": {name: {"done": done, "total": None}}})
 
 
 def _pieces(copied: Copied) -> str:

@@ -28,7 +28,7 @@ def _checkpoint(folder: Path, seed: int, early: Sequence[int] = (1,)) -> Path:
 
 
 def test_the_mean_counts_each_checkpoint_by_its_share_and_says_what_each_was(tmp_path: Path) -> None:
-    first, second = _checkpoint(tmp_path / "a", 1), _checkpoint(tmp_path / "b", 2, early=(1, 2))
+    first, second = _checkpoint(tmp_path / "a", 1), _checkpoint(tmp_path / "of another run" / "a", 2, early=(1, 2))
     mean = load(average({first: 3.0, second: 1.0}, tmp_path / "mean")).state_dict()
     parts = load(first).state_dict(), load(second).state_dict()
     assert mean.keys() == parts[0].keys()
