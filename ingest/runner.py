@@ -34,8 +34,8 @@ _RETRY_BUDGET_SECONDS = 600.0
 class RunnerSettings:
     """How a source is read.
 
-    `max_lag`: records that may wait for each group in `downstream` (group, topics) before reading pauses; looked at
-    every `lag_look_seconds`, where that is a question to another machine.
+    `max_lag`: records that may wait for each group in `downstream` (group, topics) before reading pauses. Where that is
+    a question to another machine it is asked every `lag_look_seconds`, and before what was read since could exceed it.
     """
 
     batch_items: int = 512
@@ -148,6 +148,7 @@ def run_source(
                 finished = False
                 break
             items += len(batch)
+            brake.wrote(handled.outcomes.count(Outcome.OK))
             brands.update(handled.brands)
             for error in handled.errors:
                 if len(examples) < 10:
@@ -241,15 +242,21 @@ class _Brake:
     def __init__(self, log: Log, settings: RunnerSettings, clock: Clock) -> None:
         self._log, self._settings, self._clock = log, settings, clock
         self._looked_at: float | None = None
-        self._held = False
+        self._lag = 0
+        # What this source added since: a fast one could outrun the next look by far.
+        self._written = 0
+
+    def wrote(self, records: int) -> None:
+        self._written += records
 
     def holds(self) -> bool:
         now = self._clock.monotonic()
-        if self._looked_at is None or now - self._looked_at >= self._settings.lag_look_seconds:
-            most = self._settings.max_lag
-            self._held = any(self._log.lag(group, topics) > most for group, topics in self._settings.downstream)
-            self._looked_at = now
-        return self._held
+        most = self._settings.max_lag
+        due = self._looked_at is None or now - self._looked_at >= self._settings.lag_look_seconds
+        if due or (self._lag <= most < self._lag + self._written):
+            self._lag = max((self._log.lag(group, topics) for group, topics in self._settings.downstream), default=0)
+            self._looked_at, self._written = now, 0
+        return self._lag > most
 
 
 def _patiently(call: Callable[[], _T], stopped: _T, who: str, clock: Clock, stop: threading.Event) -> _T:

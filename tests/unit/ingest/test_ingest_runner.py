@@ -231,6 +231,18 @@ def test_reading_pauses_while_the_next_stage_lags_behind(run: Run, log: Crashing
     assert result.books.outcomes == {OK: 12}
 
 
+def test_a_fast_source_does_not_outrun_the_next_look_at_the_stages(run: Run, log: CrashingLog) -> None:
+    stop = threading.Event()
+    settings = RunnerSettings(batch_items=2, max_lag=3, lag_look_seconds=3600.0)
+    result = run(
+        *[row(number) for number in range(12)],
+        settings=settings,
+        stop=stop,
+        on_progress=lambda now: stop.set() if now.paused else None,
+    )
+    assert result.books.outcomes == {OK: 4}
+
+
 def test_a_run_that_is_stopped_goes_on_where_it_was(run: Run, log: CrashingLog) -> None:
     stop = threading.Event()
     rows = [row(number) for number in range(6)]
