@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 CURSOR_SPACE = "cursor"
-_PAUSE_SECONDS = 0.1
+PAUSE_SECONDS = 0.1
 # As every stage: a source that stays away for longer ends the process, and its supervisor starts it again.
 _RETRY_BUDGET_SECONDS = 600.0
 
@@ -115,34 +115,33 @@ def run_source(
     settings = settings or RunnerSettings()
     stop = stop or threading.Event()
     key = source.key if run == LIVE_RUN else f"run:{run}"
-    cursor, finished = _saved_cursor(log, key)
+    cursor, finished = saved_cursor(log, key)
     watch = ParkWatch(settings.park_cap)
     brands: Counter[str] = Counter()
     examples: dict[str, None] = {}
     flood: str | None = None
     items = 0
     reader = source.open(cursor) if not finished else None
-    brake = _Brake(log, settings, clock)
+    brake = Brake(log, settings, clock)
     try:
         while reader is not None and not stop.is_set() and flood is None:
-            if _patiently(brake.holds, True, "the log", clock, stop):
+            if patiently(brake.holds, True, "the log", clock, stop):
                 _tell(on_progress, Progress(items, reader.extent(), paused=True))
-                clock.sleep(_PAUSE_SECONDS)
+                clock.sleep(PAUSE_SECONDS)
                 continue
             nothing: Sequence[Item] | None = ()
-            batch = _patiently(partial(reader.read, settings.batch_items), nothing, "the source", clock, stop)
+            batch = patiently(partial(reader.read, settings.batch_items), nothing, "the source", clock, stop)
             if batch is None:
                 finished = True
                 batch = ()
             if not batch and not finished:
-                clock.sleep(_PAUSE_SECONDS)
+                clock.sleep(PAUSE_SECONDS)
                 continue
             cursor = batch[-1].cursor if batch else cursor
-            place = json.dumps({"cursor": cursor, "finished": finished}).encode()
-            state = [StateWrite(CURSOR_SPACE, key, place)]
+            state = [cursor_write(key, cursor, finished=finished)]
             settle = partial(stage.handle, batch, normaliser, source=source.name, run=run, state=state)
             unsettled: Handled | None = None
-            handled = _patiently(settle, unsettled, "the log", clock, stop)
+            handled = patiently(settle, unsettled, "the log", clock, stop)
             if handled is None:
                 # Asked to stop before it was settled: it is read again.
                 finished = False
@@ -163,7 +162,7 @@ def run_source(
     if flood is not None:
         logger.error("source %s stopped: %s could not be read (%s)", source.name, flood, next(iter(examples), ""))
     # Asked to stop, nobody waits for the books.
-    books = _patiently(partial(books_of, log, run), Books({}, {}), "the log", clock, stop)
+    books = patiently(partial(books_of, log, run), Books({}, {}), "the log", clock, stop)
     return IngestResult(
         run=run,
         books=books,
@@ -228,7 +227,8 @@ def _preview(item: Item, normaliser: Normaliser, matcher: Matcher, clock: Clock)
     return Preview(item, None, (), content if isinstance(content, BadRecord) else None)
 
 
-def _saved_cursor(log: Log, key: str) -> tuple[str | None, bool]:
+def saved_cursor(log: Log, key: str) -> tuple[str | None, bool]:
+    """Give the cursor that was settled under a key, and whether the source was finished there."""
     raw = log.state(CURSOR_SPACE, [key]).get(key)
     if raw is None:
         return None, False
@@ -236,7 +236,12 @@ def _saved_cursor(log: Log, key: str) -> tuple[str | None, bool]:
     return place["cursor"], place["finished"]
 
 
-class _Brake:
+def cursor_write(key: str, cursor: str | None, *, finished: bool = False) -> StateWrite:
+    """Give what settles a cursor."""
+    return StateWrite(CURSOR_SPACE, key, json.dumps({"cursor": cursor, "finished": finished}).encode())
+
+
+class Brake:
     """Tells whether reading must pause for the stages that read what we write."""
 
     def __init__(self, log: Log, settings: RunnerSettings, clock: Clock) -> None:
@@ -247,9 +252,15 @@ class _Brake:
         self._written = 0
 
     def wrote(self, records: int) -> None:
+        """Take note of what was added."""
         self._written += records
 
     def holds(self) -> bool:
+        """Tell whether to pause.
+
+        Raises:
+            RetryLater, BackendDown: as the log.
+        """
         now = self._clock.monotonic()
         most = self._settings.max_lag
         due = self._looked_at is None or now - self._looked_at >= self._settings.lag_look_seconds
@@ -259,7 +270,7 @@ class _Brake:
         return self._lag > most
 
 
-def _patiently(call: Callable[[], _T], stopped: _T, who: str, clock: Clock, stop: threading.Event) -> _T:
+def patiently(call: Callable[[], _T], stopped: _T, who: str, clock: Clock, stop: threading.Event) -> _T:
     """Call, waiting as `who` asks for patience; gives `stopped` when asked to stop meanwhile."""
     since = clock.monotonic()
     while True:
@@ -270,17 +281,17 @@ def _patiently(call: Callable[[], _T], stopped: _T, who: str, clock: Clock, stop
             if left <= 0:
                 raise BackendDown(f"{who} made no progress for {_RETRY_BUDGET_SECONDS:.0f} s: {exc}") from exc
             logger.warning("%s asks for patience: %s; again in %.1f s", who, exc, min(exc.after_seconds, left))
-            if stop.wait(0) or not _sleep(min(max(exc.after_seconds, _PAUSE_SECONDS), left), clock, stop):
+            if stop.wait(0) or not sleep_until(min(max(exc.after_seconds, PAUSE_SECONDS), left), clock, stop):
                 return stopped
 
 
-def _sleep(seconds: float, clock: Clock, stop: threading.Event) -> bool:
+def sleep_until(seconds: float, clock: Clock, stop: threading.Event) -> bool:
     """Sleep in slices; False when asked to stop."""
     until = clock.monotonic() + seconds
     while (left := until - clock.monotonic()) > 0:
         if stop.is_set():
             return False
-        clock.sleep(min(left, _PAUSE_SECONDS))
+        clock.sleep(min(left, PAUSE_SECONDS))
     return True
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from domain.errors import BadRecord
+
+if TYPE_CHECKING:
+    from ingest.normalise import NormaliserSettings
 
 # Every name a source may fill in `RawPost.fields`: what the normaliser understands.
 RAW_FIELDS: tuple[str, ...] = (
@@ -45,6 +48,47 @@ class Removed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorRemoved:
+    """The source says that an author is gone: all posts go, known or not, and later ones are not taken."""
+
+    author_id: str
+    removed_at: datetime
+    source: str | None = None
+    reason: str = "author deleted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """The source takes a removal back: of one post (`native_id`) or of an author (`author_id`), exactly one of them.
+
+    What was removed is not brought back by it; what comes from now on is taken again.
+    """
+
+    restored_at: datetime
+    native_id: str | None = None
+    author_id: str | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """A span of time in which the source did not listen. It is no record and stands in no books.
+
+    `recovered` is how many items of it were fetched afterwards, and `method` by what; None and "" when nothing was
+    tried. An item whose content is a gap gives the cursor of what came before it.
+    """
+
+    start: datetime
+    end: datetime
+    reason: str
+    recovered: int | None = None
+    method: str = ""
+
+
+Content: TypeAlias = RawPost | Removed | AuthorRemoved | Restored | Gap | BadRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
     """One thing that a source gave, good or bad.
 
@@ -56,9 +100,24 @@ class Item:
     position: str
     cursor: str
     raw: bytes
-    content: RawPost | Removed | BadRecord
+    content: Content
     raw_bytes: int | None = None
     raw_sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vitals:
+    """How a live source fares. `event_at` is the time of the newest thing that it gave, by the source's own clock.
+
+    `spent_today` is in `currency` ("USD", "units"), since midnight where the source counts; None where nothing costs.
+    """
+
+    connected: bool
+    event_at: datetime | None = None
+    errors: int = 0
+    spent_today: float | None = None
+    currency: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,3 +172,35 @@ class Source(Protocol):
             ConfigError: it cannot be read as configured: every problem found.
             BackendDown: it cannot be reached.
         """
+
+
+class LiveReader(SourceReader, Protocol):
+    """An opened live source. It connects in `read`, and connects again there after it was cut off.
+
+    `read` waits a fraction of a second at most for something to come, and never gives None. While the source cannot be
+    reached it raises RetryLater with the reason and the wait; where credentials or settings are refused, ConfigError
+    with one line that names the setting and its page. Both leave the reader usable: the next `read` tries again.
+    """
+
+    def vitals(self) -> Vitals:
+        """Tell how it fares, at any time and from any thread."""
+
+
+class LiveSource(Source, Protocol):
+    """A source that goes on for ever. `open` connects nothing."""
+
+    @property
+    def normalise(self) -> NormaliserSettings:
+        """How its values are read."""
+
+    def reread(self, payload: bytes, position: str, *, id_owed: bool = False) -> Item:
+        """Read one item again from a dead letter's payload, as it was kept or as it was corrected by hand.
+
+        `id_owed`: an item without an id stays bad.
+
+        Raises:
+            ConfigError: the payload holds no item of this source.
+        """
+
+    def open(self, cursor: str | None) -> LiveReader:
+        """As `Source.open`. Without a cursor it begins now, or as far back as the source gives without asking."""

@@ -7,20 +7,23 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from domain import ids
-from domain.clock import Clock
+from domain.clock import Clock, to_ms
 from domain.errors import BadRecord
-from domain.records import BrandMatch, DeadLetter, MatchedPost, Outcome, Post, Retraction, Topic
+from domain.records import BrandMatch, DeadLetter, Event, MatchedPost, Outcome, Post, Retraction, Topic
 from ingest.ledger import LedgerPage, Seen
 from ingest.normalise import Normaliser
-from ingest.source import Item, RawPost, Removed
+from ingest.source import AuthorRemoved, Gap, Item, RawPost, Removed, Restored
 from stream.dead_letters import make_dead_letter
 from stream.observer import Observer, SettledBatch
 from stream.protocol import Count, Log, OutRecord, Settlement, StateWrite
 
 STAGE = "ingest"
+
+# An item's content once it was normalised.
+_Read: TypeAlias = Post | Removed | AuthorRemoved | Restored | Gap | BadRecord
 
 
 class Matcher(Protocol):
@@ -36,7 +39,10 @@ class Matcher(Protocol):
 
 @dataclass(slots=True)
 class Handled:
-    """What became of the items of one batch, in order; `brands` counts the mentions that go on, by brand."""
+    """What became of the items of one batch, in order; `brands` counts the mentions that go on, by brand.
+
+    A gap is no record and has no outcome.
+    """
 
     outcomes: list[Outcome] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
@@ -84,7 +90,7 @@ class IngestStage:
         read = [_read(item, normaliser, now) for item in items]
         batch = _Batch(self._matcher, source=source, run=run, now=now)
         with self._lock:
-            page = LedgerPage(self._log, (_post_id(content, source) for content in read if not _is_bad(content)))
+            page = LedgerPage(self._log, _post_ids(read, source))
             for item, content in zip(items, read, strict=True):
                 batch.take(item, content, page)
             settlement = batch.settlement
@@ -111,7 +117,7 @@ class IngestStage:
         content = _read(item, normaliser, now)
         batch = _Batch(self._matcher, source=source, run=letter.run, now=now)
         with self._lock:
-            page = LedgerPage(self._log, [] if isinstance(content, BadRecord) else [_post_id(content, source)])
+            page = LedgerPage(self._log, _post_ids([content], source))
             batch.take(item, content, page)
             if batch.handled.outcomes != [Outcome.PARKED]:
                 settlement = batch.settlement
@@ -131,12 +137,17 @@ class _Batch:
         self._dead: list[DeadLetter] = []
         self.handled = Handled()
 
-    def take(self, item: Item, content: Post | Removed | BadRecord, page: LedgerPage) -> None:
+    def take(self, item: Item, content: _Read, page: LedgerPage) -> None:
         """Decide on one item."""
+        if isinstance(content, Gap):
+            self._tell_gap(content)
+            return
         if isinstance(content, BadRecord):
             outcome = self._park(item, content)
         elif isinstance(content, Removed):
             outcome = self._remove(content, page)
+        elif isinstance(content, AuthorRemoved | Restored):
+            outcome = Outcome.FILTERED
         else:
             outcome = self._take_post(content, page)
         self.handled.outcomes.append(outcome)
@@ -161,8 +172,15 @@ class _Batch:
         self.handled.errors.append(error)
         return Outcome.PARKED
 
+    def _tell_gap(self, gap: Gap) -> None:
+        detail: dict[str, str | int] = {"start_ms": to_ms(gap.start), "end_ms": to_ms(gap.end), "reason": gap.reason}
+        if gap.recovered is not None:
+            detail |= {"recovered": gap.recovered, "method": gap.method}
+        event = Event(kind="gap", source=self._source, at=self._now, detail=detail)
+        self._outputs.append(OutRecord.of(event, Topic.EVENTS.value, self._source, self._run))
+
     def _remove(self, removed: Removed, page: LedgerPage) -> Outcome:
-        post_id = _post_id(removed, self._source)
+        post_id = _removed_id(removed, self._source)
         seen = page.get(post_id)
         if seen is None:
             return Outcome.FILTERED
@@ -229,7 +247,7 @@ class _Batch:
         self._outputs.append(OutRecord.of(content, Topic.POSTS.value, post_id, self._run))
 
 
-def _read(item: Item, normaliser: Normaliser, now: datetime) -> Post | Removed | BadRecord:
+def _read(item: Item, normaliser: Normaliser, now: datetime) -> _Read:
     content = item.content
     if not isinstance(content, RawPost):
         return content
@@ -239,15 +257,19 @@ def _read(item: Item, normaliser: Normaliser, now: datetime) -> Post | Removed |
         return exc
 
 
-def _is_bad(content: Post | Removed | BadRecord) -> bool:
-    return isinstance(content, BadRecord)
+def _post_ids(read: Sequence[_Read], source: str) -> list[str]:
+    """Give the ids of all posts that are spoken of."""
+    named: list[str] = []
+    for content in read:
+        if isinstance(content, Post):
+            named.append(content.post_id)
+        elif isinstance(content, Removed):
+            named.append(_removed_id(content, source))
+    return named
 
 
-def _post_id(content: Post | Removed | BadRecord, source: str) -> str:
-    if isinstance(content, Post):
-        return content.post_id
-    assert isinstance(content, Removed)
-    return ids.post_id(content.source or source, content.native_id)
+def _removed_id(removed: Removed, source: str) -> str:
+    return ids.post_id(removed.source or source, removed.native_id)
 
 
 def _brand_ids(matches: Sequence[BrandMatch]) -> tuple[str, ...]:

@@ -19,8 +19,10 @@ from domain.brand import Brand
 from domain.errors import ConfigError
 from search.elastic_settings import ElasticSettings
 from service.secrets import Secret, read_secret
+from service.setting import Value
 from service.settings_checks import nearest, number_of, read_brands, read_columns, read_labels, show, take
-from service.settings_table import COLUMNS_KEY, LABELS_KEY, SETTINGS, Value
+from service.settings_table import COLUMNS_KEY, LABELS_KEY, SETTINGS
+from service.sources import SOURCE_KINDS
 from stream.kafka_settings import KafkaSettings
 
 CONFIG_VARIABLE = "SOUNDINGS_CONFIG"
@@ -107,6 +109,15 @@ class FileSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SourcesSettings:
+    """Live sources. `values` holds the settings of each by name, secrets as texts, and so is never printed."""
+
+    enabled: tuple[str, ...] = ()
+    allow_private: bool = False
+    values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     """Which log it is."""
 
@@ -129,6 +140,7 @@ class Settings:
     engine: EngineSettings
     file: FileSettings
     brands: tuple[Brand, ...]
+    sources: SourcesSettings = SourcesSettings()
     health: HealthSettings = HealthSettings()
     logging: LoggingSettings = LoggingSettings()
     log: LogSettings = LogSettings()
@@ -198,10 +210,22 @@ def read(
     for key, value in (overrides or {}).items():
         if value is not None:
             values[key] = value
+    problems += unknown_sources(cast("tuple[str, ...]", values["sources.enabled"]), where)
     mapping = read_columns(tables.get(COLUMNS_KEY, {}), columns, where, problems)
     labels = read_labels(tables.get(LABELS_KEY, {}), where, problems)
     brands = read_brands(brand_tables, where, problems)
     return _build(values, mapping, labels, brands, path), problems
+
+
+def unknown_sources(enabled: Sequence[str], where: str) -> list[str]:
+    """Tell which names are no live source, one line each."""
+    names = [kind.name for kind in SOURCE_KINDS]
+    expected = f"expected some of {', '.join(names)}"
+    return [
+        f"{where}: sources.enabled: found {show(name)}, {expected}{nearest(name, names)}"
+        for name in enabled
+        if name not in names
+    ]
 
 
 def load(
@@ -343,6 +367,11 @@ def _build(
             columns=columns,
         ),
         brands=brands,
+        sources=SourcesSettings(
+            enabled=tuple(dict.fromkeys(values["sources.enabled"])),
+            allow_private=values["sources.allow_private"],
+            values={kind.name: _revealed(_section(values, f"source.{kind.name}")) for kind in SOURCE_KINDS},
+        ),
         health=HealthSettings(**_section(values, "health")),
         logging=LoggingSettings(**_section(values, "logging")),
         log=LogSettings(**_section(values, "log")),

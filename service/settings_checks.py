@@ -9,7 +9,8 @@ from typing import Any
 
 from domain.brand import Brand, is_slug, slug
 from domain.records import SENTIMENTS
-from service.settings_table import BRAND_SETTINGS, COLUMNS_KEY, LABELS_KEY, Setting
+from service.setting import Setting
+from service.settings_table import BRAND_SETTINGS, COLUMNS_KEY, LABELS_KEY
 
 
 def nearest(word: str, names: Iterable[str]) -> str:

@@ -2,51 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
-SettingKind = Literal["text", "path", "integer", "number", "boolean", "choice", "texts", "secret"]
-Value = str | int | float | tuple[str, ...] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One key of the configuration file.
-
-    `key` is its dotted path. `minimum` and `maximum` bound an integer or a number, both included. A text or path whose
-    default is "" may be left empty. A setting that can come from the environment has the name that `environment` gives.
-    A secret comes from there, or from the file that the setting `<key>_file` names, and never from the configuration.
-    """
-
-    key: str
-    kind: SettingKind
-    default: Value
-    meaning: str
-    choices: tuple[str, ...] = ()
-    minimum: float | None = None
-    maximum: float | None = None
-
-    @property
-    def environment(self) -> str:
-        """Name of the environment variable that overrides the file."""
-        return "SOUNDINGS_" + self.key.upper().replace(".", "_")
-
-    def expected(self) -> str:
-        """Say in words what a value of this setting looks like."""
-        if self.kind == "choice":
-            return "one of " + ", ".join(self.choices)
-        if self.kind == "texts":
-            return "a list of texts"
-        if self.kind == "secret":
-            return "a secret"
-        if self.kind == "boolean":
-            return "true or false"
-        if self.kind in ("integer", "number"):
-            low = "" if self.minimum is None else f" from {self.minimum}"
-            high = "" if self.maximum is None else f" to {self.maximum}"
-            return f"a {'whole ' if self.kind == 'integer' else ''}number{low}{high}"
-        return "a path" if self.kind == "path" else "a text"
-
+from service.setting import Setting
+from service.sources import SOURCE_SETTINGS
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("data.dir", "path", "soundings-data", "folder that holds everything Soundings keeps"),
@@ -166,6 +123,18 @@ SETTINGS: tuple[Setting, ...] = (
         "number of the model of transformers; mentions scored under a lower one are scored again by a replay",
         minimum=0,
         maximum=65535,
+    ),
+    Setting(
+        "sources.enabled",
+        "texts",
+        (),
+        "live sources to listen to, by name; see the pages under docs/sources",
+    ),
+    Setting(
+        "sources.allow_private",
+        "boolean",
+        False,
+        "whether sources may fetch addresses of private networks; whoever writes a feed could make us ask them",
     ),
     Setting("source.file.name", "text", "file", "source of a row that names none"),
     Setting(
@@ -297,7 +266,7 @@ CLUSTER_SETTINGS: tuple[Setting, ...] = (
     Setting("elastic.refresh_seconds", "number", 1.0, "how soon what was written is found (seconds)", minimum=0.01),
     Setting("elastic.replicas", "integer", 1, "replicas of new indices; 0 on a single node", minimum=0, maximum=10),
 )
-SETTINGS += CLUSTER_SETTINGS
+SETTINGS += SOURCE_SETTINGS + CLUSTER_SETTINGS
 
 BRAND_SETTINGS: tuple[Setting, ...] = (
     Setting("id", "text", None, "slug of the brand: a-z, 0-9 and inner hyphens; it never changes"),

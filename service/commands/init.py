@@ -11,8 +11,9 @@ from pathlib import Path
 from domain.brand import slug
 from domain.errors import ConfigError
 from service.command import Command
+from service.setting import Setting
 from service.settings import DEFAULT_CONFIG
-from service.settings_table import SETTINGS, Setting
+from service.settings_table import SETTINGS
 from service.terminal import safe
 
 _HEAD = """\

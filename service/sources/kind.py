@@ -1,0 +1,56 @@
+"""What a live source is to the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from domain.brand import Brand
+from domain.clock import Clock
+from service.setting import Setting
+
+if TYPE_CHECKING:
+    from ingest.normalise import NormaliserSettings
+    from ingest.source import LiveSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceContext:
+    """What a source is built from.
+
+    `values` are its settings by the last part of their keys, secrets as texts, lists as sequences. `normalise` holds
+    what is the same for all sources; one that gives HTML or names a zone replaces that. `brands` are for sources that
+    are asked for words.
+    """
+
+    values: Mapping[str, Any]
+    normalise: NormaliserSettings
+    brands: Sequence[Brand]
+    clock: Clock
+    allow_private: bool = False
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Give a list of texts."""
+        return tuple(self.values[name])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceKind:
+    """One live source. `needs` names the extra that must be installed, "" for none; `page` is its page of the docs.
+
+    `keyless`: it listens with its defaults. `build` imports what it needs and connects nothing; it raises ConfigError
+    with one line a problem, each naming the setting.
+    """
+
+    name: str
+    summary: str
+    settings: tuple[Setting, ...]
+    build: Callable[[SourceContext], LiveSource]
+    needs: str = ""
+    keyless: bool = False
+
+    @property
+    def page(self) -> str:
+        """Where it is explained."""
+        return f"docs/sources/{self.name}.md"
