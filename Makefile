@@ -16,7 +16,7 @@ $(VENV)/base: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/dev: $(VENV)/base
-	$(PIP) install --progress-bar on --quiet --constraint constraints.txt --editable '.[dev,cluster]'
+	$(PIP) install --progress-bar on --quiet --constraint constraints.txt --editable '.[dev,cluster,sources]'
 	@touch $@
 
 run: $(VENV)/base ## Replay the sample through every stage and serve at http://127.0.0.1:8000
@@ -34,7 +34,7 @@ servers: $(VENV)/dev ## Run a real Kafka and a real Elasticsearch on 127.0.0.1 u
 	PYTHONPATH=tests $(BIN)/python -m servers
 
 $(VENV)/torch: $(VENV)/dev
-	$(PIP) install --progress-bar on --quiet --constraint constraints.txt --editable '.[torch,dev,cluster]'
+	$(PIP) install --progress-bar on --quiet --constraint constraints.txt --editable '.[torch,dev,cluster,sources]'
 	@touch $@
 
 test-torch: $(VENV)/torch ## Install torch (6 GB) and run the tests of training and of the engine transformers

@@ -204,3 +204,14 @@ class LiveSource(Source, Protocol):
 
     def open(self, cursor: str | None) -> LiveReader:
         """As `Source.open`. Without a cursor it begins now, or as far back as the source gives without asking."""
+
+
+class History(Protocol):
+    """A live source whose past can be asked for. Those that have none lack this."""
+
+    def history(self, start: datetime, end: datetime) -> Source:
+        """Give what was published in `[start, end)` as a source that ends; its cursors are its own.
+
+        Raises:
+            ConfigError: the source gives nothing of that time; the message says how far back it goes.
+        """
