@@ -18,10 +18,10 @@ from domain.errors import ConfigError
 from domain.records import Mention, Retraction, Withdrawal
 from search import elastic_migrate
 from search.elastic import ElasticStore
-from search.embedded import EmbeddedStore
-from search.embedded_backup import backup_store, restore_store
+from search.embedded import TRUTH_FILE, EmbeddedStore
 from search.store import SearchRequest, Written
 from search.transfer import copy, read_export, write_export
+from stream.sqlite_backup import copy_database
 
 Record = Mention | Withdrawal | Retraction
 AnyStore = EmbeddedStore | ElasticStore
@@ -172,13 +172,13 @@ def test_a_backup_made_while_writing_is_a_store_as_it_was_at_one_moment(tmp_path
     try:
         while written < 5:
             threading.Event().wait(0.01)
-        backup_store(tmp_path / "store", tmp_path / "backup")
+        (tmp_path / "restored").mkdir()
+        copy_database(tmp_path / "store" / TRUTH_FILE, tmp_path / "restored" / TRUTH_FILE)
         after = written
     finally:
         stop.set()
         thread.join()
     store.close()
-    restore_store(tmp_path / "backup", tmp_path / "restored")
     restored = EmbeddedStore.open(tmp_path / "restored")
     count = restored.count()
     assert count % 20 == 0
@@ -195,16 +195,13 @@ def test_a_backup_made_while_writing_is_a_store_as_it_was_at_one_moment(tmp_path
     restored.close()
 
 
-def test_a_backup_overwrites_nothing(tmp_path: Path) -> None:
+def test_a_copy_of_a_database_overwrites_nothing(tmp_path: Path) -> None:
     store = EmbeddedStore.open(tmp_path / "store")
     store.write([mention()])
-    backup_store(tmp_path / "store", tmp_path / "backup")
     with pytest.raises(ConfigError, match="exists"):
-        backup_store(tmp_path / "store", tmp_path / "backup")
-    with pytest.raises(ConfigError, match="not empty"):
-        restore_store(tmp_path / "backup", tmp_path / "store")
+        copy_database(tmp_path / "store" / TRUTH_FILE, tmp_path / "store" / TRUTH_FILE)
     with pytest.raises(ConfigError, match="no file"):
-        restore_store(tmp_path / "nowhere", tmp_path / "other")
+        copy_database(tmp_path / "nowhere", tmp_path / "other")
     store.close()
 
 
