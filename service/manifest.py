@@ -99,8 +99,8 @@ def _manifest(path: Path, document: Any, schemas: Mapping[str, int]) -> Manifest
     if newer:
         raise ConfigError(
             [
-                f"{path}: {name}: found schema {schema}, this program reads up to {schemas[name]}: use the version that "
-                f"wrote it ({manifest.made_by})"
+                f"{path}: {name}: found schema {schema}, this program reads up to {schemas[name]}: use the version "
+                f"that wrote it ({manifest.made_by})"
                 for name, schema in newer
             ]
         )

@@ -197,3 +197,66 @@ def test_an_export_is_imported_and_what_is_no_export_is_refused(
     assert done.returncode == 0, done.stderr
     assert found(another) == found(soundings)
     assert "0 stored" in another.run("import", str(file)).stdout
+
+
+def test_an_export_is_plain_or_gzipped_as_its_name_says_and_goes_to_standard_output(
+    soundings: Soundings, another: Soundings, tmp_path: Path
+) -> None:
+    soundings.replay(write_posts(tmp_path / "posts.jsonl", make_posts(50)))
+    assert soundings.run("export", str(tmp_path / "store.gz")).returncode == 0
+    assert soundings.run("export", str(tmp_path / "store.jsonl")).returncode == 0
+    sent = soundings.run("export", "-")
+    assert sent.returncode == 0, sent.stderr
+    assert "wrote" in sent.stderr
+    lines = gzip.decompress((tmp_path / "store.gz").read_bytes()).decode()
+    assert (tmp_path / "store.jsonl").read_text() == sent.stdout == lines
+    assert another.run("import", str(tmp_path / "store.jsonl")).returncode == 0
+    assert found(another) == found(soundings)
+
+
+def test_where_no_export_can_be_written_or_read_is_told(soundings: Soundings, tmp_path: Path) -> None:
+    soundings.replay(write_posts(tmp_path / "posts.jsonl", make_posts(20)))
+    for arguments, told in (
+        (("export", str(tmp_path / "nowhere" / "x.gz")), "cannot be written: No such file or directory; name a file"),
+        (("import", str(tmp_path)), "is no file"),
+        (("import", str(tmp_path / "nowhere.gz")), "there is no such file"),
+    ):
+        refused = soundings.run(*arguments)
+        assert refused.returncode == 2, refused.stderr
+        assert told in refused.stderr
+        assert "Errno" not in refused.stderr
+
+
+def test_what_a_killed_export_left_is_cleared_by_the_next(soundings: Soundings, tmp_path: Path) -> None:
+    soundings.replay(write_posts(tmp_path / "posts.jsonl", make_posts(20)))
+    script = (
+        "import os, pathlib, signal\n"
+        "from search.whole_file import whole_file\n"
+        f"with whole_file(pathlib.Path({str(tmp_path / 'store.gz')!r})) as file:\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], env={"PYTHONPATH": str(ROOT)}, check=False)
+    assert len(list(tmp_path.glob("store.gz.*"))) == 1
+    theirs = tmp_path / "store.gz.partial"
+    theirs.touch()
+    assert soundings.run("export", str(tmp_path / "store.gz")).returncode == 0
+    assert sorted(tmp_path.glob("store.gz*")) == [tmp_path / "store.gz", theirs]
+
+
+def test_a_record_that_no_store_can_hold_is_refused_with_its_line(
+    soundings: Soundings, another: Soundings, tmp_path: Path
+) -> None:
+    soundings.replay(write_posts(tmp_path / "posts.jsonl", make_posts(50)))
+    assert soundings.run("export", str(tmp_path / "store.jsonl")).returncode == 0
+    lines = [json.loads(line) for line in (tmp_path / "store.jsonl").read_text().splitlines()]
+    first, second = [number for number, line in enumerate(lines) if line["type"] == "mention"][3:5]
+    wrong = [lines[first]["mention_id"], lines[second]["mention_id"]]
+    lines[first]["version"] = -5
+    lines[second]["mention_id"] = ""
+    (tmp_path / "wrong.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    done = another.run("import", str(tmp_path / "wrong.jsonl"))
+    assert done.returncode == 1
+    assert f"wrong.jsonl, line {first + 1}: mention '{wrong[0]}' of post" in done.stderr
+    assert "version is -5, expected 0 or more" in done.stderr
+    assert f"wrong.jsonl, line {second + 1}: mention '' of post" in done.stderr
+    assert found(another).keys() == found(soundings).keys() - set(wrong)
