@@ -61,7 +61,7 @@ def configuration_page() -> str:
         "",
         "## The data folder",
         "Everything that Soundings keeps lies in one folder, readable by its owner only: `soundings backup` copies it "
-        "while it is in use; delete it to forget everything.",
+        "while it is in use ([keeping](keeping.md)); delete it to forget everything.",
         "",
         "| name | what |",
         "| --- | --- |",
