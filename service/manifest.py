@@ -89,7 +89,7 @@ def _manifest(path: Path, document: Any, schemas: Mapping[str, int]) -> Manifest
                 f"{path}: found format {document[_FORMAT]}, this program reads {FORMAT}: use the version that wrote it "
                 f"({document['made_by']})"
             )
-        files = {name: Seal(**seal) for name, seal in document["files"].items()}
+        files = {name: _seal(**seal) for name, seal in document["files"].items()}
         manifest = Manifest(datetime.fromisoformat(document["made_at"]), str(document["made_by"]), files)
         newer = [(name, seal.schema) for name, seal in files.items() if seal.schema > schemas[name]]
         if next(iter(schemas)) not in files:
@@ -105,6 +105,12 @@ def _manifest(path: Path, document: Any, schemas: Mapping[str, int]) -> Manifest
             ]
         )
     return manifest
+
+
+def _seal(*, bytes: Any, sha256: Any, schema: Any) -> Seal:
+    if not (isinstance(bytes, int) and isinstance(sha256, str) and isinstance(schema, int)):
+        raise TypeError("a length, SHA-256 or schema is none")
+    return Seal(bytes, sha256, schema)
 
 
 def _problems(path: Path, seal: Seal) -> list[str]:

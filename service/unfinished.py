@@ -53,6 +53,10 @@ def _lock(folder: DataFolder) -> FolderLock:
     if folder.root.is_dir() and not folder.lock.is_file() and any(folder.root.iterdir()):
         raise ConfigError(f"{folder.root}: is in the way and was not left by Soundings; move it away first")
     try:
+        folder.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as exc:
+        raise ConfigError(f"{folder.root}: cannot be made: {exc.strerror}; name another place") from exc
+    try:
         lock = FolderLock.take(folder)
     except Busy as exc:
         raise Busy(f"{folder.root}: another Soundings process is writing it; wait until it ends") from exc

@@ -62,7 +62,8 @@ def _restore(options: Namespace) -> int:
 
     backup, target = Path(options.folder), Path(_embedded(load_settings(options)).data.dir)
     if not backup.is_dir():
-        raise ConfigError(f"{backup}: there is no such folder; `soundings backup DIR` makes one")
+        found = "is no folder" if backup.exists() else "there is no such folder"
+        raise ConfigError(f"{backup}: {found}; `soundings backup DIR` makes one")
     _refuse_within(target, backup, "the backup stays as it is; name a folder elsewhere with --data-dir")
     _refuse_what_is_there(target, "restore into a new one with --data-dir, or move it away first")
     parts = _parts()

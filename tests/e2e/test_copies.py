@@ -107,6 +107,12 @@ def _of_a_newer_program(backup: Path) -> None:
     (backup / "manifest.json").write_text(json.dumps(manifest))
 
 
+def _of_other_types(backup: Path) -> None:
+    manifest = json.loads((backup / "manifest.json").read_text())
+    manifest["files"]["log.sqlite"]["bytes"] = "many"
+    (backup / "manifest.json").write_text(json.dumps(manifest))
+
+
 DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "an empty log": (lambda backup: (backup / "log.sqlite").write_bytes(b""), "log.sqlite: found 0 bytes, expected"),
     "an empty store": (lambda backup: (backup / "store/mentions.sqlite3").write_bytes(b""), "found 0 bytes, expected"),
@@ -118,6 +124,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a byte of the store": (lambda backup: _flip(backup / "store/mentions.sqlite3"), "mentions.sqlite3: found SHA-256"),
     "no manifest": (lambda backup: (backup / "manifest.json").unlink(), "holds no manifest.json"),
     "half a manifest": (lambda backup: (backup / "manifest.json").write_bytes(b'{"soundings_ba'), "is damaged"),
+    "a manifest of other types": (_of_other_types, "no manifest of a backup"),
     "some other JSON": (lambda backup: (backup / "manifest.json").write_bytes(b"[1]"), "no manifest of a backup"),
     "a newer program": (_of_a_newer_program, "use the version that wrote it"),
 }
