@@ -11,7 +11,7 @@ import pytest
 from e2e.cluster import Cluster
 from e2e.command_line import Soundings
 from e2e.test_up import Running
-from fakes.live_hackernews import HackerNewsWorld, open_hackernews
+from fakes.live_hackernews import HackerNewsWorld, environment, open_hackernews
 
 from domain.errors import RetryLater
 
@@ -33,15 +33,6 @@ def listen(soundings: Soundings, world: HackerNewsWorld, monkeypatch: pytest.Mon
     running = Running(soundings, process, output)
     running.wait_until_served()
     return running
-
-
-def environment(world: HackerNewsWorld) -> dict[str, str]:
-    return {
-        "SOUNDINGS_SOURCES_ENABLED": "hackernews",
-        "SOUNDINGS_SOURCES_ALLOW_PRIVATE": "true",
-        "SOUNDINGS_SOURCE_HACKERNEWS_ADDRESS": world.address,
-        "SOUNDINGS_SOURCE_HACKERNEWS_POLL_SECONDS": "1",
-    }
 
 
 def found(address: str) -> int:
