@@ -58,6 +58,23 @@ def test_a_live_source_is_searched_within_moments_and_a_kill_loses_nothing(
     soundings.wait_for(lambda: found(running.address) == 100, "what came while it was away")
 
 
+def test_a_dead_letter_of_a_live_source_is_read_again(
+    soundings: Soundings, world: HackerNewsWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = listen(soundings, world, monkeypatch)
+    world.publish_bad()
+    world.publish([100], text=TEXT)
+    soundings.wait_for(lambda: found(running.address) == 1, "the good one")
+    soundings.wait_for(lambda: "999" in soundings.run("dead-letters", "list").stdout, "the bad one")
+    done = soundings.run("dead-letters", "retry", "--all")
+    assert "still wrong_type" in done.stdout + done.stderr
+    running.process.terminate()
+    running.process.wait()
+    soundings.extra.pop("SOUNDINGS_SOURCES_ENABLED")
+    done = soundings.run("dead-letters", "retry", "--all")
+    assert "name it in sources.enabled" in done.stdout + done.stderr
+
+
 def text_of(address: str) -> str:
     with urllib.request.urlopen(address, timeout=60) as answer:
         text: str = answer.read().decode()
