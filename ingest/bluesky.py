@@ -12,6 +12,7 @@ from domain.errors import BadReason, BadRecord, ConfigError, RetryLater
 from ingest.backoff import Backoff
 from ingest.bluesky_post import content_of
 from ingest.jetstream import (
+    LARGEST_FRAME_BYTES,
     MAX_FRAME_BYTES,
     NOWHERE,
     SUBPROTOCOL,
@@ -198,11 +199,12 @@ class BlueskyReader:
 
     def _meet_bad_frame(self, raw: bytes, error: BadFrame, items: list[Item]) -> None:
         """Ask for the frame once more; what cannot be read a second time is parked."""
-        if self._stuck_at != self._place:
+        if self._stuck_at != self._place and len(raw) <= MAX_FRAME_BYTES:
             self._stuck_at = self._place
             raise _Again(str(error), move=False)
         cursor = str(self._place)
-        bad = BadRecord(BadReason.NOT_JSON, f"frame: {error}")
+        reason = BadReason.TOO_LARGE if len(raw) > MAX_FRAME_BYTES else BadReason.NOT_JSON
+        bad = BadRecord(reason, f"frame: {error}")
         items.append(Item(position=f"bluesky: after {cursor}", cursor=cursor, raw=raw, content=bad))
 
     def _know(self, event: StreamEvent) -> None:
@@ -250,6 +252,7 @@ class _Link:
         self._version = 0
         self._opened_at = self._heard_at = 0.0
         self._has_heard = False
+        self._max_bytes = MAX_FRAME_BYTES
         self.resume = Resume(place)
 
     @property
@@ -277,7 +280,9 @@ class _Link:
         try:
             frames = self._socket.receive_many(most, _WAIT_SECONDS, _LINGER_SECONDS)
         except Closed as exc:
-            raise self.lost(str(exc), move=not self._has_heard) from exc
+            if exc.too_large:
+                self._max_bytes = LARGEST_FRAME_BYTES
+            raise self.lost(str(exc), move=not self._has_heard and not exc.too_large) from exc
         now = self._clock.monotonic()
         if frames:
             self._heard_at = now
@@ -327,7 +332,7 @@ class _Link:
         try:
             socket = open_websocket(
                 server.address(version, resume.cursor),
-                max_bytes=MAX_FRAME_BYTES,
+                max_bytes=self._max_bytes,
                 allow_private=self._settings.allow_private,
                 subprotocols=(SUBPROTOCOL,) if version == 2 else (),
             )

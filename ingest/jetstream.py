@@ -20,6 +20,8 @@ COLLECTION = "app.bsky.feed.post"
 # A larger event is skipped by the server and ends the connection if it comes all the same. A post has 3,000 bytes of
 # text; nothing that an app shows comes near this.
 MAX_FRAME_BYTES = 256 * 1024
+# A server that does not skip it would give it again for ever: it is read once more up to this size, and parked.
+LARGEST_FRAME_BYTES = 8 * 1024 * 1024
 SUBPROTOCOL = "xrpc.v1.json"
 
 _LEXICON = "network.bsky.jetstream.subscribeEvents"
@@ -172,9 +174,11 @@ def read_frame(raw: bytes) -> StreamEvent | Notice:
     """Read one frame of either version.
 
     Raises:
-        BadFrame: it is not what the protocol says.
+        BadFrame: it is not what the protocol says, or too large.
         StreamError: the server ends the stream.
     """
+    if len(raw) > MAX_FRAME_BYTES:
+        raise BadFrame(f"found {len(raw):,} bytes in a frame, expected at most {MAX_FRAME_BYTES:,}")
     try:
         # UTF-8 it must be; left to find the encoding by itself, `json` reads UTF-16 too.
         frame = json.loads(raw.decode("utf-8"))

@@ -14,8 +14,8 @@ from ingest.source import Gap
 HOLE_MICROS = 60 * 10**6
 KEPT_MICROS = 24 * 3600 * 10**6
 _BACKLOG_MICROS = 2 * 10**6
-# A place further ahead of our clock than this is a mistake of somebody's clock.
-_AHEAD_MICROS = 60 * 10**6
+# A place further ahead of our clock than this is a mistake of somebody's clock: nothing before it is taken for known.
+_AHEAD_MICROS = 2 * 10**6
 # How far servers are known to go back too far (by up to an hour): what is older still is not an overlap.
 _REPLAY_MICROS = 2 * 3600 * 10**6
 # Twenty minutes of Bluesky as it is; more than the rewind even at 2,000 events a second.

@@ -24,13 +24,22 @@ from ingest.web import USER_AGENT, Answer, NotAllowed, resolve, shown
 TIMEOUT_SECONDS = 10.0
 # Whoever does not answer our goodbye is left without it.
 _CLOSE_SECONDS = 0.5
-# Messages that wait to be read: with the size of one, the bound of memory. More only waits in the network.
+# Messages that wait to be read, at most so many and about so many bytes; what comes after waits in the network.
 _QUEUED = 64
+_QUEUED_BYTES = 32 * 1024 * 1024
+_TOO_LARGE = 1009
 _REASON_CHARS = 80
 
 
 class Closed(Exception):
-    """The connection has ended. The message says how, in a few words that hold no text of a message."""
+    """The connection has ended. The message says how, in a few words that hold no text of a message.
+
+    `too_large`: a message of more bytes than allowed ended it.
+    """
+
+    def __init__(self, message: str, *, too_large: bool = False) -> None:
+        self.too_large = too_large
+        super().__init__(message)
 
 
 class Refused(Exception):
@@ -62,7 +71,8 @@ class WebSocket:
         except TimeoutError:
             return None
         except ConnectionClosed as exc:
-            raise Closed(_how(exc)) from exc
+            too_large = exc.sent is not None and exc.sent.code == _TOO_LARGE
+            raise Closed(_how(exc), too_large=too_large) from exc
 
     def receive_many(self, most: int, wait_seconds: float, linger_seconds: float = 0.0) -> list[bytes]:
         """Give the next messages, at most `most`; none when nothing came within `wait_seconds`.
@@ -134,7 +144,7 @@ def open_websocket(
                 ping_interval=None,
                 close_timeout=_CLOSE_SECONDS,
                 max_size=max_bytes,
-                max_queue=_QUEUED,
+                max_queue=max(1, min(_QUEUED, _QUEUED_BYTES // max_bytes)),
                 logger=logging.getLogger(__name__),
             )
         )
