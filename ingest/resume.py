@@ -16,8 +16,6 @@ KEPT_MICROS = 24 * 3600 * 10**6
 _BACKLOG_MICROS = 2 * 10**6
 # A place further ahead of our clock than this is a mistake of somebody's clock: nothing before it is taken for known.
 _AHEAD_MICROS = 2 * 10**6
-# How far servers are known to go back too far (by up to an hour): what is older still is not an overlap.
-_REPLAY_MICROS = 2 * 3600 * 10**6
 # Twenty minutes of Bluesky as it is; more than the rewind even at 2,000 events a second.
 RECENT_EVENTS = 65_536
 
@@ -70,8 +68,9 @@ class Resume:
         # What was learnt is about this very place at this very server.
         learnt = self.place == place and self.server == server
         distrusts, outdated = learnt and self.distrusts_seq, learnt and self.is_outdated
-        is_same = place.server == server and (place.seq > 0 or place.version == version)
-        by_seq = is_same and place.seq > 0 and not distrusts
+        by_seq = place.server == server and place.seq > 0 and not distrusts
+        # A server that counts anew may have seen everything at another time, too.
+        is_same = by_seq or (place.server == server and place.seq == 0 and place.version == version)
         is_same = is_same and (by_seq or place.micros <= micros + _AHEAD_MICROS)
         if by_seq:
             cursor = place.seq
@@ -110,8 +109,6 @@ class Resume:
             self._is_over = True
         if self.by_seq:
             known = event.seq <= place.seq
-        elif event.micros < place.micros - _REPLAY_MICROS:
-            known = False
         elif not self.is_same:
             known = event.micros < self.cursor
         elif event.micros == place.micros and self._met < place.nth:
