@@ -273,6 +273,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, reply: Reply) -> None:
         payload = json.dumps(reply.body).encode()
         self.close_connection = True
+        # A request line that could not be read counts as HTTP/0.9, which knows no headers.
+        self.request_version = self.protocol_version
         self.connection.settimeout(self._http.settings.read_seconds)
         self.send_response(reply.status)
         for name, value in {
