@@ -223,7 +223,7 @@ class FolderReader:
         except Exception as exc:
             if reader is not None:
                 reader.close()
-            self._again(sight.name, cursor, exc)
+            self._again(sight, cursor, exc)
             return
         if refused:
             reader.close()
@@ -265,7 +265,7 @@ class FolderReader:
             items = current.take(max_items)
         except Exception as exc:
             self._close()
-            self._again(name, current.cursor, exc)
+            self._again(current.sight, current.cursor, exc)
             return []
         if items:
             current.cursor = items[-1].cursor
@@ -273,12 +273,13 @@ class FolderReader:
             self._tries = ("", 0)
         return [_of_folder(item, name, self._settings.rows.name) for item in items]
 
-    def _again(self, name: str, cursor: str | None, error: Exception) -> None:
+    def _again(self, sight: Sight, cursor: str | None, error: Exception) -> None:
         """Reading a file failed: it is tried again where it was, and put away when that was often enough.
 
         Raises:
             RetryLater: it is tried again.
         """
+        name = sight.name
         tries = self._tries[1] + 1 if self._tries[0] == name else 1
         # What an unexpected error says may quote what somebody wrote.
         why = str(error) if isinstance(error, ServiceError) else f"failed on {type(error).__name__}"
@@ -290,6 +291,8 @@ class FolderReader:
         logger.debug("reading %s failed", shown(name), exc_info=error)
         if cursor is not None:
             self._place = (name, cursor)
+        else:
+            self._whole.appendleft(sight)
         raise RetryLater(f"{shown(name)}: {why}", _RETRY_SECONDS) from error
 
     def _put_away(self) -> None:

@@ -88,7 +88,7 @@ class Server:
     def __init__(self, settings: ServerSettings, desk: Desk) -> None:
         self._http = _Http(settings, desk)
         self._thread = threading.Thread(
-            target=self._http.serve_forever, kwargs={"poll_interval": 0.1}, name="webhook", daemon=True
+            target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, name="webhook", daemon=True
         )
         self._thread.start()
 

@@ -6,18 +6,24 @@ import gzip
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from fakes.clock import FakeClock
 
+from domain.brand import Brand
 from domain.errors import BadReason, BadRecord, ConfigError, RetryLater
 from domain.records import Outcome
 from ingest import drop_folder
 from ingest.file import FileReader, FileSource
 from ingest.file_shape import FileSettings
 from ingest.folder import FolderReader, FolderSettings, FolderSource
+from ingest.matching import BrandMatcher
+from ingest.normalise import Normaliser
 from ingest.source import Item, RawPost
+from ingest.stage import IngestStage
+from stream.embedded import EmbeddedLog
 
 BAD = BadRecord(BadReason.MISSING_TEXT, "there is no text")
 
@@ -348,6 +354,28 @@ def test_reading_that_fails_is_tried_again_and_then_given_up(drop: Drop, monkeyp
     assert (drop.lies("failed"), drop.lies("done")) == (["bad.jsonl"], ["good.jsonl"])
 
 
+def test_opening_that_fails_is_tried_again_and_then_given_up(drop: Drop, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.utime(drop.write("bad.jsonl", rows(1)), (1, 1))
+    drop.write("good.jsonl", rows(2))
+    start = FileSource.open
+
+    def failing(self: FileSource, cursor: str | None) -> FileReader:
+        if self.settings.path.endswith("bad.jsonl"):
+            raise OSError("a bad sector")
+        return start(self, cursor)
+
+    monkeypatch.setattr(FileSource, "open", failing)
+    waits = 0
+    for _ in range(20):
+        try:
+            drop.step()
+        except RetryLater:
+            waits += 1
+        drop.clock.advance(6.0)
+    assert waits == 2
+    assert (drop.lies("failed"), drop.lies("done")) == (["bad.jsonl"], ["good.jsonl"])
+
+
 def test_of_very_many_files_all_are_read_though_few_are_known(drop: Drop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drop_folder, "MAX_KNOWN", 5)
     monkeypatch.setattr("ingest.folder.MAX_KNOWN", 5)
@@ -368,6 +396,29 @@ def test_rows_have_the_source_that_files_are_said_to_have(make: Make) -> None:
     again = drop.source.reread(b'{"id": "1", "text": "one"}', "a.jsonl:1").content
     assert isinstance(again, RawPost)
     assert again.fields["source"] == "survey-2026"
+
+
+def test_the_same_file_dropped_twice_gives_duplicates_only(make: Make, tmp_path: Path) -> None:
+    drop = make("drop")
+    drop.path.mkdir()
+    brand = Brand(brand_id="acme", name="Acme", query="post", query_revision=1)
+    normaliser = Normaliser("folder", drop.source.normalise)
+    with closing(EmbeddedLog.open(tmp_path / "log.sqlite", clock=drop.clock)) as log:
+        stage = IngestStage(log, BrandMatcher((brand,)), drop.clock)
+        outcomes: list[list[Outcome]] = []
+        for _ in range(2):
+            # One with ids, and one whose rows are known by their content.
+            drop.write("ids.jsonl", rows(*range(5)))
+            drop.write("hashes.csv", "text\npost a\npost b\n")
+            found: list[Outcome] = []
+            while drop.lies():
+                if items := drop.reader.read(3):
+                    handled = stage.handle(items, normaliser, source="folder", run="live")
+                    drop.reader.settled(handled.outcomes, handled.errors)
+                    found += handled.outcomes
+                drop.clock.advance(2.0)
+            outcomes.append(found)
+    assert outcomes == [[Outcome.OK] * 7, [Outcome.DUPLICATE] * 7]
 
 
 def test_what_is_dropped_is_live_unless_it_is_said_to_be_the_past(make: Make) -> None:

@@ -108,7 +108,9 @@ Make = Callable[..., Desk]
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Iterator[Make]:
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+    # Stopping waits for the read at hand.
+    monkeypatch.setattr(webhook, "_WAIT_SECONDS", 0.02)
     made: list[Desk] = []
 
     def make_it(clock: Clock | None = None, **settings: object) -> Desk:
