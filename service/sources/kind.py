@@ -22,7 +22,7 @@ class SourceContext:
 
     `values` are its settings by the last part of their keys, secrets as texts, lists as sequences. `normalise` holds
     what is the same for all sources; one that gives HTML or names a zone replaces that. `brands` are for sources that
-    are asked for words. `rows` is how rows of files are read (`[source.file]`): `file_source(settings, "-").settings`.
+    are asked for words. `rows` is how rows of files are read (`[source.file]`), for sources of files.
     """
 
     values: Mapping[str, Any]

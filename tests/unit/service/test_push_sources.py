@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from fakes.clock import FakeClock
 
 from domain.errors import ConfigError
-from ingest.normalise import NormaliserSettings
 from ingest.source import LiveSource
-from service.components import file_source
+from service.components import live_sources
 from service.settings import load
-from service.sources import SOURCE_KINDS
-from service.sources.kind import SourceContext
 
 SECRET = "a secret of more than thirty-two characters"
 
@@ -22,18 +18,9 @@ SECRET = "a secret of more than thirty-two characters"
 def build(name: str, toml: str, tmp_path: Path, **environ: str) -> LiveSource:
     config = tmp_path / "soundings.toml"
     config.write_text(toml)
-    settings = load(config, environ=environ)
-    values: Any = settings.sources.values[name]
-    (kind,) = [kind for kind in SOURCE_KINDS if kind.name == name]
-    return kind.build(
-        SourceContext(
-            values=values,
-            normalise=NormaliserSettings(),
-            brands=(),
-            clock=FakeClock(),
-            rows=file_source(settings, "-").settings,
-        )
-    )
+    settings = load(config, environ={"SOUNDINGS_SOURCES_ENABLED": name, **environ})
+    (source,) = live_sources(settings, (), FakeClock())
+    return source
 
 
 def test_the_folder_reads_files_as_they_are_configured(tmp_path: Path) -> None:
