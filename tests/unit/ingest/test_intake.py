@@ -58,7 +58,10 @@ def test_what_is_read_on_without_being_settled_is_not_durable() -> None:
     delivery = intake.offer(items("a"))
     assert delivery is not None
     intake.take(1, 0.0)
+    assert not delivery.over
     intake.take(1, 0.0)
+    # Whoever waits is told at once.
+    assert delivery.over
     assert not intake.wait(delivery, 60.0)
 
 
@@ -69,6 +72,8 @@ def test_closing_ends_every_wait() -> None:
     assert given is not None
     intake.take(1, 0.0)
     intake.close()
+    assert waiting.over
+    assert given.over
     assert not intake.wait(waiting, 60.0)
     assert not intake.wait(given, 60.0)
     assert intake.offer(items("c")) is None
