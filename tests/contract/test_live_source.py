@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 from fakes.live_bluesky import open_bluesky, open_bluesky_1
+from fakes.live_folder import open_folder
 from fakes.live_hackernews import open_hackernews
+from fakes.live_webhook import open_webhook
 from fakes.live_worlds import Fault, Open, World
 
 from domain.brand import Brand
@@ -29,6 +31,8 @@ WORLDS: dict[str, Open] = {
     "bluesky": open_bluesky,
     "bluesky, version 1": open_bluesky_1,
     "hackernews": open_hackernews,
+    "folder": open_folder,
+    "webhook": open_webhook,
 }
 PATIENCE_SECONDS = 30.0
 ACME = Brand(brand_id="acme", name="Acme", query="acme", query_revision=1)
