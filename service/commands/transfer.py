@@ -32,8 +32,9 @@ def _export(options: Namespace) -> int:
     settings = load_settings(options)
     if options.file.exists():
         raise ConfigError(f"{options.file} exists: nothing is overwritten, choose another name")
+    # Over Elasticsearch opened as by a writer: that looks whether anything of ours is there.
     with (
-        closing(open_store(settings, SystemClock(), read_only=True)) as store,
+        closing(open_store(settings, SystemClock(), read_only=settings.store.kind == "embedded")) as store,
         progress_view("export") as view,
     ):
         copied = write_export(_transferable(store).dump(), options.file, tell_stage(view, "pieces"))

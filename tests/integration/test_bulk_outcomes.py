@@ -44,7 +44,7 @@ def writing(script: ScriptedBulk, clock: FakeClock | None = None, **changed: Any
     with scripted(script):
         settings = ElasticSettings(**({"hosts": (script.url,), "request_timeout_seconds": 0.5} | changed))
         elastic = Elastic(settings, clock or FakeClock())
-        bulk = Bulk(elastic, settings, clock or FakeClock())
+        bulk = Bulk(elastic, settings)
         try:
             yield bulk
         finally:
@@ -140,7 +140,7 @@ def test_nobody_listening_ends_in_patience() -> None:
         pass
     settings = ElasticSettings(hosts=(script.url,), retry_seconds=1.0)
     elastic = Elastic(settings, FakeClock())
-    bulk = Bulk(elastic, settings, FakeClock())
+    bulk = Bulk(elastic, settings)
     with pytest.raises(RetryLater, match="no answer"):
         bulk.write(ops("a"))
     bulk.close()

@@ -348,11 +348,11 @@ def test_months_lie_apart_and_are_dropped_whole(settings: ElasticSettings) -> No
     store = ElasticStore.open(settings)
     store.write(records)
     assert held(store, records).keys() == {one.mention_id for one in records}
-    assert store.drop_months(START.replace(month=1)) == ["2025.11", "2025.12"]
+    assert store.drop_months(START.replace(month=1)).keys() == {"2025.11", "2025.12"}
     assert held(store, records).keys() == {one.mention_id for one in records[2:]}
     # A late edit of what was dropped makes its month anew; the next drop takes it.
     store.write([replace(records[0], version=records[0].version + 1)])
-    assert store.drop_months(START.replace(month=1)) == ["2025.11"]
+    assert store.drop_months(START.replace(month=1)).keys() == {"2025.11"}
     store.close()
 
 
