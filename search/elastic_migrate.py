@@ -81,7 +81,8 @@ class _Migration:
             raise self._elastic.refused(made, f"PUT /{self._new}")
         try:
             # The template puts it behind the alias at once, while it is empty.
-            self._aliases({"remove": {"index": self._new, "alias": self._names.mentions, "must_exist": False}})
+            # Gone already where only the answer to a first try was lost.
+            self._aliases({"remove": {"index": self._new, "alias": self._names.mentions}}, also=(404,))
             last = self._copy(after_sequence=None)
             set_block(self._elastic, self._old, blocked=True)
             # Writes at one moment become visible in any order: those a little before the last are copied again.
@@ -116,8 +117,8 @@ class _Migration:
         answer = self._elastic.ask("GET", f"/{self._new}/_alias", also=(404,), patient=True)
         return answer.status == 200 and any(self._name in one["aliases"] for one in answer.body.values())
 
-    def _aliases(self, *actions: Mapping[str, Any]) -> None:
-        self._elastic.ask("POST", "/_aliases", {"actions": list(actions)}, patient=True)
+    def _aliases(self, *actions: Mapping[str, Any], also: tuple[int, ...] = ()) -> None:
+        self._elastic.ask("POST", "/_aliases", {"actions": list(actions)}, also=also, patient=True)
 
     def _copy(self, after_sequence: int | None) -> int:
         """Copy what was written after a number; give the highest number seen."""
