@@ -9,7 +9,7 @@ from typing import Any, Final
 from search.elastic_document import AS_WRITTEN
 from search.elastic_http import Elastic
 from search.elastic_months import Month, find_months
-from search.elastic_reads import WHOLE, scan
+from search.elastic_reads import WHOLE, refresh, scan
 from search.elastic_settings import ElasticSettings, Names
 from search.elastic_write import Writer
 from search.keywords import folded
@@ -39,6 +39,8 @@ def drop_months(
     """
     names = settings.names
     months = months_before(elastic, settings, before)
+    # Searched below, for what came a moment ago too.
+    refresh(elastic, names.mentions, patient=True)
     gone = []
     for month in months:
         held = (month.index, *month.rivals)
@@ -58,6 +60,7 @@ def drop_months(
 def _posts_of(elastic: Elastic, index: str) -> Iterator[list[str]]:
     """Give the posts of an index, some at a time; one that has several mentions may come again."""
     found: set[str] = set()
+    refresh(elastic, index, patient=True)
     for hit in scan(elastic, index, {"match_all": {}}, fields=_POST_ID):
         found.add(_post_id(hit))
         if len(found) == _POSTS_AT_ONCE:

@@ -273,7 +273,7 @@ def test_commands_on_a_prefix_without_setup_say_what_was_looked_for(cluster: Clu
 def test_commands_say_that_they_wait_for_elasticsearch_while_it_is_away(cluster: Cluster, tmp_path: Path) -> None:
     away = replace(cluster, elastic="http://127.0.0.1:1", folder=tmp_path, workers=[])
     for arguments in (["export", "all.gz"], ["migrate"]):
-        done = away.run(*arguments)
+        done = away.run(*arguments, more={"SOUNDINGS_ELASTIC_RETRY_SECONDS": "12"})
         assert done.returncode == 1, done.stdout
         told, failed = done.stderr.splitlines()
         assert told.startswith("waits, for up to")
