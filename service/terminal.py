@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -9,18 +10,28 @@ from collections.abc import Iterable, Sequence
 from domain.errors import QueryError
 from domain.records import Span
 from domain.safe_text import safe
+from service.logs import as_logged
 
-__all__ = ["caret", "complain", "safe", "shorten", "table"]
+__all__ = ["announce", "caret", "complain", "safe", "shorten", "table"]
 
 # What is shown of a query around the place where reading failed: with indent and caret it fits 80 columns.
 _COLUMNS_BEFORE = 40
 _COLUMNS_AFTER = 20
 
 
-def complain(lines: Iterable[str]) -> None:
-    """Print lines on standard error, each marked as ours unless it begins with a space and goes on with the last."""
+def complain(lines: Iterable[str], level: int = logging.WARNING) -> None:
+    """Print lines on standard error, each marked as ours unless it begins with a space and goes on with the last.
+
+    Where the log of this process is JSON they are lines of it, of this level.
+    """
     for number, line in enumerate(lines):
-        print(safe(f"soundings: {line}" if number == 0 or not line.startswith(" ") else line), file=sys.stderr)
+        text = safe(f"soundings: {line}" if number == 0 or not line.startswith(" ") else line)
+        print(as_logged(safe(line), level) or text, file=sys.stderr)
+
+
+def announce(line: str) -> None:
+    """Print a line of a worker on standard output, at once; where its log is JSON, as a line of it."""
+    print(as_logged(safe(line), logging.INFO) or safe(line), flush=True)
 
 
 def shorten(text: str, width: int, spans: Iterable[Span] = ()) -> tuple[str, list[tuple[int, int]]]:
