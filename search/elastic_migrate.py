@@ -9,7 +9,7 @@ from domain.errors import BackendDown, ConfigError, ServiceError
 from search.elastic_bulk import Bulk, Op
 from search.elastic_document import STORY_ID, body_of, mention_of
 from search.elastic_http import Elastic
-from search.elastic_months import Month, find_months, is_blocked, set_block, tidy
+from search.elastic_months import Month, find_months, is_blocked, remove_copy, set_block, tidy
 from search.elastic_reads import month_indices, refresh, scan
 from search.elastic_settings import ElasticSettings
 from search.elastic_setup import template
@@ -93,7 +93,7 @@ class _Migration:
         except BaseException as exc:
             # An answer may be lost after the switch was made, and then the new index is all there is.
             if not self._is_switched():
-                self._elastic.ask("DELETE", f"/{self._new}", also=(404,), patient=True)
+                remove_copy(self._elastic, self._names, self._new, of=self._old)
                 set_block(self._elastic, self._old, blocked=False)
                 raise
             if not isinstance(exc, ServiceError):

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from domain.errors import ConfigError
-from search.elastic_http import Elastic
+from domain.errors import ConfigError, RetryLater
+from search.elastic_http import LATER_SECONDS, Elastic
 from search.elastic_reads import WHOLE, refresh
 from search.elastic_settings import ElasticSettings, Names
 
@@ -151,7 +151,7 @@ def tidy(elastic: Elastic, settings: ElasticSettings, month: Month) -> list[str]
     done = []
     # Before writes are let in: a migration that is under way after all then fails, and loses nothing.
     for index in month.leftover:
-        elastic.ask("DELETE", f"/{index}", also=(404,), patient=True)
+        remove_copy(elastic, settings.names, index, of=month.index)
         done.append(f"{index}: removed, a migration that was cut off had left it")
     names = settings.names
     if not (month.named and month.read):
@@ -165,6 +165,23 @@ def tidy(elastic: Elastic, settings: ElasticSettings, month: Month) -> list[str]
         set_block(elastic, month.index, blocked=False)
         done.append(f"{month.index}: writes are let in again")
     return done
+
+
+def remove_copy(elastic: Elastic, names: Names, copy: str, *, of: str) -> None:
+    """Remove an index if another is there still at that very moment, which is then read.
+
+    A switch whose answer was lost may be carried out late: then the copy is all there is.
+
+    Raises:
+        RetryLater: the other index is gone; nothing is removed.
+        AccessRefused, BackendDown.
+    """
+    actions = [{"add": {"index": of, "alias": names.mentions}}, {"remove_index": {"index": copy}}]
+    # 400 where the name of the other is that of an alias by now.
+    answer = elastic.ask("POST", "/_aliases", {"actions": actions}, also=(400, 404), patient=True)
+    # Or removed by a first try whose answer was lost?
+    if answer.status != 200 and elastic.ask("GET", f"/{copy}/_alias", also=(404,), patient=True).status == 200:
+        raise RetryLater(f"{copy} took the place of {of} a moment ago: {answer.said}", LATER_SECONDS)
 
 
 def set_block(elastic: Elastic, index: str, *, blocked: bool) -> None:

@@ -15,6 +15,7 @@ from servers.elastic import ElasticServer
 from domain.errors import ConfigError, RetryLater
 from domain.records import Mention
 from search.elastic import ElasticStore
+from search.elastic_http import NoAnswer
 from search.elastic_migrate import migrate
 from search.elastic_settings import ElasticSettings
 from search.elastic_setup import differences, month_troubles
@@ -89,7 +90,7 @@ def changes(path: str, body: bytes) -> bool:
     target = path.partition("?")[0]
     if target.startswith("/_"):
         return target in ("/_bulk", "/_aliases")
-    # Besides: an index is made, removed, or given settings.
+    # Besides: an index is made, or given settings.
     return target.count("/") == 1 or target.endswith("/_settings")
 
 
@@ -166,6 +167,31 @@ def test_a_migration_of_which_one_answer_is_lost_goes_on(
         assert held(store).keys() == {one.mention_id for one in expected}
     assert lost >= 6
     through.close()
+
+
+def test_a_switch_that_is_carried_out_late_is_not_undone(store: ElasticStore, settings: ElasticSettings) -> None:
+    """The server was slow: the migration has given up on the switch, and looks, a moment before it comes."""
+    expected = [told("1"), told("2")]
+    store.write(expected)
+    migrating = ElasticStore.open(replace(settings, retry_seconds=0.01))
+    asked = migrating.elastic.once
+    late: list[bytes] = []
+
+    def once(method: str, path: str, body: bytes | None, *, lines: bool = False) -> object:
+        if body is not None and b"remove_index" in body and b"add" in body:
+            if late:
+                asked("POST", "/_aliases", late[0])
+                return asked(method, path, body)
+            late.append(body)
+            raise NoAnswer("slow", 1.0)
+        return asked(method, path, body, lines=lines)
+
+    migrating.elastic.once = once  # type: ignore[method-assign, assignment]
+    with pytest.raises(RetryLater, match="took the place"):
+        migrate(migrating.elastic, migrating.bulk, settings, every=True)
+    migrating.close()
+    check_whole(store, settings, 0)
+    assert held(store).keys() == {one.mention_id for one in [*expected, mention("after-0")]}
 
 
 # --- what the doctor says
