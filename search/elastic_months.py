@@ -133,7 +133,7 @@ def _rivalry(month: Month) -> str:
     others = ", ".join(month.rivals)
     return (
         f"month {shown(month.month)}: {month.index} and {others} hold mentions, and one index was expected. No "
-        f"migration leaves this: look at both, and remove the one that is not wanted (DELETE /{others})"
+        f"migration leaves this: look at both, and remove the one that is not wanted (DELETE /NAME)"
     )
 
 
