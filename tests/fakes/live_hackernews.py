@@ -84,6 +84,16 @@ class HackerNewsWorld:
         return 200, kind, json.dumps({"hits": found[:most]}).encode()
 
 
+def environment(world: HackerNewsWorld) -> dict[str, str]:
+    """Give the settings that listen to a world."""
+    return {
+        "SOUNDINGS_SOURCES_ENABLED": "hackernews",
+        "SOUNDINGS_SOURCES_ALLOW_PRIVATE": "true",
+        "SOUNDINGS_SOURCE_HACKERNEWS_ADDRESS": world.address,
+        "SOUNDINGS_SOURCE_HACKERNEWS_POLL_SECONDS": "1",
+    }
+
+
 @contextmanager
 def open_hackernews() -> Iterator[HackerNewsWorld]:
     """Serve it."""
