@@ -304,8 +304,13 @@ class Asker:
             found = json.loads(answer.body)
         except (ValueError, RecursionError) as exc:
             raise self.unreadable(f"{urlsplit(answer.url).hostname} gave something else than JSON") from exc
-        self._unread = False
+        self.understood()
         return found
+
+    def understood(self) -> None:
+        """What an answer said could be read: the next wait is a short one again."""
+        self._unread = False
+        self._backoff.reset()
 
     def unreadable(self, message: str) -> RetryLater:
         """Give the error for an answer that came and says nothing: the wait grows until one could be read."""

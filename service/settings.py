@@ -418,6 +418,7 @@ def _rebuild(hint: Any, value: Any) -> Any:
     if get_origin(hint) is Mapping:
         return {name: _rebuild(get_args(hint)[1], item) for name, item in value.items()}
     if hint is Any and isinstance(value, list):
+        # A value of a setting: JSON has no tuples.
         return tuple(value)
     return Path(value) if hint is Path else value
 

@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from fakes.live_gdelt import open_gdelt
 from fakes.live_hackernews import open_hackernews
 from fakes.live_worlds import Fault, Open, World
 from fakes.live_youtube import open_youtube
@@ -25,7 +26,7 @@ from ingest.status import SourceState, SourceWatch
 from stream.embedded import EmbeddedLog
 from stream.protocol import LIVE_RUN, Log
 
-WORLDS: dict[str, Open] = {"hackernews": open_hackernews, "youtube": open_youtube}
+WORLDS: dict[str, Open] = {"gdelt": open_gdelt, "hackernews": open_hackernews, "youtube": open_youtube}
 PATIENCE_SECONDS = 30.0
 ACME = Brand(brand_id="acme", name="Acme", query="acme", query_revision=1)
 
