@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from domain.clock import Clock
+from domain.errors import RetryLater
 from ingest.polling import Polled
 from ingest.source import Gap, Item, Vitals
 from ingest.youtube_api import Api, QuotaSpent, Refused, Spent
@@ -184,7 +185,10 @@ class Rounds:
         names = list(self._videos)
         for at in range(0, len(names), _IDS):
             some = names[at : at + _IDS]
-            said = self._api.ask("videos", {"part": "snippet,statistics", "id": ",".join(some)})
+            try:
+                said = self._api.ask("videos", {"part": "snippet,statistics", "id": ",".join(some)})
+            except Refused as exc:
+                raise RetryLater(f"YouTube refuses to say which videos there are ({exc.reason})", 60.0) from exc
             if self._place.since is None:
                 # By their clock: ours may be wrong.
                 self._place.since = int(said.at.timestamp()) - OVERLAP_SECONDS
@@ -224,6 +228,8 @@ class Rounds:
                     break
             video.trouble = ""
         except Refused as exc:
+            # Of what was read before, the rest is a gap: a page that is refused may be so for ever.
+            reading.refused = exc.reason
             self._tell(name, f"its comments cannot be read ({exc.reason})")
         items = self._give(reading, video)
         video.comments, video.looked_at = video.counted, self._clock.monotonic()
@@ -247,7 +253,7 @@ class Rounds:
         for thread in threads:
             first, *replies = comments_of(thread)
             if self._owes_replies(thread, first, replies, reading):
-                replies = self._replies(first, reading.video)
+                replies = self._replies(first, reading.video) or replies
             reading.seen.update({key_of(comment): comment for comment in (first, *replies)})
         reading.token = _text(said.body, "nextPageToken")
         # A pinned thread stands first, whatever its age.
@@ -275,19 +281,16 @@ class Rounds:
         return any(changed_at(comment) > reading.mark - OVERLAP_SECONDS for comment in (first, *replies))
 
     def _replies(self, first: Mapping[str, Any], video: str) -> list[dict[str, Any]]:
+        """Give all replies to a comment; none where it was deleted meanwhile."""
         replies: list[dict[str, Any]] = []
+        asked: dict[str, str | int] = {"part": "snippet", "parentId": _text(first, "id"), "maxResults": 100}
+        asked["textFormat"] = "plainText"
         token = ""
         for _ in range(MAX_REPLY_PAGES):
-            said = self._api.ask(
-                "comments",
-                {
-                    "part": "snippet",
-                    "parentId": _text(first, "id"),
-                    "maxResults": 100,
-                    "textFormat": "plainText",
-                    **_page(token),
-                },
-            )
+            try:
+                said = self._api.ask("comments", asked | _page(token))
+            except Refused:
+                break
             replies += [reply | {"videoId": video} for reply in _objects(said.body)]
             if not (token := _text(said.body, "nextPageToken")):
                 break
@@ -342,22 +345,26 @@ class _Reading:
     token: str = ""
     oldest: int = 0
     said_at: int = 0
+    refused: str = ""
     seen: dict[str, dict[str, Any]] = field(default_factory=dict)
     totals: dict[str, int] = field(default_factory=dict)
 
 
 def _gap(reading: _Reading, recovered: int, cursor: str) -> Item:
+    why = f"has more new comments than are read at once ({MAX_PAGES * 100:,} threads)"
+    if reading.refused:
+        why = f"is not read further back ({reading.refused})"
     gap = Gap(
         start=datetime.fromtimestamp(reading.mark, UTC),
         end=datetime.fromtimestamp(max(reading.oldest, reading.mark), UTC),
-        reason=f"video {reading.video} has more new comments than are read at once ({MAX_PAGES * 100:,} threads)",
+        reason=f"video {reading.video} {why}",
         recovered=recovered,
         method="commentThreads",
     )
     return Item(position=f"youtube:{reading.video}", cursor=cursor, raw=b"", content=gap)
 
 
-def _page(token: str) -> dict[str, str]:
+def _page(token: str) -> dict[str, str | int]:
     return {"pageToken": token} if token else {}
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from fakes.clock import START, FakeClock
@@ -146,6 +147,44 @@ def test_more_than_is_read_at_once_is_a_gap(world: YouTubeWorld) -> None:
     assert gap.content.recovered == len(rest) == MAX_PAGES * 100
     assert gap.content.start < gap.content.end
     assert round_of(reader, world) == []
+
+
+def test_a_page_that_is_refused_loses_nothing_of_those_before_and_the_rest_is_a_gap(world: YouTubeWorld) -> None:
+    reader = listening(world)
+    world.publish(range(100, 250))
+    asked: list[int] = []
+    answer = world._threads
+
+    def second_refused(said: Mapping[str, str]) -> dict[str, Any]:
+        asked.append(1)
+        if len(asked) == 1:
+            world.refuses["commentThreads"] = deque([refusal(400, "processingFailure", "youtube.commentThread")])
+        return answer(said)
+
+    world._threads = second_refused  # type: ignore[method-assign]
+    gap, *rest = round_of(reader, world)
+    assert isinstance(gap.content, Gap)
+    assert "processingFailure" in gap.content.reason
+    assert numbers(rest) == list(range(150, 250))
+
+
+def test_a_refused_list_of_videos_is_asked_again(world: YouTubeWorld) -> None:
+    reader = listening(world)
+    world.refuses["videos"] = deque([refusal(404, "videoNotFound", "youtube.video")])
+    with pytest.raises(RetryLater, match="which videos"):
+        round_of(reader, world)
+    world.publish([1])
+    assert numbers(round_of(reader, world)) == [1]
+
+
+def test_replies_to_what_was_deleted_meanwhile_are_those_that_the_thread_brought(world: YouTubeWorld) -> None:
+    reader = listening(world)
+    world.publish([1])
+    first, replies = world.threads[VIDEO][0]
+    for n in range(10, 18):
+        replies.append(comment(f"{first['id']}.reply{n:03}", "me too", world.clock.now(), parentId=first["id"]))
+    world.refuses["comments"] = deque([refusal(404, "commentNotFound", "youtube.comment")])
+    assert sorted(numbers(round_of(reader, world))) == [1, 10, 11, 12, 13, 14]
 
 
 def test_replies_are_read_also_those_that_a_thread_does_not_bring_along(world: YouTubeWorld) -> None:
