@@ -13,7 +13,8 @@ from ingest.source import Item
 from ingest.web import Fetcher
 from ingest.youtube_api import Api, Spent
 from ingest.youtube_comments import item_of
-from ingest.youtube_rounds import Place, Rounds
+from ingest.youtube_reading import Place
+from ingest.youtube_rounds import Rounds
 from ingest.youtube_settings import YouTubeSettings, check
 
 

@@ -138,3 +138,16 @@ def _why(body: bytes) -> tuple[str, str]:
 def _word(value: object) -> str:
     text = value if isinstance(value, str) else ""
     return text if len(text) <= 60 and text.replace(".", "").replace("_", "").isalnum() and text.isascii() else ""
+
+
+def objects(body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Give the resources of an answer."""
+    return [item for item in body.get("items", []) if isinstance(item, dict)]
+
+
+def text_at(value: Mapping[str, Any], *path: str) -> str:
+    """Give the text at a path into nested objects, "" where there is none."""
+    found: Any = value
+    for name in path:
+        found = found.get(name) if isinstance(found, dict) else None
+    return found if isinstance(found, str) else ""

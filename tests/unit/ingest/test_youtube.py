@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 from fakes.clock import START, FakeClock
+from fakes.live_worlds import Fault
 from fakes.live_youtube import KEY, VIDEO, YouTubeWorld, comment, later, open_youtube, refusal
 
 from domain.errors import ConfigError, RetryLater
 from ingest.polling import PollingReader
 from ingest.source import Gap, Item, RawPost
 from ingest.youtube import YouTubeSource
-from ingest.youtube_rounds import MAX_PAGES
+from ingest.youtube_reading import MAX_PAGES
 
 OTHER = "abcdefghijk"
 
@@ -166,6 +167,14 @@ def test_a_page_that_is_refused_loses_nothing_of_those_before_and_the_rest_is_a_
     assert isinstance(gap.content, Gap)
     assert "processingFailure" in gap.content.reason
     assert numbers(rest) == list(range(150, 250))
+
+
+def test_it_is_not_connected_before_the_api_has_answered(world: YouTubeWorld) -> None:
+    world.due.append(Fault.BROKEN)
+    reader = open_at(world)
+    with pytest.raises(RetryLater):
+        reader.read(10)
+    assert not reader.vitals().connected
 
 
 def test_a_refused_list_of_videos_is_asked_again(world: YouTubeWorld) -> None:
