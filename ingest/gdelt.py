@@ -307,6 +307,20 @@ class _Following:
         return Polled(items, Vitals(connected=True, event_at=newest, errors=self._errors), 0.0 if again else None)
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """The files of a span, counted from 0: quarter by quarter, those of all feeds."""
+
+    feeds: Sequence[_Feed]
+    first: datetime
+    number: int
+
+    def at(self, place: int) -> tuple[_Feed, datetime]:
+        """Give one."""
+        quarter, feed = divmod(place, len(self.feeds))
+        return self.feeds[feed], self.first + quarter * EVERY
+
+
 class _Past:
     """`ingest.source.Source` over the files of a span. A cursor counts the files that were read to their end."""
 
@@ -316,29 +330,29 @@ class _Past:
         self._settings, self._clock = settings, clock
         feeds = _FEEDS if settings.translated else _FEEDS[:1]
         first = start if (start - FIRST) % EVERY == timedelta() else _after(start)
-        number = max(0, -(-(min(end, clock.now()) - first) // EVERY))
-        self._files = [(feed, first + place * EVERY) for place in range(number) for feed in feeds]
-        self.key = f"gdelt:{_stamp(start)}-{_stamp(end)}"
+        quarters = max(0, -(-(min(end, clock.now()) - first) // EVERY))
+        self._wanted = _Wanted(feeds, first, quarters * len(feeds))
+        self.key = f"gdelt:{_stamp(start)}-{_stamp(end)}" + "+translated" * settings.translated
 
     def can_resume(self, cursor: str) -> bool:
-        return cursor.isascii() and cursor.isdigit() and len(cursor) <= 9 and int(cursor) <= len(self._files)
+        return cursor.isascii() and cursor.isdigit() and len(cursor) <= 9 and int(cursor) <= self._wanted.number
 
     def open(self, cursor: str | None) -> SourceReader:
         at = int(cursor) if cursor is not None and self.can_resume(cursor) else 0
         fetcher = Fetcher(allow_private=self._settings.allow_private)
-        return _PastReader(_Files(self._settings, fetcher, self._clock), fetcher, self._files, at)
+        return _PastReader(_Files(self._settings, fetcher, self._clock), fetcher, self._wanted, at)
 
 
 class _PastReader:
-    def __init__(self, files: _Files, fetcher: Fetcher, wanted: Sequence[tuple[_Feed, datetime]], at: int) -> None:
+    def __init__(self, files: _Files, fetcher: Fetcher, wanted: _Wanted, at: int) -> None:
         self._files, self._fetcher, self._wanted, self._at = files, fetcher, wanted, at
         self._rows: Iterator[bytes] | None = None
         self._given = 0
 
     def read(self, max_items: int) -> Sequence[Item] | None:
-        if self._at >= len(self._wanted):
+        if self._at >= self._wanted.number:
             return None
-        feed, stamp = self._wanted[self._at]
+        feed, stamp = self._wanted.at(self._at)
         before = str(self._at)
         items: list[Item] = []
         try:
@@ -368,7 +382,7 @@ class _PastReader:
 
     def extent(self) -> Extent | None:
         """In files."""
-        return Extent(self._at, len(self._wanted))
+        return Extent(self._at, self._wanted.number)
 
     def close(self) -> None:
         self._fetcher.close()

@@ -319,6 +319,17 @@ def test_its_history_gives_the_files_of_a_span_and_goes_on_where_it_was(world: G
     assert extent.done == extent.total == 4
 
 
+def test_its_history_has_both_feeds_where_the_settings_say_so(world: GdeltWorld) -> None:
+    world.settings = replace(world.settings, translated=True)
+    start = world.at + EVERY
+    world.publish([1])
+    world.add([row(stamp_of(world.at), "T002", title="acme")], suffix=".translation")
+    reader = world.source().history(start, start + timedelta(minutes=1)).open(None)
+    _opened.append(reader)
+    assert numbers([*(reader.read(10) or ()), *(reader.read(10) or ())]) == [1, 2]
+    assert reader.read(10) is None
+
+
 def test_its_history_begins_in_2015(world: GdeltWorld) -> None:
     with pytest.raises(ConfigError, match="2015-02-18"):
         world.source().history(datetime(2014, 1, 1, tzinfo=UTC), datetime(2014, 2, 1, tzinfo=UTC))
