@@ -123,10 +123,10 @@ class BlueskyReader:
         self._recent = Recent()
         self._handles: OrderedDict[str, str] = OrderedDict()
         self._newest = 0
+        self._waiting: list[Item] = []
         # What ends the reading of this connection, said after what came before it was given.
         self._due: RetryLater | None = None
-        # Where a frame that cannot be read ended the last connection.
-        self._stuck_at: Place | None = None
+        self._errors = 0
         self._vitals = Vitals(connected=False)
 
     def read(self, max_items: int) -> Sequence[Item]:
@@ -138,20 +138,26 @@ class BlueskyReader:
             raise
 
     def _read(self, max_items: int) -> Sequence[Item]:
+        items, self._waiting = self._waiting, []
+        if not items:
+            self._hear(max_items, items)
+        # A gap before an event is one item more than there were frames.
+        self._waiting = items[max_items:]
+        event_at = None if self._newest == 0 else moment_of(self._newest)
+        self._vitals = Vitals(connected=True, event_at=event_at, errors=self._errors, note=self._link.note)
+        return items[:max_items]
+
+    def _hear(self, most: int, items: list[Item]) -> None:
+        """Read the next frames, and add what they give."""
         if self._due is not None:
             due, self._due = self._due, None
             raise due
-        frames = self._link.receive(max_items, self._place)
-        items: list[Item] = []
-        for raw in frames:
+        for raw in self._link.receive(most, self._place):
             try:
                 self._take(raw, items)
             except _Again as exc:
                 self._due = self._link.lost(str(exc), move=exc.move)
-                break
-        event_at = None if self._newest == 0 else moment_of(self._newest)
-        self._vitals = Vitals(connected=True, event_at=event_at, note=self._link.note)
-        return items
+                return
 
     def _take(self, raw: bytes, items: list[Item]) -> None:
         """Read one frame; adds at most one item, and a gap before it."""
@@ -160,7 +166,8 @@ class BlueskyReader:
         except StreamError as exc:
             raise _Again(f"ended the stream with {exc}", move=False) from exc
         except BadFrame as exc:
-            self._meet_bad_frame(raw, exc, items)
+            # Asked for again it would be the same, and whoever can write one could keep us busy asking.
+            items.append(self._park(raw, exc))
             return
         resume = self._link.resume
         if isinstance(event, Notice):
@@ -184,15 +191,13 @@ class BlueskyReader:
             position = event.uri if event.rkey else f"bluesky:{event.did}"
             items.append(Item(position=position, cursor=str(self._place), raw=raw, content=content))
 
-    def _meet_bad_frame(self, raw: bytes, error: BadFrame, items: list[Item]) -> None:
-        """Ask for the frame once more; what cannot be read a second time is parked."""
-        if self._stuck_at != self._place and len(raw) <= MAX_FRAME_BYTES:
-            self._stuck_at = self._place
-            raise _Again(str(error), move=False)
-        cursor = str(self._place)
+    def _park(self, raw: bytes, error: BadFrame) -> Item:
+        """Give a frame that cannot be read, after the place that we are at: where it stands itself, nobody knows."""
+        self._errors += 1
         reason = BadReason.TOO_LARGE if len(raw) > MAX_FRAME_BYTES else BadReason.NOT_JSON
+        cursor = str(self._place)
         bad = BadRecord(reason, f"frame: {error}")
-        items.append(Item(position=f"bluesky: after {cursor}", cursor=cursor, raw=raw, content=bad))
+        return Item(position=f"bluesky: after {cursor}", cursor=cursor, raw=raw, content=bad)
 
     def _know(self, event: StreamEvent) -> None:
         """Keep the newest handle of an author, the longest unheard of being forgotten first."""
