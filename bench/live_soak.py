@@ -13,13 +13,10 @@ import heapq
 import json
 import os
 import random
-import re
 import signal
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -34,6 +31,7 @@ from fakes.live_worlds import Fault  # noqa: E402
 
 from bench.soak_books import Expected, expect, hearing  # noqa: E402
 from bench.soak_stream import Stream  # noqa: E402
+from bench.soak_up import PATIENCE_SECONDS, Up, is_alive, megabytes, wait_for, wait_until  # noqa: E402
 from domain.clock import to_ms  # noqa: E402
 from domain.errors import ServiceError  # noqa: E402
 from domain.records import Event, Outcome, Topic  # noqa: E402
@@ -46,130 +44,11 @@ from stream.codec import decode  # noqa: E402
 from stream.embedded import EmbeddedLog  # noqa: E402
 from stream.protocol import LIVE_RUN  # noqa: E402
 
-CONFIG = """
-[[brands]]
-id = "acme"
-name = "Acme"
-query = 'acme OR @acme'
-
-[[brands]]
-id = "globex"
-name = "Globex"
-query = 'globex'
-"""
 # The pipeline with the tiny engine; a source's memory is bounded, the rest is the log's and the index's.
 MOST_MEGABYTES = 400.0
-# Far beyond what anything takes on an idle machine.
-PATIENCE_SECONDS = 300.0
 _TICK_SECONDS = 0.02
+_USUAL_SECONDS = 20.0
 _PAGE = 500
-
-
-class Up:
-    """`soundings up` over one data folder, killed and started as is needed."""
-
-    def __init__(self, folder: Path, address: str) -> None:
-        self.folder, self.data = folder, folder / "data"
-        config = folder / "soak.toml"
-        config.write_text(CONFIG, encoding="utf-8")
-        self._command = [sys.executable, "-m", "service.cli", "up", "--config", str(config), "--engine", "tiny"]
-        self._command += ["--port", "0", "--data-dir", str(self.data)]
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("SOUNDINGS_")}
-        self._environment = kept | {
-            "PYTHONPATH": str(ROOT),
-            "PYTHONUNBUFFERED": "1",
-            "SOUNDINGS_SOURCES_ENABLED": "bluesky",
-            "SOUNDINGS_SOURCES_ALLOW_PRIVATE": "true",
-            "SOUNDINGS_SOURCE_BLUESKY_HOSTS": address,
-            "SOUNDINGS_SOURCE_BLUESKY_SILENCE_SECONDS": "3",
-        }
-        self.process: subprocess.Popen[bytes] | None = None
-        self.output = folder / "up.log"
-        self._output_from = 0
-
-    def start(self) -> None:
-        with self.output.open("ab") as output:
-            self._output_from = output.tell()
-            self.process = subprocess.Popen(
-                self._command,
-                cwd=self.folder,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-            )
-
-    def told(self) -> str:
-        """Give what it wrote since it was started last."""
-        return self.output.read_bytes()[self._output_from :].decode(errors="replace")
-
-    def children(self) -> dict[str, int]:
-        """Give the process ids of its children by role."""
-        found: dict[str, int] = {}
-        for folder in Path("/proc").iterdir() if self.process is not None else ():
-            try:
-                status = (folder / "stat").read_text()
-                words = (folder / "cmdline").read_bytes().split(b"\0")
-            except (OSError, ValueError):
-                continue
-            if b"service.child" in words and int(status.rpartition(")")[2].split()[1]) == self.process.pid:
-                found[words[words.index(b"service.child") + 1].decode()] = int(folder.name)
-        return found
-
-    def total(self) -> int:
-        """Give how many mentions the page shows."""
-        found = re.search(r"Soundings serves (http://\S+)", self.told())
-        assert found is not None, self.told()
-        with urllib.request.urlopen(f"{found.group(1)}/api/mentions?limit=1", timeout=PATIENCE_SECONDS) as answer:
-            total: int = json.loads(answer.read())["total"]
-            return total
-
-    def kill(self) -> None:
-        """Kill it, and wait until its children have noticed."""
-        assert self.process is not None
-        children = self.children()
-        self.process.kill()
-        self.process.wait()
-        wait_for(lambda: not any(map(is_alive, children.values())), "the end of the children")
-
-    def stop(self) -> int:
-        """Ask it to end; gives its exit code."""
-        assert self.process is not None
-        self.process.terminate()
-        return self.process.wait(PATIENCE_SECONDS)
-
-
-def is_alive(pid: int) -> bool:
-    """Tell whether a process runs."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def megabytes(pid: int) -> float:
-    """Give the memory of a process that is in use now; 0 where there is none."""
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
-    except (OSError, IndexError):
-        return 0.0
-
-
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        if time.monotonic() > deadline:
-            raise SystemExit(f"{what}: it did not happen in {PATIENCE_SECONDS:.0f} s")
-        time.sleep(_TICK_SECONDS)
-
-
-def wait_until(look: Callable[[], int], wanted: int) -> int:
-    """Wait until a number is what is wanted; gives it, or what it is after long."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while (found := look()) != wanted and time.monotonic() < deadline:
-        time.sleep(0.2)
-    return found
 
 
 @dataclass
@@ -181,6 +60,8 @@ class Soak:
     rng: random.Random
     rate: float
     every: float
+    # To come, in this order; then it ends. None: all of them over and over, in any order, until the time is up.
+    planned: list[str] | None = None
     lives: list[int] = field(default_factory=lambda: [0])
     faults: Counter[str] = field(default_factory=Counter)
     peak: dict[str, float] = field(default_factory=dict)
@@ -196,13 +77,13 @@ class Soak:
         wait_for(lambda: bool(self.stream.open), "the first connection")
         began = time.monotonic()
         fault_at, looked = began + self.every, 0.0
-        while (now := time.monotonic()) < began + seconds:
+        while (now := time.monotonic()) < began + seconds and (self.planned != [] or now < fault_at):
             while self._said < (now - began) * self.rate:
                 self.stream.say()
                 self._said += 1
             while self._later and self._later[0][0] <= now:
                 heapq.heappop(self._later)[2]()
-            if now >= fault_at and not self._later and self.stream.open:
+            if now >= fault_at and not self._later and self.stream.open and "pipeline" in self.up.children():
                 # A fault that meets nobody would be none.
                 self._fail()
                 fault_at = max(fault_at + self.every, now + self.every / 2)
@@ -247,17 +128,23 @@ class Soak:
     # Faults.
 
     def _fail(self) -> None:
-        if not self._coming:
-            self._coming = list(FAULTS)
-            self.rng.shuffle(self._coming)
-        name = self._coming.pop()
+        if self.planned is not None:
+            name = self.planned.pop(0)
+        else:
+            if not self._coming:
+                self._coming = list(FAULTS)
+                self.rng.shuffle(self._coming)
+            name = self._coming.pop()
         self.faults[name] += 1
-        print(f"{datetime.now(UTC):%H:%M:%S} {len(self.stream.said):>9,} said; {name}", flush=True)
-        FAULTS[name](self)
+        what, meet = FAULTS[name]
+        print(f"{datetime.now(UTC):%H:%M:%S} {len(self.stream.said):>9,} events; {what}", flush=True)
+        meet(self)
 
     def _after(self, least: float, most: float, what: Callable[[], None]) -> None:
+        """Do something in some seconds; in fewer where faults come more often than usual."""
+        wait = self.rng.uniform(least, most) * min(1.0, self.every / _USUAL_SECONDS)
         self._numbers += 1
-        heapq.heappush(self._later, (time.monotonic() + self.rng.uniform(least, most), self._numbers, what))
+        heapq.heappush(self._later, (time.monotonic() + wait, self._numbers, what))
 
     def restart(self) -> None:
         self.stream.stop()
@@ -291,6 +178,10 @@ class Soak:
         wait_for(lambda: not is_alive(pid), "the end of the pipeline")
         self._died()
 
+    def kill_page(self) -> None:
+        if pid := self.up.children().get("web"):
+            os.kill(pid, signal.SIGKILL)
+
     def kill_up(self) -> None:
         self.up.kill()
         self._died()
@@ -313,22 +204,24 @@ class Soak:
         self._pipeline = 0
 
 
-FAULTS: dict[str, Callable[[Soak], None]] = {
-    "connection cut in the middle of a message": lambda soak: soak.stream.fail(Fault.CUT),
-    "silent connection": lambda soak: soak.stream.fail(Fault.STALE),
-    "429 with Retry-After": lambda soak: soak.stream.fail(Fault.TOO_MANY),
-    "429 without Retry-After": lambda soak: soak.stream.fail(Fault.TOO_MANY_SILENT),
-    "503": lambda soak: soak.stream.fail(Fault.BROKEN),
-    "malformed frames": Soak.malformed,
-    "events redelivered": lambda soak: soak.stream.say_again(50),
-    "events out of order": lambda soak: soak.stream.say_out_of_order(20),
-    "server started again": Soak.restart,
-    "server set up anew, with other numbers": Soak.set_up_anew,
-    "server lost what it kept": Soak.lose,
-    "pipeline stopped for seconds": Soak.stall,
-    "pipeline killed": Soak.kill_pipeline,
-    "all of it killed": Soak.kill_up,
-    "all of it killed, server set up anew": Soak.kill_both,
+# Name -> what it is, and what is done.
+FAULTS: dict[str, tuple[str, Callable[[Soak], None]]] = {
+    "cut": ("connection cut in the middle of a message", lambda soak: soak.stream.fail(Fault.CUT)),
+    "silent": ("connection that says nothing any more", lambda soak: soak.stream.fail(Fault.STALE)),
+    "429-later": ("429 with Retry-After", lambda soak: soak.stream.fail(Fault.TOO_MANY)),
+    "429": ("429 without Retry-After", lambda soak: soak.stream.fail(Fault.TOO_MANY_SILENT)),
+    "503": ("503", lambda soak: soak.stream.fail(Fault.BROKEN)),
+    "malformed": ("malformed frames", Soak.malformed),
+    "again": ("50 events redelivered", lambda soak: soak.stream.say_again(50)),
+    "order": ("posts and edits out of order", lambda soak: soak.stream.say_out_of_order(20)),
+    "restart": ("server started again", Soak.restart),
+    "anew": ("server set up anew, with other numbers", Soak.set_up_anew),
+    "lose": ("server down, and it kept nothing of that time", Soak.lose),
+    "stall": ("pipeline stopped for seconds (SIGSTOP)", Soak.stall),
+    "kill-pipeline": ("pipeline killed", Soak.kill_pipeline),
+    "kill-page": ("page killed", Soak.kill_page),
+    "kill-up": ("all of it killed", Soak.kill_up),
+    "kill-up-anew": ("all of it killed, and the server set up anew", Soak.kill_both),
 }
 
 
@@ -447,17 +340,23 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.live_soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--rate", type=float, default=300.0, help="events a second")
-    parser.add_argument("--every", type=float, default=20.0, help="seconds from fault to fault")
+    parser.add_argument("--every", type=float, default=_USUAL_SECONDS, help="seconds from fault to fault")
+    parser.add_argument("--faults", help=f"these and no others, once, by commas, then end: {', '.join(FAULTS)}")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="keep what it wrote in this new folder")
     args = parser.parse_args(argv)
+    if unknown := set((args.faults or "cut").split(",")) - set(FAULTS):
+        parser.error(f"--faults: there is no {', '.join(sorted(unknown))}")
 
+    # Asked to end, it takes with it what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("asked to end"))
     with folder_of(args.folder) as folder:
         rng = random.Random(args.seed)
         stream = Stream(rng=random.Random(args.seed))
         stream.start()
         up = Up(folder, stream.address)
-        soak = Soak(stream, up, rng, args.rate, args.every)
+        planned = None if args.faults is None else args.faults.split(",")
+        soak = Soak(stream, up, rng, args.rate, args.every, planned)
         try:
             soak.run(60 * args.minutes)
             expected = expect(stream, hearing(stream, soak.lives, soak.settled()))
@@ -476,7 +375,7 @@ def main(argv: Sequence[str]) -> int:
     if soak.peak.get("pipeline", 0.0) > MOST_MEGABYTES:
         wrong.append(f"memory of the pipeline: {soak.peak['pipeline']:.0f} MB, wanted: under {MOST_MEGABYTES:.0f}")
     for name, number in soak.faults.items():
-        print(f"{number:>6} {name}")
+        print(f"{number:>6} {FAULTS[name][0]}")
     if wrong:
         print(f"seed {args.seed}:", *wrong, sep="\n  ")
     print(json.dumps(figures | {"books": "wrong" if wrong else "exact"}))
