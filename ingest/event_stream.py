@@ -44,7 +44,7 @@ def read_events(chunks: Iterable[bytes]) -> Iterator[ServerEvent]:
             else:
                 field, _, value = line.partition(b":")
                 value = value.removeprefix(b" ")
-                size += len(value)
+                size += len(line)
                 if field == b"event":
                     name = value[:100].decode("utf-8", "replace")
                 elif field == b"data":

@@ -68,7 +68,7 @@ class MastodonSource:
     def __init__(
         self, settings: MastodonSettings, clock: Clock, *, is_ours: Callable[[RawPost], bool] = _nobody
     ) -> None:
-        self._settings, self._clock, self._is_ours = settings, clock, is_ours
+        self._settings, self._clock, self.is_ours = settings, clock, is_ours
 
     @property
     def normalise(self) -> NormaliserSettings:
@@ -102,7 +102,7 @@ class MastodonSource:
             memory,
             clock,
             respect_noindex=settings.respect_noindex,
-            is_ours=self._is_ours,
+            is_ours=self.is_ours,
             close=fetcher.close,
         )
 
@@ -166,6 +166,7 @@ class _Instance:
         except (MastodonError, OSError) as exc:
             raise self._translated(last, listener.was_open, exc) from exc
         finally:
+            last.close()
             client.session.close()
 
     def _translated(self, last: _Last, was_open: bool, error: Exception) -> RetryLater | ConfigError:
@@ -226,6 +227,12 @@ class _Last:
 
     status: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
+    response: Any = None
+
+    def close(self) -> None:
+        """Let go of its connection: the client leaves one that is refused open."""
+        if self.response is not None:
+            self.response.close()
 
 
 def _guard(session: Any, allow_private: bool, last: _Last) -> None:
@@ -234,7 +241,7 @@ def _guard(session: Any, allow_private: bool, last: _Last) -> None:
     session.headers["Accept-Encoding"] = "identity"
 
     def note(response: Any, **_: Any) -> None:
-        last.status = response.status_code
+        last.response, last.status = response, response.status_code
         last.headers = {name.lower(): value for name, value in response.headers.items()}
 
     session.hooks["response"].append(note)

@@ -117,7 +117,11 @@ def read_status(
     }
     return RawPost(
         fields={name: value for name, value in fields.items() if value is not None},
-        attrs={name: str(value).lower() for name, value in attrs.items() if isinstance(value, str | bool) and value},
+        attrs={
+            name: str(value).lower()
+            for name, value in attrs.items()
+            if isinstance(value, bool) or (value and isinstance(value, str))
+        },
     )
 
 

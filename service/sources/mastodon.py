@@ -70,12 +70,11 @@ def _tokens(instances: Sequence[str], secret: str, problems: list[str]) -> dict[
     addresses = {_host(name): _address(name) for name in instances}
     if not addresses:
         problems.append(f"source.mastodon.instances: is empty, expected the names of instances; see {_PAGE}")
-    for name in instances:
-        parts = urlsplit(_address(name))
-        if not parts.hostname or parts.path or parts.query or parts.username:
-            problems.append(
-                f"source.mastodon.instances: found {ascii(name)[:60]}, expected one such as mastodon.social"
-            )
+    problems += [
+        f"source.mastodon.instances: found {ascii(name)[:60]}, expected a name such as mastodon.social"
+        for name in instances
+        if not _INSTANCE.fullmatch(name.strip())
+    ]
     tokens: dict[str, str] = {}
     parts_of_secret = re.split(r"[\s,]+", secret.strip()) if secret.strip() else []
     for part in parts_of_secret:

@@ -187,7 +187,7 @@ class MastodonWorld:
 
 def _handler(server: Server) -> type[FaultyHandler]:
     class Handler(FaultyHandler):
-        faults: deque[Fault] = deque()
+        faults = server.due
 
         def do_GET(self) -> None:
             path = urlsplit(self.path).path
@@ -195,7 +195,6 @@ def _handler(server: Server) -> type[FaultyHandler]:
             if path.startswith(("/api/v1/instance", "/api/v2/instance")):
                 self._send(*_instance(server))
                 return
-            self.faults = server.due
             if path.startswith("/api/v1/streaming/") and not server.due:
                 self._stream()
             else:
