@@ -97,6 +97,55 @@ SOURCE_LAST_ITEM = Metric(
     "when the source last gave this process something",
     ("source",),
 )
+SOURCE_UP = Metric(
+    "soundings_ingest_source_up",
+    "gauge",
+    "yes or no",
+    "1 while this process is connected to a live source and hears it; 0 while it tries to be",
+    ("source",),
+)
+SOURCE_SILENT = Metric(
+    "soundings_ingest_source_silent",
+    "gauge",
+    "yes or no",
+    "1 while a connected source is silent beyond its own usual rhythm",
+    ("source",),
+)
+SOURCE_RATE = Metric(
+    "soundings_ingest_source_items_per_minute",
+    "gauge",
+    "items a minute",
+    "what a live source gave in the last minute, before anything is filtered",
+    ("source",),
+)
+SOURCE_BEHIND = Metric(
+    "soundings_ingest_source_behind_seconds",
+    "gauge",
+    "seconds",
+    "how old the newest thing is that a live source gave, by its own clock",
+    ("source",),
+)
+SOURCE_TROUBLES = Metric(
+    "soundings_ingest_source_troubles",
+    "gauge",
+    "troubles",
+    "how often a live source was cut off, refused or could not be reached since this process began",
+    ("source",),
+)
+SOURCE_GAPS = Metric(
+    "soundings_ingest_source_gaps",
+    "gauge",
+    "gaps",
+    "spans of time in which a live source did not listen, noted since this process began",
+    ("source",),
+)
+SOURCE_SPENT = Metric(
+    "soundings_ingest_source_spent_today",
+    "gauge",
+    "what the source counts in",
+    "what a source that costs something has used of its daily budget: dollars or units of a quota",
+    ("source",),
+)
 MODEL = Metric("soundings_enrich_model_info", "gauge", "always 1", "the sentiment model that is loaded", ("model",))
 MENTIONS = Metric(
     "soundings_search_mentions", "gauge", "mentions", "mentions in the store, from its truth", origin="store"
@@ -138,6 +187,13 @@ METRICS: tuple[Metric, ...] = (
     DEAD_LETTERS,
     SOURCE_READING,
     SOURCE_LAST_ITEM,
+    SOURCE_UP,
+    SOURCE_SILENT,
+    SOURCE_RATE,
+    SOURCE_BEHIND,
+    SOURCE_TROUBLES,
+    SOURCE_GAPS,
+    SOURCE_SPENT,
     MODEL,
     MENTIONS,
     FRESHNESS,

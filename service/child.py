@@ -54,7 +54,7 @@ def run_pipeline(task: Task) -> int:
     health = None if task.descriptor is None else socket.socket(fileno=task.descriptor)
     with (
         Operations(task.settings, "pipeline", STAGE_NAMES, health) as operations,
-        Pipeline(task.settings, operations=operations) as pipeline,
+        Pipeline(task.settings, operations=operations, listens=True) as pipeline,
     ):
         for line in pipeline.notices:
             log.warning(line)

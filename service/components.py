@@ -11,10 +11,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
+from domain.brand import Brand
 from domain.clock import Clock, SystemClock
 from domain.errors import ConfigError
 from service.data_folder import DataFolder
 from service.settings import EngineSettings, Settings
+from service.sources import SOURCE_KINDS
+from service.sources.kind import SourceContext
 from service.stages import STAGES
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from enrich.engine import SentimentEngine
     from enrich.model_folder import TransformersSettings
     from ingest.file import FileSource
+    from ingest.source import LiveSource
     from search.elastic_health import HealthIndex
     from search.store import Store
     from stream.kafka_broker import Broker
@@ -43,6 +47,7 @@ COMPONENTS: tuple[Component, ...] = (
     Component("log", "kafka", "Kafka 4 by confluent-kafka, which is fast", "cluster"),
     Component("log", "kafka-python", "Kafka 4 by kafka-python, which runs wherever Python does", "cluster"),
     Component("source", "file", "JSON lines, CSV or TSV, plain or gzipped, or standard input"),
+    *(Component("source", kind.name, kind.summary, kind.needs) for kind in SOURCE_KINDS),
     Component("engine", "int8", "the shipped English model in 8-bit arithmetic, the fastest"),
     Component("engine", "exact", "the same 8-bit weights in 32-bit arithmetic, about half as fast"),
     Component("engine", "transformers", "any text classifier of Hugging Face, on a GPU where there is one", "torch"),
@@ -50,6 +55,10 @@ COMPONENTS: tuple[Component, ...] = (
     Component("store", "embedded", "SQLite as the truth and a tantivy index derived from it"),
     Component("store", "elastic", "Elasticsearch 9", "cluster"),
 )
+
+
+# What is imported of each extra that a source may need.
+EXTRA_MODULES = {"sources": ("tweepy", "mastodon")}
 
 
 def build_engine(settings: EngineSettings) -> SentimentEngine:
@@ -191,6 +200,41 @@ def file_source(settings: Settings, path: str) -> FileSource:
     return source
 
 
+def live_sources(settings: Settings, brands: Sequence[Brand], clock: Clock) -> list[LiveSource]:
+    """Build the live sources that are enabled; nothing is connected.
+
+    Raises:
+        ConfigError: settings that cannot be used, of all of them.
+    """
+    from ingest.normalise import NormaliserSettings
+
+    sources: list[LiveSource] = []
+    problems: list[str] = []
+    for kind in SOURCE_KINDS:
+        if kind.name not in settings.sources.enabled:
+            continue
+        if kind.needs and (missing := [name for name in EXTRA_MODULES[kind.needs] if find_spec(name) is None]):
+            problems.append(
+                f"sources.enabled: {kind.name} needs an extra: pip install 'soundings[{kind.needs}]' (there is no "
+                f"{missing[0]})"
+            )
+            continue
+        context = SourceContext(
+            values=settings.sources.values[kind.name],
+            normalise=NormaliserSettings(retention=timedelta(days=settings.data.retention_days)),
+            brands=brands,
+            clock=clock,
+            allow_private=settings.sources.allow_private,
+        )
+        try:
+            sources.append(kind.build(context))
+        except ConfigError as exc:
+            problems += exc.problems
+    if problems:
+        raise ConfigError(problems)
+    return sources
+
+
 def open_log(settings: Settings, clock: Clock, *, role: str, read_only: bool = False) -> Log:
     """Open the log.
 
@@ -260,6 +304,15 @@ def open_store(settings: Settings, clock: Clock, *, read_only: bool = False) -> 
     from search.elastic import ElasticStore
 
     return ElasticStore.open(settings.elastic, read_only=read_only, clock=clock)
+
+
+def connection_problems(settings: Settings) -> list[str]:
+    """Tell what is wrong with the way to the log and the store that are chosen, one line each; connects to nothing."""
+    from search.elastic_settings import problems_of
+    from stream.kafka_settings import kafka_problems
+
+    log = kafka_problems(settings.kafka) if settings.log.kind != "embedded" else []
+    return log + (problems_of(settings.elastic) if settings.store.kind == "elastic" else [])
 
 
 def require_extra(setting: str, kind: str, module: str) -> None:

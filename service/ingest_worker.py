@@ -1,4 +1,4 @@
-"""`soundings ingest`: reads files into the log, on the one worker that owns their source; others stand by."""
+"""`soundings ingest`: reads sources into the log, each on the one worker that owns it; others stand by."""
 
 from __future__ import annotations
 
@@ -7,19 +7,23 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from domain.brand import Brand
 from domain.errors import ConfigError
 from domain.records import Topic
 from ingest.matching import BrandMatcher
 from ingest.normalise import Normaliser
 from ingest.runner import IngestResult, Progress, RunnerSettings, run_source
+from ingest.source import LiveSource
 from ingest.stage import IngestStage
 from service import runs
-from service.components import file_source
+from service.components import file_source, live_sources
 from service.data_folder import require_room
+from service.live import LiveSources
 from service.pipeline import refuse_the_unreadable
 from service.revisions import settle_revisions
+from service.settings import Settings
 from service.source_owner import SourceOwner
-from service.terminal import complain, safe
+from service.terminal import announce, complain
 from service.workers import BATCH_RECORDS, Process
 from stream.kafka_log import KafkaLog
 from stream.protocol import Log
@@ -31,30 +35,90 @@ DISK_LOOK_SECONDS = 1.0
 DOWNSTREAM = (("enrich", (Topic.POSTS.value,)), ("index", (Topic.MENTIONS.value,)))
 
 
+# Whoever reads files shares nothing with whoever listens: each group claims the same sources throughout.
+_FILES_GROUP = "files"
+
+
 def ingest(process: Process, files: Sequence[Path]) -> None:
-    """Read files to their end, one after the other, whenever their source is ours; without files, wait to be stopped.
+    """Read files to their end, one after the other, whenever their source is ours; without files, listen for ever.
 
     A file that another worker has read to its end while this one stood by is not read again.
     """
+    process.settings.require_brands()
+    if files:
+        _read_files(process, files)
+    else:
+        _listen(process)
+
+
+def _listen(process: Process) -> None:
+    """Listen to the live sources that are ours, until told to stop."""
     settings = process.settings
-    settings.require_brands()
-    source_name = file_source(settings, "-").name
-    stream = process.open_log()
-    assert isinstance(stream, KafkaLog)
-    if not files:
+    # Before anything is opened: a missing key is told to whoever stands here.
+    live_sources(settings, settings.brands, process.clock)
+    stream = _open(process)
+    stage, brands = _stage(process, stream)
+    sources = live_sources(settings, brands, process.clock)
+    if not sources:
         # It claims nothing: whoever is started with a file reads it at once.
-        log.info("no source is configured and no file was named: standing by")
+        log.info("no source is enabled and no file was named: standing by")
         process.operations.opened(log=stream, shown=("ingest",))
         process.stop.wait()
         return
+    live = LiveSources(sources, settings, stream, process.clock, _runner(settings), process.operations)
+    with SourceOwner(stream, [source.name for source in sources], process.stop, process.clock) as owner:
+        failed: list[BaseException] = []
+
+        def hear(source: LiveSource) -> None:
+            try:
+                while (lost := owner.wait(source.name)) is not None:
+                    live.listen(source, stage, lost)
+            except BaseException as exc:
+                failed.append(exc)
+                process.stop.set()
+
+        threads = [threading.Thread(target=hear, args=(source,), name=f"source {source.name}") for source in sources]
+        threads.append(threading.Thread(target=live.beat, args=(process.stop,), name="heartbeats"))
+        process.operations.opened(log=stream, shown=("ingest",), stages=(owner.check_alive, owner.check_member))
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if failed:
+            raise failed[0]
+        owner.check_alive()
+
+
+def _open(process: Process) -> KafkaLog:
+    stream = process.open_log()
+    assert isinstance(stream, KafkaLog)
+    return stream
+
+
+def _stage(process: Process, stream: Log) -> tuple[IngestStage, tuple[Brand, ...]]:
+    brands, notices = process.patiently(lambda: settle_revisions(stream, process.settings.require_brands()))
+    complain(notices)
+    return IngestStage(stream, BrandMatcher(brands), process.clock, process.operations.watch), brands
+
+
+def _runner(settings: Settings) -> RunnerSettings:
+    return RunnerSettings(
+        batch_items=BATCH_RECORDS,
+        max_lag=settings.kafka.max_lag,
+        downstream=DOWNSTREAM,
+        lag_look_seconds=LAG_LOOK_SECONDS,
+    )
+
+
+def _read_files(process: Process, files: Sequence[Path]) -> None:
+    source_name = file_source(process.settings, "-").name
+    stream = _open(process)
     before = process.patiently(lambda: {path: runs.last(stream, path) for path in files})
-    with SourceOwner(stream, source_name, process.stop, process.clock) as owner:
+    with SourceOwner(stream, [source_name], process.stop, process.clock, _FILES_GROUP) as owner:
         process.operations.opened(log=stream, shown=("ingest",), stages=(owner.check_alive, owner.check_member))
         left = list(files)
-        while left and (lost := owner.wait()) is not None:
-            brands, notices = process.patiently(lambda: settle_revisions(stream, settings.require_brands()))
-            complain(notices)
-            stage = IngestStage(stream, BrandMatcher(brands), process.clock, process.operations.watch)
+        while left and (lost := owner.wait(source_name)) is not None:
+            stage, _ = _stage(process, stream)
             while left and not lost.is_set():
                 if _is_done(process, stream, left[0], before) or _read(process, stream, stage, left[0], lost):
                     left.pop(0)
@@ -66,7 +130,7 @@ def _is_done(process: Process, stream: Log, path: Path, before: Mapping[Path, ru
     now = process.patiently(lambda: runs.last(stream, path))
     done = now.done and now != before[path]
     if done:
-        print(f"{safe(str(path))}: read by another worker", flush=True)
+        announce(f"{path}: read by another worker")
     return done
 
 
@@ -97,12 +161,7 @@ def _read(process: Process, stream: Log, stage: IngestStage, path: Path, lost: t
             stream,
             process.clock,
             run=run.run_id,
-            settings=RunnerSettings(
-                batch_items=BATCH_RECORDS,
-                max_lag=settings.kafka.max_lag,
-                downstream=DOWNSTREAM,
-                lag_look_seconds=LAG_LOOK_SECONDS,
-            ),
+            settings=_runner(settings),
             stop=lost,
             on_progress=progress,
         )
@@ -110,14 +169,14 @@ def _read(process: Process, stream: Log, stage: IngestStage, path: Path, lost: t
         if result.nothing_mapped or result.finished:
             process.patiently(lambda: runs.finish(stream, run))
         refuse_the_unreadable(result, str(path))
-        print(_told(path, run, result), flush=True)
+        announce(_told(path, run, result))
     return result.finished
 
 
 def _told(path: Path, run: runs.Run, result: IngestResult) -> str:
     outcomes = ", ".join(f"{outcome.value} {number:,}" for outcome, number in result.books.outcomes.items() if number)
     again = ", resumed" if run.resumed else ""
-    return f"{safe(str(path))}: read {result.books.read:,} ({outcomes or 'nothing'}; run {run.run_id}{again})"
+    return f"{path}: read {result.books.read:,} ({outcomes or 'nothing'}; run {run.run_id}{again})"
 
 
 def check_files(files: Sequence[Path]) -> None:

@@ -9,8 +9,23 @@ from contextlib import contextmanager
 from types import TracebackType
 
 from domain.clock import Clock, SystemClock
-from domain.metrics import DISK_FLOOR, DISK_FREE, INFO, MODEL, SOURCE_LAST_ITEM, SOURCE_READING
+from domain.metrics import (
+    DISK_FLOOR,
+    DISK_FREE,
+    INFO,
+    MODEL,
+    SOURCE_BEHIND,
+    SOURCE_GAPS,
+    SOURCE_LAST_ITEM,
+    SOURCE_RATE,
+    SOURCE_READING,
+    SOURCE_SILENT,
+    SOURCE_SPENT,
+    SOURCE_TROUBLES,
+    SOURCE_UP,
+)
 from domain.records import Topic
+from ingest.status import SourceState, SourceStatus
 from search.store import Store
 from service.data_folder import free_megabytes, require_room
 from service.freshness import FreshnessProbe
@@ -131,6 +146,24 @@ class Operations:
     def got(self, source: str) -> None:
         """Take note that a source gave something."""
         self.meter.set(SOURCE_LAST_ITEM, self._clock.now().timestamp(), source)
+
+    def listening(self, statuses: Iterable[SourceStatus]) -> None:
+        """Take note of how the live sources of this process fare."""
+        now = self._clock.now()
+        for status in statuses:
+            name, reads = status.source, status.state is not SourceState.STOPPED
+            self.meter.set(SOURCE_READING, float(reads), name)
+            self.meter.set(SOURCE_UP, float(status.state is SourceState.LISTENING), name)
+            self.meter.set(SOURCE_SILENT, float(status.silent), name)
+            self.meter.set(SOURCE_RATE, status.per_minute, name)
+            self.meter.set(SOURCE_TROUBLES, status.errors, name)
+            self.meter.set(SOURCE_GAPS, status.gaps, name)
+            if status.item_at is not None:
+                self.meter.set(SOURCE_LAST_ITEM, status.item_at.timestamp(), name)
+            if (behind := status.behind_seconds(now)) is not None:
+                self.meter.set(SOURCE_BEHIND, behind, name)
+            if status.spent_today is not None:
+                self.meter.set(SOURCE_SPENT, status.spent_today, name)
 
     def let_go(self) -> None:
         """Use log and store no more: they are about to be closed. A last health document is written."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, nullcontext
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,10 +26,19 @@ from search.embedded import EmbeddedStore
 from search.stage import IndexStage
 from service import runs
 from service.books import run_books
-from service.components import build_engine, file_source, open_log, open_store, require_one_process
+from service.components import (
+    build_engine,
+    file_source,
+    live_sources,
+    open_log,
+    open_store,
+    require_one_process,
+)
 from service.control import Report
 from service.data_folder import DataFolder, require_room
 from service.garbage import rare_collections
+from service.live import LiveSources
+from service.mirror import mirror_events
 from service.operations import Operations
 from service.retrying import retry_letters
 from service.revisions import settle_revisions
@@ -66,6 +76,7 @@ class Pipeline:
         clock: Clock | None = None,
         patience_seconds: float = PATIENCE_SECONDS,
         operations: Operations | None = None,
+        listens: bool = False,
     ):
         """Open log, store and engine; nothing runs before `start`.
 
@@ -74,6 +85,7 @@ class Pipeline:
             clock: the machine's by default.
             patience_seconds: how long a stage tries again.
             operations: what machines see of it; nothing by default.
+            listens: whether it listens to the live sources that are enabled.
 
         Raises:
             ConfigError, Busy, BackendDown: what stands in the way.
@@ -101,6 +113,9 @@ class Pipeline:
             self._matcher = BrandMatcher(self.brands)
             self._engine = build_engine(settings.engine)
             self._ingest = IngestStage(self._log, self._matcher, self._clock, self._observer)
+            sources = live_sources(settings, self.brands, self._clock) if listens else []
+            runner = RunnerSettings(batch_items=BATCH_RECORDS, max_lag=MAX_LAG, downstream=_READERS)
+            self.live = LiveSources(sources, settings, self._log, self._clock, runner, operations)
             self._store = open_store(settings, self._clock)
         except BaseException:
             self._log.close()
@@ -128,6 +143,11 @@ class Pipeline:
             self._begin(stage.name, lambda run=run: run(self._stop))  # type: ignore[misc]
         self._begin("tally", lambda: keep_tally(self._log, self._stop))
         self._begin("prune", self._prune)
+        self._begin("events", lambda: mirror_events(self._log, self._store, None, self._stop))
+        for source in self.live.sources:
+            self._begin(f"source {source.name}", partial(self.live.listen, source, self._ingest, self._stop))
+        if self.live.sources:
+            self._begin("heartbeats", partial(self.live.beat, self._stop))
         if self._operations is not None:
             self._operations.opened(
                 log=self._log,

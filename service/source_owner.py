@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
 
 from domain.clock import Clock
 from domain.errors import BackendDown, ConfigError, RetryLater
 from service.patience import BUDGET_SECONDS
 from stream.kafka_log import KafkaLog
+from stream.kafka_sources import SOURCE_GROUP
 
 log = logging.getLogger(__name__)
 
@@ -20,16 +22,24 @@ _FRESH_SECONDS = 15.0
 
 
 class SourceOwner:
-    """Keeps the claim on one source alive in a thread of its own. Use it as a context manager.
+    """Keeps the claim on sources alive in a thread of its own. Use it as a context manager.
 
     `lost` of a term is set when the source went to another worker, or when `stop` was: what is read then is settled
-    no more.
+    no more. All workers of one `group` claim the same sources.
     """
 
-    def __init__(self, stream: KafkaLog, source: str, stop: threading.Event, clock: Clock) -> None:
-        self._claim, self._source, self._stop, self._clock = stream.claim([source]), source, stop, clock
+    def __init__(
+        self,
+        stream: KafkaLog,
+        sources: Sequence[str],
+        stop: threading.Event,
+        clock: Clock,
+        group: str = SOURCE_GROUP,
+    ) -> None:
+        self._claim = stream.claim(sources, group)
+        self._sources, self._stop, self._clock = tuple(sources), stop, clock
         self._changed = threading.Condition()
-        self._lost: threading.Event | None = None
+        self._lost: dict[str, threading.Event] = {}
         self._failure: BackendDown | ConfigError | None = None
         self._heard_at: float | None = None
         self._ended = threading.Event()
@@ -44,8 +54,8 @@ class SourceOwner:
         self._thread.join()
         self._claim.close()
 
-    def wait(self) -> threading.Event | None:
-        """Block until the source is ours; gives what will be set when it no longer is. None: told to stop first.
+    def wait(self, source: str) -> threading.Event | None:
+        """Block until a source is ours; gives what will be set when it no longer is. None: told to stop first.
 
         Raises:
             BackendDown: the broker has been away for ten minutes.
@@ -54,8 +64,9 @@ class SourceOwner:
         with self._changed:
             while not self._stop.is_set():
                 self.check_alive()
-                if self._lost is not None and not self._lost.is_set():
-                    return self._lost
+                lost = self._lost.get(source)
+                if lost is not None and not lost.is_set():
+                    return lost
                 self._changed.wait(_LOOK_SECONDS)
         return None
 
@@ -77,11 +88,11 @@ class SourceOwner:
         away_since = self._clock.monotonic()
         while not self._ended.is_set():
             try:
-                owned = self._source in self._claim.owned(_POLL_SECONDS)
+                owned = self._claim.owned(_POLL_SECONDS)
             except RetryLater as exc:
-                log.warning("source %s: the claim waits: %s", self._source, exc)
+                log.warning("the claim on %s waits: %s", ", ".join(self._sources), exc)
                 if self._clock.monotonic() - away_since >= BUDGET_SECONDS:
-                    self._fail(BackendDown(f"source {self._source}: still away after {BUDGET_SECONDS:.0f} s: {exc}"))
+                    self._fail(BackendDown(f"the claim on sources: still away after {BUDGET_SECONDS:.0f} s: {exc}"))
                     return
                 # Whether it is still ours is asked by each settlement; nothing is settled for another.
                 self._ended.wait(max(_LOOK_SECONDS, exc.after_seconds))
@@ -90,23 +101,26 @@ class SourceOwner:
                 self._fail(exc)
                 return
             away_since = self._heard_at = self._clock.monotonic()
-            self._now(owned and not self._stop.is_set())
+            self._now(frozenset() if self._stop.is_set() else owned)
             self._ended.wait(_LOOK_SECONDS)
-        self._now(False)
+        self._now(frozenset())
 
-    def _now(self, owned: bool) -> None:
+    def _now(self, owned: frozenset[str]) -> None:
         with self._changed:
-            if owned and (self._lost is None or self._lost.is_set()):
-                log.info("source %s is read here now", self._source)
-                self._lost = threading.Event()
-                self._changed.notify_all()
-            elif not owned and self._lost is not None and not self._lost.is_set():
-                log.info("source %s is no longer read here", self._source)
-                self._lost.set()
+            for source in self._sources:
+                lost = self._lost.get(source)
+                held = lost is not None and not lost.is_set()
+                if source in owned and not held:
+                    log.info("source %s is read here now", source)
+                    self._lost[source] = threading.Event()
+                elif source not in owned and lost is not None and held:
+                    log.info("source %s is no longer read here", source)
+                    lost.set()
+            self._changed.notify_all()
 
     def _fail(self, error: BackendDown | ConfigError) -> None:
         with self._changed:
             self._failure = error
-            if self._lost is not None:
-                self._lost.set()
+            for lost in self._lost.values():
+                lost.set()
             self._changed.notify_all()

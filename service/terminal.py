@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
 
 from domain.errors import QueryError
 from domain.records import Span
+from service.logs import as_logged
 
 # What turns the reading order around: a post could make a line of ours read as something else.
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -35,10 +37,19 @@ def safe(text: str) -> str:
     return text if text.isascii() and text.isprintable() else "".join(map(_safe_character, text))
 
 
-def complain(lines: Iterable[str]) -> None:
-    """Print lines on standard error, each marked as ours unless it begins with a space and goes on with the last."""
+def complain(lines: Iterable[str], level: int = logging.WARNING) -> None:
+    """Print lines on standard error, each marked as ours unless it begins with a space and goes on with the last.
+
+    Where the log of this process is JSON they are lines of it, of this level.
+    """
     for number, line in enumerate(lines):
-        print(safe(f"soundings: {line}" if number == 0 or not line.startswith(" ") else line), file=sys.stderr)
+        text = safe(f"soundings: {line}" if number == 0 or not line.startswith(" ") else line)
+        print(as_logged(safe(line), level) or text, file=sys.stderr)
+
+
+def announce(line: str) -> None:
+    """Print a line of a worker on standard output, at once; where its log is JSON, as a line of it."""
+    print(as_logged(safe(line), logging.INFO) or safe(line), flush=True)
 
 
 def shorten(text: str, width: int, spans: Iterable[Span] = ()) -> tuple[str, list[tuple[int, int]]]:

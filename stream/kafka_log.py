@@ -24,7 +24,7 @@ from stream.kafka_layout import BOOKS, Layout
 from stream.kafka_letters import DeadTopic, SentBefore
 from stream.kafka_member import RUN_HEADER, Member, record_of
 from stream.kafka_settings import MAX_RECORD_BYTES, KafkaSettings
-from stream.kafka_sources import SourceClaim
+from stream.kafka_sources import SOURCE_GROUP, SourceClaim
 from stream.kafka_totals import RunTotals, Totals, counts_of
 from stream.kafka_view import KafkaView, group_key, moved_key, resolved_key
 from stream.protocol import LIVE_RUN, Consumer, Count, DeadLetterRow, LogRecord, OutRecord, Settlement
@@ -102,10 +102,13 @@ class KafkaLog:
                 self._members = [member for member in self._members if member is not closed]
                 self._letters_before.pop(closed, None)
 
-    def claim(self, sources: Sequence[str]) -> SourceClaim:
-        """Give a claim on sources, by the names that settlements carry in `source`; see `SourceClaim.owned`."""
+    def claim(self, sources: Sequence[str], group: str = SOURCE_GROUP) -> SourceClaim:
+        """Give a claim on sources, by the names that settlements carry in `source`; see `SourceClaim.owned`.
+
+        All workers of one `group` claim the same sources, or some would be given what they do not read.
+        """
         self._check_open()
-        claim = SourceClaim(self._broker, self._layout, sources, self._journals.take_over, self._forget)
+        claim = SourceClaim(self._broker, self._layout, sources, self._journals.take_over, self._forget, group)
         with self._lock:
             self._claims.append(claim)
         return claim

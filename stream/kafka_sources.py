@@ -10,7 +10,7 @@ from stream.kafka_broker import Broker, Committed, LostPartitions, Place, Rebala
 from stream.kafka_layout import SOURCES, Layout
 from stream.kafka_member import REBALANCE_SECONDS, SLICE_SECONDS
 
-GROUP = "sources"
+SOURCE_GROUP = "sources"
 
 
 class SourceClaim:
@@ -27,11 +27,12 @@ class SourceClaim:
         sources: Sequence[str],
         taken_over: Callable[[Sequence[str]], None],
         closed: Callable[[SourceClaim], None],
+        group: str = SOURCE_GROUP,
     ) -> None:
         """Use `KafkaLog.claim` instead."""
         self._layout, self._sources = layout, tuple(sources)
         self._taken_over, self._tell_closed = taken_over, closed
-        self._subscriber = broker.subscriber(layout.group(GROUP), [layout.name(SOURCES)])
+        self._subscriber = broker.subscriber(layout.group(group), [layout.name(SOURCES)])
         self._lock = threading.Lock()
         self._places: set[Place] = set()
         self._arriving: set[Place] = set()

@@ -18,8 +18,9 @@ def _arguments(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace) -> int:
+    from domain.clock import SystemClock
     from service.brand_check import query_problems, query_warnings
-    from service.components import engine_problems, file_source
+    from service.components import connection_problems, engine_problems, file_source, live_sources
     from service.web_access import access_problems
 
     settings, problems = read_settings(options)
@@ -27,7 +28,11 @@ def _run(options: Namespace) -> int:
         problems += query_problems(brand)
     problems += access_problems(settings.web)
     problems += engine_problems(settings.engine)
-    parts: list[Callable[[], object]] = [lambda: file_source(settings, "-")]
+    problems += connection_problems(settings)
+    parts: list[Callable[[], object]] = [
+        lambda: file_source(settings, "-"),
+        lambda: live_sources(settings, settings.brands, SystemClock()),
+    ]
     if not problems:
         # Of a file that cannot be read, nobody knows whether it names a brand.
         parts.insert(0, settings.require_brands)

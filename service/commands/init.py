@@ -8,7 +8,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from domain.brand import slug
+from domain.brand import Brand, slug
 from domain.errors import ConfigError
 from service.command import Command
 from service.setting import Setting
@@ -67,6 +67,38 @@ def brand_ids(names: Sequence[str]) -> list[str]:
     return ids
 
 
+def check_names(names: Sequence[str]) -> None:
+    """See that brands can be called so.
+
+    Raises:
+        ConfigError: one cannot.
+    """
+    if not all(any(character.isalnum() for character in name) for name in names):
+        raise ConfigError("BRAND: found a name without a letter or digit; expected one such as 'Acme'")
+    for name in names:
+        if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name):
+            raise ConfigError(f"BRAND: found {name!a}, expected a name without line breaks or control characters")
+
+
+def brands_named(names: Sequence[str]) -> tuple[Brand, ...]:
+    """Give brands that are listened for by their names.
+
+    Raises:
+        ConfigError: one cannot be called so.
+    """
+    names = [name.strip() for name in names]
+    check_names(names)
+    return tuple(
+        Brand(brand_id=brand_id, name=name, query=query_for(name), query_revision=1)
+        for name, brand_id in zip(names, brand_ids(names), strict=True)
+    )
+
+
+def query_for(name: str) -> str:
+    """Give the query that finds a name as a phrase."""
+    return '"' + name.replace("\\", " ").replace('"', " ").strip() + '"'
+
+
 def render(names: Sequence[str]) -> str:
     """Give the text of a configuration for brands of these names."""
     parts = [_HEAD]
@@ -82,7 +114,7 @@ def render(names: Sequence[str]) -> str:
             parts.append(f"# {setting.meaning} ({setting.environment})\n# {name} = {_default(setting)}\n")
     parts += [_TABLES, _BRAND_HEAD]
     for name, brand_id in zip(names, brand_ids(names), strict=True):
-        query = '"' + name.replace("\\", " ").replace('"', " ").strip() + '"'
+        query = query_for(name)
         parts.append(
             f"\n[[brands]]\nid = {toml_text(brand_id)}\nname = {toml_text(name)}\nquery = {toml_text(query)}\n"
             "query_revision = 1\nhandles = []\ncompetitors = []\n"
@@ -100,11 +132,7 @@ def _arguments(parser: ArgumentParser) -> None:
 
 def _run(options: Namespace) -> int:
     names = [name.strip() for name in options.brands] or ["Your Brand"]
-    if not all(any(character.isalnum() for character in name) for name in names):
-        raise ConfigError("BRAND: found a name without a letter or digit; expected one such as 'Acme'")
-    for name in names:
-        if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name):
-            raise ConfigError(f"BRAND: found {name!a}, expected a name without line breaks or control characters")
+    check_names(names)
     output: Path = options.output
     flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if options.force else os.O_EXCL)
     try:

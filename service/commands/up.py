@@ -6,6 +6,7 @@ import signal
 import threading
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,12 @@ def _arguments(parser: ArgumentParser) -> None:
     add_config(parser)
     add_data_dir(parser)
     add_engine(parser)
+    parser.add_argument(
+        "--brand",
+        action="append",
+        metavar="NAME",
+        help="listen for this name, without a configuration: to the sources that need no key; may be repeated",
+    )
     parser.add_argument("--replay", type=Path, metavar="FILE", help="replay this file once it runs, then keep serving")
     parser.add_argument("--host", help="address to listen on (else web.host, else 127.0.0.1)")
     parser.add_argument(
@@ -64,14 +71,15 @@ def _replay(path: Path, settings: Settings, supervisor: Supervisor) -> None:
 
 
 def _run(options: Namespace) -> int:
+    from domain.clock import SystemClock
     from service.child import Task
-    from service.components import require_one_process
+    from service.components import live_sources, require_one_process
     from service.data_folder import DataFolder, FolderLock, require_room
     from service.logs import configure_logging
     from service.supervisor import ChildSpec, Supervisor
     from service.web_access import access_notes, access_problems
 
-    settings = load_settings(options, brands=True)
+    settings = _settings(options)
     configure_logging(settings.logging, "up")
     require_one_process(settings, "`soundings ingest`, `enrich`, `index` and `dashboard`")
     problems = access_problems(settings.web)
@@ -81,6 +89,8 @@ def _run(options: Namespace) -> int:
     replay: Path | None = options.replay
     if replay is not None and not replay.is_file():
         raise ConfigError(f"{replay}: there is no such file; --replay needs one that can be read again")
+    # Before anything runs: a missing key is told to whoever stands here.
+    live_sources(settings, settings.brands, SystemClock())
     folder = DataFolder(settings.data.dir)
     folder.create()
     try:
@@ -105,6 +115,7 @@ def _run(options: Namespace) -> int:
         lines = (
             f"Soundings serves {address_of(listening)} (data in {safe(str(settings.data.dir))}; Ctrl-C stops it)",
             f"Health and metrics: {address_of(health)}/metrics",
+            *_listens_to(settings),
         )
         threading.Thread(target=_announce, args=(supervisor, lines), daemon=True).start()
         if replay is not None:
@@ -113,6 +124,33 @@ def _run(options: Namespace) -> int:
     if code == 0:
         print("Soundings stopped; everything is kept in the data folder.", flush=True)
     return code
+
+
+def _settings(options: Namespace) -> Settings:
+    """Read the configuration, or make one of the names given."""
+    if not options.brand:
+        return load_settings(options, brands=True)
+    from service.brand_check import query_problems
+    from service.commands.init import brands_named
+    from service.sources import KEYLESS
+
+    settings = load_settings(options)
+    if settings.brands:
+        raise ConfigError(
+            f"--brand: {settings.origin} has brands of its own: leave --brand out, or name another file with --config"
+        )
+    brands = brands_named(options.brand)
+    if problems := [problem for brand in brands for problem in query_problems(brand)]:
+        raise ConfigError(problems)
+    sources = replace(settings.sources, enabled=settings.sources.enabled or KEYLESS)
+    return replace(settings, brands=brands, sources=sources)
+
+
+def _listens_to(settings: Settings) -> list[str]:
+    names = settings.sources.enabled
+    return [f"Listening to {', '.join(names)} for {', '.join(safe(brand.name) for brand in settings.brands[:5])}"] * (
+        bool(names)
+    )
 
 
 def _announce(supervisor: Supervisor, lines: Sequence[str]) -> None:

@@ -94,6 +94,8 @@ class Cluster:
     max_lag: int = KafkaSettings().max_lag
     brands: str = CONFIG
     workers: list[Worker] = field(default_factory=list)
+    # More of the environment.
+    extra: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.config = self.folder / "soundings.toml"
@@ -124,6 +126,7 @@ class Cluster:
             "SOUNDINGS_ELASTIC_REPLICAS": "0",
             "SOUNDINGS_ELASTIC_RETRY_SECONDS": "5",
             "SOUNDINGS_ENGINE_KIND": self.engine,
+            **self.extra,
         }
 
     def run(

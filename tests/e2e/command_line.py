@@ -38,6 +38,8 @@ class Soundings:
     data: Path
     config: Path
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    # More of the environment.
+    extra: dict[str, str] = field(default_factory=dict)
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "service.cli", *arguments]
@@ -45,7 +47,13 @@ class Soundings:
     @property
     def environment(self) -> Mapping[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("SOUNDINGS_")}
-        return {**kept, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "SOUNDINGS_DATA_DIR": str(self.data)}
+        return {
+            **kept,
+            "PYTHONPATH": str(ROOT),
+            "PYTHONUNBUFFERED": "1",
+            "SOUNDINGS_DATA_DIR": str(self.data),
+            **self.extra,
+        }
 
     def run(self, *arguments: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""

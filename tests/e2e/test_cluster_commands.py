@@ -105,6 +105,19 @@ def test_a_post_is_followed_through_ledger_log_and_store(cluster: Cluster) -> No
     assert "never taken in" in told
 
 
+def test_where_the_log_is_json_an_ingest_worker_says_nothing_else(cluster: Cluster, tmp_path: Path) -> None:
+    file = tmp_path / "more.jsonl"
+    file.write_text(json.dumps(ROWS[3]) + "\n", encoding="utf-8")
+    json_lines = {"SOUNDINGS_LOGGING_FORMAT": "json"}
+    done = cluster.run("ingest", str(file), "--health-port", "0", more=json_lines)
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in (done.stdout + done.stderr).splitlines()]
+    assert {line["role"] for line in lines} == {"ingest"}
+    assert [line["message"] for line in lines if f"{file}: read 1 (" in line["message"]]
+    refused = cluster.run("ingest", str(tmp_path / "nowhere"), more=json_lines)
+    assert [json.loads(line)["level"] for line in refused.stderr.splitlines()] == ["error"]
+
+
 def test_the_store_is_exported_and_imported_into_a_data_folder_and_back(cluster: Cluster, tmp_path: Path) -> None:
     file = tmp_path / "store.jsonl.gz"
     done = cluster.run("export", str(file))

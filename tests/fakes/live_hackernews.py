@@ -57,6 +57,16 @@ class HackerNewsWorld:
         return 200, {"Content-Type": "application/json"}, json.dumps({"hits": found[::-1][:most]}).encode()
 
 
+def environment(world: HackerNewsWorld) -> dict[str, str]:
+    """Give the settings that listen to a world."""
+    return {
+        "SOUNDINGS_SOURCES_ENABLED": "hackernews",
+        "SOUNDINGS_SOURCES_ALLOW_PRIVATE": "true",
+        "SOUNDINGS_SOURCE_HACKERNEWS_ADDRESS": world.address,
+        "SOUNDINGS_SOURCE_HACKERNEWS_POLL_SECONDS": "1",
+    }
+
+
 @contextmanager
 def open_hackernews() -> Iterator[HackerNewsWorld]:
     """Serve it."""
