@@ -6,8 +6,9 @@ from service.setting import Setting
 from service.sources.hackernews import HACKERNEWS
 from service.sources.kind import SourceKind
 from service.sources.mastodon import MASTODON
+from service.sources.x import X
 
-SOURCE_KINDS: tuple[SourceKind, ...] = (HACKERNEWS, MASTODON)
+SOURCE_KINDS: tuple[SourceKind, ...] = (HACKERNEWS, MASTODON, X)
 SOURCE_SETTINGS: tuple[Setting, ...] = tuple(setting for kind in SOURCE_KINDS for setting in kind.settings)
 # What listens without a key and without further settings: `soundings up --brand NAME`.
 KEYLESS: tuple[str, ...] = tuple(kind.name for kind in SOURCE_KINDS if kind.keyless)

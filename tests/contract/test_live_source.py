@@ -13,6 +13,7 @@ import pytest
 from fakes.live_hackernews import open_hackernews
 from fakes.live_mastodon import open_mastodon
 from fakes.live_worlds import Fault, Open, World
+from fakes.live_x import open_x
 
 from domain.brand import Brand
 from domain.clock import SystemClock
@@ -25,7 +26,7 @@ from ingest.status import SourceState, SourceWatch
 from stream.embedded import EmbeddedLog
 from stream.protocol import LIVE_RUN, Log
 
-WORLDS: dict[str, Open] = {"hackernews": open_hackernews, "mastodon": open_mastodon}
+WORLDS: dict[str, Open] = {"hackernews": open_hackernews, "mastodon": open_mastodon, "x": open_x}
 PATIENCE_SECONDS = 30.0
 ACME = Brand(brand_id="acme", name="Acme", query="acme", query_revision=1)
 
