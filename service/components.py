@@ -206,8 +206,6 @@ def live_sources(settings: Settings, brands: Sequence[Brand], clock: Clock) -> l
     Raises:
         ConfigError: settings that cannot be used, of all of them.
     """
-    from ingest.normalise import NormaliserSettings
-
     sources: list[LiveSource] = []
     problems: list[str] = []
     for kind in SOURCE_KINDS:
@@ -219,20 +217,35 @@ def live_sources(settings: Settings, brands: Sequence[Brand], clock: Clock) -> l
                 f"{missing[0]})"
             )
             continue
-        context = SourceContext(
-            values=settings.sources.values[kind.name],
-            normalise=NormaliserSettings(retention=timedelta(days=settings.data.retention_days)),
-            brands=brands,
-            clock=clock,
-            allow_private=settings.sources.allow_private,
-        )
         try:
-            sources.append(kind.build(context))
+            sources.append(kind.build(_source_context(kind.name, settings, brands, clock)))
         except ConfigError as exc:
             problems += exc.problems
     if problems:
         raise ConfigError(problems)
     return sources
+
+
+def source_notes(settings: Settings, brands: Sequence[Brand], clock: Clock) -> list[str]:
+    """Give what the live sources that are enabled cannot do for brands whose queries are fine, a line each."""
+    return [
+        note
+        for kind in SOURCE_KINDS
+        if kind.name in settings.sources.enabled
+        for note in kind.notes(_source_context(kind.name, settings, brands, clock))
+    ]
+
+
+def _source_context(name: str, settings: Settings, brands: Sequence[Brand], clock: Clock) -> SourceContext:
+    from ingest.normalise import NormaliserSettings
+
+    return SourceContext(
+        values=settings.sources.values[name],
+        normalise=NormaliserSettings(retention=timedelta(days=settings.data.retention_days)),
+        brands=brands,
+        clock=clock,
+        allow_private=settings.sources.allow_private,
+    )
 
 
 def open_log(settings: Settings, clock: Clock, *, role: str, read_only: bool = False) -> Log:
