@@ -29,11 +29,11 @@ def dump(status: Any) -> bytes:
 def is_taken(status: Status, *, respect_noindex: bool) -> bool:
     """Tell whether a status is one of its own and may be kept.
 
-    A reblog is none of its own. What is not public is never taken; nor, with `respect_noindex`, what an author wrote
-    who asks not to be indexed.
+    A reblog is none of its own. What is not public, or not to be discovered ("unlisted"), is never taken; nor, with
+    `respect_noindex`, what an author wrote who asks not to be indexed.
     """
     account = status.get("account")
-    if status.get("reblog") is not None or status.get("visibility", "public") not in ("public", "unlisted"):
+    if status.get("reblog") is not None or status.get("visibility", "public") != "public":
         return False
     return not (respect_noindex and isinstance(account, Mapping) and account.get("noindex") is True)
 

@@ -131,6 +131,7 @@ class TimelineStream:
         self.listening, self.error = False, error
 
     def _opened(self) -> None:
+        self._go_on()
         if self._heard_at is not None:
             self._catch_up(self._heard_at)
         self._heard_at = self._clock.now()
@@ -156,7 +157,13 @@ class TimelineStream:
         # A clock that was set back makes no gap that ends before it began.
         self._put(Gap(start=min(since, until), end=until, reason=self._reason, recovered=0, method=method))
 
+    def _go_on(self) -> None:
+        # It may have been closed before there was anything to hang up.
+        if self._closed.is_set():
+            raise RetryLater(f"{self.instance.host} was given up", 0.0)
+
     def _came(self, event: ServerEvent) -> None:
+        self._go_on()
         self._heard_at = self._clock.now()
         if event.name:
             self._put(event)

@@ -58,10 +58,17 @@ class _Connection(StreamEvents):
         self._put((self, error))
 
     def opened(self) -> None:
+        self._go_on()
         self._put((self, None))
 
     def line(self, line: StreamLine) -> None:
+        self._go_on()
         self._put(line)
+
+    def _go_on(self) -> None:
+        # It may have been closed before there was anything to hang up.
+        if self._closed.is_set():
+            raise XFault(FaultKind.NETWORK, "the stream was given up")
 
     def _put(self, told: _Told) -> None:
         while not self._closed.is_set():
@@ -108,7 +115,8 @@ class XReader:
         self._given: OrderedDict[int, None] = OrderedDict.fromkeys(state.ids)
         self._authors: OrderedDict[str, None] = OrderedDict()
         # A gap that begins because the budget is spent is not filled: that would spend tomorrow's on it.
-        self._deaf_since, self._reason, self._saving = state.heard_at, "it was not running", self._exhausted
+        self._deaf_since, self._saving = state.heard_at, self._exhausted
+        self._reason = self._spent() if self._saving else "it was not running"
         state.meter.roll(clock.now())
 
     def read(self, max_items: int) -> Sequence[Item]:

@@ -18,10 +18,9 @@ SETTLED = timedelta(seconds=10)
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Posts, oldest first, each once; `whole` is False where more were there than were asked for. `read` were given."""
+    """Posts, oldest first, each once; `whole` is False where more were there than were asked for."""
 
     posts: Sequence[Mapping[str, Any]]
-    read: int
     whole: bool
 
 
@@ -35,13 +34,12 @@ def search_since(
     """
     old = start < now - MAX_AGE
     by_id: dict[int, Mapping[str, Any]] = {}
-    whole, read = not old, 0
     for query in queries:
         token = ""
         while True:
             left = most - len(by_id)
             if left <= 0:
-                return Found(_ordered(by_id), read, False)
+                return Found(_ordered(by_id), False)
             page = client.search(
                 query,
                 since_id="" if old else since_id,
@@ -49,13 +47,12 @@ def search_since(
                 next_token=token,
                 most=left,
             )
-            read += len(page.posts)
             for envelope in page.posts:
                 by_id.setdefault(post_id(envelope), envelope)
             token = page.next_token
             if not token or not page.posts:
                 break
-    return Found(_ordered(by_id), read, whole)
+    return Found(_ordered(by_id), not old)
 
 
 def post_id(envelope: Mapping[str, Any]) -> int:

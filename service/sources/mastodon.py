@@ -34,6 +34,8 @@ def _build(context: SourceContext) -> LiveSource:
         normalise=replace(context.normalise, html="always"),
         allow_private=context.allow_private,
     )
+    if settings.tags and settings.timeline == "remote":
+        problems.append("source.mastodon.timeline: hashtags come from everywhere, or with `local` from the instance")
     if problems:
         raise ConfigError(problems)
     return MastodonSource(settings, context.clock, is_ours=_is_ours(context))

@@ -123,6 +123,7 @@ def test_one_without_an_address_is_bad() -> None:
         {"reblog": {"id": "1"}},
         {"visibility": "private"},
         {"visibility": "direct"},
+        {"visibility": "unlisted"},
         {"account": {"acct": "shy", "noindex": True}},
     ],
 )
@@ -444,6 +445,11 @@ def test_several_tokens_name_their_instances(tmp_path: Path) -> None:
             '[source.mastodon]\ninstances = ["a.example"]\nhashtags = ["two words"]',
             "secret",
             "source.mastodon.hashtags: found",
+        ),
+        (
+            '[source.mastodon]\ninstances = ["a.example"]\nhashtags = ["one"]\ntimeline = "remote"',
+            "secret",
+            "source.mastodon.timeline: hashtags come from everywhere",
         ),
     ],
 )

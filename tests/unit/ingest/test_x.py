@@ -417,7 +417,9 @@ def test_what_was_spent_survives_a_restart(world: XWorld) -> None:
             read_until(reader, bool)
         assert len([path for _, path in world.asked[asked:] if "search" in path]) == 0
         clock.advance(6 * 3600)
-        assert gaps(read_until(reader, has_gap))[0].recovered is None
+        (gap,) = gaps(read_until(reader, has_gap))
+        assert gap.recovered is None
+        assert "budget" in gap.reason
 
 
 def test_filling_a_gap_keeps_within_the_budget(world: XWorld) -> None:
