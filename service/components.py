@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from enrich.engine import SentimentEngine
     from enrich.model_folder import TransformersSettings
     from ingest.file import FileSource
+    from ingest.file_shape import FileSettings
     from ingest.source import LiveSource
     from search.elastic_health import HealthIndex
     from search.store import Store
@@ -163,6 +164,7 @@ def file_source(settings: Settings, path: str) -> FileSource:
     """
     from ingest.clean import HtmlMode
     from ingest.file import FileSource
+    from ingest.file_shape import FileSettings
     from ingest.file_shape import FileSettings, Format
     from ingest.normalise import Normaliser, NormaliserSettings
 
@@ -208,6 +210,7 @@ def live_sources(settings: Settings, brands: Sequence[Brand], clock: Clock) -> l
     """
     sources: list[LiveSource] = []
     problems: list[str] = []
+    rows = file_source(settings, "-").settings
     for kind in SOURCE_KINDS:
         if kind.name not in settings.sources.enabled:
             continue
@@ -218,7 +221,7 @@ def live_sources(settings: Settings, brands: Sequence[Brand], clock: Clock) -> l
             )
             continue
         try:
-            sources.append(kind.build(_source_context(kind.name, settings, brands, clock)))
+            sources.append(kind.build(_source_context(kind.name, settings, brands, clock, rows)))
         except ConfigError as exc:
             problems += exc.problems
     if problems:
@@ -227,16 +230,19 @@ def live_sources(settings: Settings, brands: Sequence[Brand], clock: Clock) -> l
 
 
 def source_notes(settings: Settings, brands: Sequence[Brand], clock: Clock) -> list[str]:
-    """Give what the live sources that are enabled cannot do for brands whose queries are fine, a line each."""
+    """Give what the live sources that are enabled cannot do for brands, a line each; of settings that can be used."""
+    rows = file_source(settings, "-").settings
     return [
         note
         for kind in SOURCE_KINDS
         if kind.name in settings.sources.enabled
-        for note in kind.notes(_source_context(kind.name, settings, brands, clock))
+        for note in kind.notes(_source_context(kind.name, settings, brands, clock, rows))
     ]
 
 
-def _source_context(name: str, settings: Settings, brands: Sequence[Brand], clock: Clock) -> SourceContext:
+def _source_context(
+    name: str, settings: Settings, brands: Sequence[Brand], clock: Clock, rows: FileSettings
+) -> SourceContext:
     from ingest.normalise import NormaliserSettings
 
     return SourceContext(
@@ -245,6 +251,7 @@ def _source_context(name: str, settings: Settings, brands: Sequence[Brand], cloc
         brands=brands,
         clock=clock,
         allow_private=settings.sources.allow_private,
+        rows=rows,
     )
 
 

@@ -45,7 +45,8 @@ def _run(options: Namespace) -> int:
         except ConfigError as exc:
             problems += exc.problems
     warnings = [line for brand in settings.brands for line in query_warnings(brand)]
-    for warning in [*warnings, *source_notes(settings, usable, SystemClock())]:
+    warnings += [] if problems else source_notes(settings, settings.brands, SystemClock())
+    for warning in warnings:
         print(safe(f"warning: {warning}"), file=sys.stderr)
     if problems:
         raise ConfigError(problems)

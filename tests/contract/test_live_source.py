@@ -10,8 +10,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from fakes.live_folder import open_folder
 from fakes.live_hackernews import open_hackernews
 from fakes.live_mastodon import open_mastodon
+from fakes.live_webhook import open_webhook
 from fakes.live_worlds import Fault, Open, World
 from fakes.live_x import open_x
 
@@ -26,7 +28,13 @@ from ingest.status import SourceState, SourceWatch
 from stream.embedded import EmbeddedLog
 from stream.protocol import LIVE_RUN, Log
 
-WORLDS: dict[str, Open] = {"hackernews": open_hackernews, "mastodon": open_mastodon, "x": open_x}
+WORLDS: dict[str, Open] = {
+    "hackernews": open_hackernews,
+    "mastodon": open_mastodon,
+    "x": open_x,
+    "folder": open_folder,
+    "webhook": open_webhook,
+}
 PATIENCE_SECONDS = 30.0
 ACME = Brand(brand_id="acme", name="Acme", query="acme", query_revision=1)
 
