@@ -171,8 +171,9 @@ class _Instance:
 
     def _translated(self, last: _Last, was_open: bool, error: Exception) -> RetryLater | ConfigError:
         """Give our error for one of the client, which hides the status of an answer."""
-        if was_open or last.status == 200 or last.status == 0:
-            return RetryLater(f"{self.host} was cut off: {type(error).__name__}", 0.0)
+        if was_open or last.status in (0, 200):
+            what = "was cut off, or silent for too long" if was_open else "cannot be reached"
+            return RetryLater(f"{self.host} {what}: {type(error).__name__}", 0.0)
         if last.status in (401, 403):
             return ConfigError(f"{_TOKEN}: {self.host} refuses it ({last.status}); see {PAGE}")
         wait = retry_after(last.headers, self._clock.now()) or 0.0
@@ -246,16 +247,18 @@ def _guard(session: Any, allow_private: bool, last: _Last) -> None:
 
     session.hooks["response"].append(note)
     for scheme in ("https://", "http://"):
-        session.mount(scheme, _Checked(session.get_adapter(scheme), allow_private))
+        session.mount(scheme, _Checked(session.get_adapter(scheme), allow_private, last))
 
 
 class _Checked:
     """An adapter of a session that looks at the address first; redirects come through here as well."""
 
-    def __init__(self, adapter: Any, allow_private: bool) -> None:
-        self._adapter, self._allow_private = adapter, allow_private
+    def __init__(self, adapter: Any, allow_private: bool, last: _Last) -> None:
+        self._adapter, self._allow_private, self._last = adapter, allow_private, last
 
     def send(self, request: Any, **options: Any) -> Any:
+        # What an earlier question was answered says nothing of this one.
+        self._last.status = 0
         parts = urlsplit(request.url)
         resolve(parts.hostname or "", parts.port or 443, allow_private=self._allow_private)
         return self._adapter.send(request, **options)

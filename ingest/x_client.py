@@ -284,7 +284,9 @@ class _Stream(_Requests, tweepy.StreamingClient):  # type: ignore[misc]  # tweep
         self._end(XFault(FaultKind.NETWORK, "X ended the stream"))
 
     def on_connection_error(self) -> None:
-        self._end(XFault(FaultKind.NETWORK, "the stream was cut off, or silent for too long"))
+        host = urlsplit(self.address).hostname
+        what = "the stream was cut off, or silent for too long" if self._was_open else f"{host} cannot be reached"
+        self._end(XFault(FaultKind.NETWORK, what))
 
     def on_request_error(self, status_code: int) -> None:
         self._end(refusal(self.address, status_code, _names(self._response.headers)))

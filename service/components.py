@@ -164,7 +164,6 @@ def file_source(settings: Settings, path: str) -> FileSource:
     """
     from ingest.clean import HtmlMode
     from ingest.file import FileSource
-    from ingest.file_shape import FileSettings
     from ingest.file_shape import FileSettings, Format
     from ingest.normalise import Normaliser, NormaliserSettings
 

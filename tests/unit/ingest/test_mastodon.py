@@ -55,6 +55,17 @@ def read_until(reader: MastodonReader, done: Callable[[list[Item]], bool]) -> li
     return items
 
 
+def trouble(reader: MastodonReader) -> str:
+    """Read until something stands in the way, and give what."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            reader.read(1)
+        except RetryLater as exc:
+            return str(exc)
+    raise AssertionError("nothing stood in the way")
+
+
 def listen(reader: MastodonReader, world: MastodonWorld) -> list[Item]:
     return read_until(reader, lambda _: all(server.listeners for server in world.servers) and _heard(reader))
 
@@ -235,6 +246,12 @@ def test_when_all_refuse_us_the_setting_is_named_and_each_read_tries_again(world
         for _ in range(2):
             with pytest.raises(ConfigError, match=r"source\.mastodon\.token: .*docs/sources/mastodon\.md"):
                 read_until(reader, bool)
+
+
+def test_an_instance_that_cannot_be_reached_is_tried_again(world: MastodonWorld) -> None:
+    with closing(world.source(tokens={"http://127.0.0.1:9": "t"}).open(None)) as reader:
+        for _ in range(2):
+            assert "127.0.0.1:9 cannot be reached" in trouble(reader)
 
 
 # Gaps

@@ -21,7 +21,7 @@ from domain.clock import Clock, to_ms
 from domain.errors import BadRecord, ConfigError, RetryLater
 from ingest.normalise import Normaliser, NormaliserSettings
 from ingest.source import Gap, Item, RawPost, Removed
-from ingest.x import XSource
+from ingest.x import XSettings, XSource
 from ingest.x_budget import Budget, Meter
 from ingest.x_client import MAX_LINE_BYTES, FaultKind, XFault
 from ingest.x_ladder import Ladder, LadderSettings
@@ -209,6 +209,14 @@ def test_a_refused_token_names_the_setting_and_never_itself(world: XWorld) -> No
             with pytest.raises(ConfigError, match=r"source\.x\.token: .*401.*docs/sources/x\.md") as caught:
                 read_until(reader, bool)
             assert "wrong-token" not in str(caught.value)
+
+
+def test_an_x_that_cannot_be_reached_is_tried_again() -> None:
+    with closing(XSource(XSettings(token="t", address="http://127.0.0.1:9"), [ACME], FakeClock()).open(None)) as reader:
+        for _ in range(2):
+            with pytest.raises(RetryLater, match=r"127\.0\.0\.1 cannot be reached"):
+                reader.read(1)
+        assert reader.vitals().errors == 2
 
 
 # The stream
