@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 from fakes.live_folder import open_folder
+from fakes.live_gdelt import open_gdelt
 from fakes.live_hackernews import open_hackernews
 from fakes.live_mastodon import open_mastodon
 from fakes.live_webhook import open_webhook
 from fakes.live_worlds import Fault, Open, World
 from fakes.live_x import open_x
+from fakes.live_youtube import open_youtube
 
 from domain.brand import Brand
 from domain.clock import SystemClock
@@ -34,6 +36,8 @@ WORLDS: dict[str, Open] = {
     "x": open_x,
     "folder": open_folder,
     "webhook": open_webhook,
+    "gdelt": open_gdelt,
+    "youtube": open_youtube,
 }
 PATIENCE_SECONDS = 30.0
 ACME = Brand(brand_id="acme", name="Acme", query="acme", query_revision=1)
