@@ -5,8 +5,9 @@ from __future__ import annotations
 from service.setting import Setting
 from service.sources.hackernews import HACKERNEWS
 from service.sources.kind import SourceKind
+from service.sources.rss import RSS
 
-SOURCE_KINDS: tuple[SourceKind, ...] = (HACKERNEWS,)
+SOURCE_KINDS: tuple[SourceKind, ...] = (HACKERNEWS, RSS)
 SOURCE_SETTINGS: tuple[Setting, ...] = tuple(setting for kind in SOURCE_KINDS for setting in kind.settings)
 # What listens without a key and without further settings: `soundings up --brand NAME`.
 KEYLESS: tuple[str, ...] = tuple(kind.name for kind in SOURCE_KINDS if kind.keyless)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from fakes.live_hackernews import open_hackernews
+from fakes.live_rss import open_rss
 from fakes.live_worlds import Fault, Open, World
 
 from domain.brand import Brand
@@ -24,7 +25,7 @@ from ingest.status import SourceState, SourceWatch
 from stream.embedded import EmbeddedLog
 from stream.protocol import LIVE_RUN, Log
 
-WORLDS: dict[str, Open] = {"hackernews": open_hackernews}
+WORLDS: dict[str, Open] = {"hackernews": open_hackernews, "rss": open_rss}
 PATIENCE_SECONDS = 30.0
 ACME = Brand(brand_id="acme", name="Acme", query="acme", query_revision=1)
 

@@ -1,0 +1,194 @@
+"""What was seen of a feed: which entries are new or changed, which stretch was missed, and the cursor that tells it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import blake2b
+
+from domain.clock import from_ms, to_ms
+from ingest.feed_entry import Feed, FeedEntry, Revised, entry_key
+from ingest.source import Gap
+
+# A cursor is written with every batch. Each feed has this many entries in it at least (they tell a gap), and all feeds
+# together about so many: up to some fifty feeds a restart remembers every entry; with 500 it is four each, in 25 kB.
+LEAST_MARKS = 4
+MOST_MARKS = 120
+ALL_MARKS = 2_000
+# Entries that left the feed and may come back: caches at a server's front give an older feed now and then.
+_KEPT_GONE = 500
+_FORM = "feeds1"
+# Of the key and of the digest of an entry each; both must agree for an entry to be a repeat.
+_HALF_BYTES = 3
+_HALF = (1 << 8 * _HALF_BYTES) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of an entry: what it said, the latest time it was given with, and when it was published."""
+
+    digest: int
+    revision_ms: int
+    published_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FeedState:
+    """What a cursor says of one feed: when it was last read, and its newest entries then (key and digest, cut)."""
+
+    read_ms: int
+    marks: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one reading brought: entries that are new or were changed, oldest first, and the stretch that was missed."""
+
+    revised: Sequence[Revised]
+    gap: Gap | None
+
+
+class FeedWindow:
+    """Remembers the entries of one feed. Bounded by the size of the feed. Not thread-safe."""
+
+    def __init__(self, host: str, state: FeedState | None = None) -> None:
+        self._host = host
+        self._read_ms = state.read_ms if state is not None else None
+        self._marks: Mapping[int, int] = state.marks if state is not None else {}
+        self._seen: dict[int, _Known] = {}
+        self._newest: tuple[int, ...] = ()
+
+    def take(self, feed: Feed, now: datetime) -> Seen:
+        """Tell what is new in the feed, and remember it.
+
+        An entry is changed where a reader would see another text. Its edit has the time that the feed gives, if that
+        is later than all it gave before, else the time at which it was noticed: feeds seldom say when something was
+        edited. A mere change of times is none.
+        """
+        entries = {entry_key(sane, self._host): sane for sane in (entry.sane(now) for entry in feed.entries)}
+        overlaps = not self._newest and not self._marks
+        revised: list[Revised] = []
+        for key, entry in entries.items():
+            known = self._known(key, entry)
+            overlaps = overlaps or known is not None
+            found, news = self._meet(entry, known, feed.title, now)
+            # Those that are in the feed now are last, so that the first to be forgotten are those that left.
+            self._seen.pop(key, None)
+            self._seen[key] = found
+            if news is not None:
+                revised.append(news)
+        gap = None if overlaps or not entries else self._gap(entries.values(), now)
+        if entries:
+            self._newest, self._marks = tuple(entries)[-MOST_MARKS:], {}
+        self._forget(len(entries))
+        self.read(now)
+        return Seen(revised, gap)
+
+    def read(self, now: datetime) -> None:
+        """Note that the feed was looked at."""
+        self._read_ms = max(self._read_ms or 0, to_ms(now))
+
+    def state(self, marks: int) -> FeedState | None:
+        """Give what is to be kept of it, with that many entries; None while it was never read."""
+        if self._read_ms is None:
+            return None
+        if not self._newest:
+            return FeedState(self._read_ms, dict(list(self._marks.items())[-marks:]))
+        newest = [(key, self._seen[key].digest) for key in self._newest[-marks:]]
+        return FeedState(self._read_ms, {key & _HALF: digest & _HALF for key, digest in newest})
+
+    def _known(self, key: int, entry: FeedEntry) -> _Known | None:
+        known = self._seen.get(key)
+        if known is None and (mark := self._marks.get(key & _HALF)) is not None and self._read_ms is not None:
+            # Of before the restart: whatever it said then, it had said until that time.
+            digest = entry.digest
+            digest = digest if digest & _HALF == mark else ~digest
+            known = _Known(digest, self._read_ms, entry.published_ms or entry.updated_ms)
+        return known
+
+    def _meet(self, entry: FeedEntry, known: _Known | None, feed: str, now: datetime) -> tuple[_Known, Revised | None]:
+        digest, stamp = entry.digest, entry.stamp_ms
+        if known is not None and known.digest == digest:
+            return known, None
+        if known is None:
+            published = entry.published_ms if entry.published_ms is not None else entry.updated_ms
+            edited = stamp if published is not None and stamp is not None and stamp > published else None
+        else:
+            published = known.published_ms
+            later = stamp is not None and stamp > known.revision_ms
+            edited = stamp if later else max(to_ms(now), known.revision_ms + 1)
+        revision = max(edited or 0, published or 0)
+        news = Revised(entry=entry, feed=feed, host=self._host, published_ms=published, edited_ms=edited)
+        return _Known(digest, revision, published), news
+
+    def _gap(self, entries: Iterable[FeedEntry], now: datetime) -> Gap | None:
+        """Tell what lies between the last reading and the oldest entry, now that none of those seen then is left."""
+        if self._read_ms is None:
+            return None
+        stamps = [entry.published_ms or entry.updated_ms for entry in entries]
+        dated = [stamp for stamp in stamps if stamp is not None]
+        if len(dated) == len(stamps) and max(dated) <= self._read_ms:
+            # All of it was written before: the feed gives its old entries other names.
+            return None
+        oldest = min(dated, default=0) if len(dated) == len(stamps) else 0
+        start, end = from_ms(self._read_ms), from_ms(oldest) if oldest > self._read_ms else now
+        reason = f"the feed of {self._host} holds nothing any more of what it held when it was last read"
+        return Gap(start=start, end=max(start, end), reason=reason)
+
+    def _forget(self, present: int) -> None:
+        for key in list(self._seen)[: max(0, len(self._seen) - present - _KEPT_GONE)]:
+            del self._seen[key]
+
+
+def feed_key(url: str) -> str:
+    """Give a short name for a feed's address, under which a cursor keeps it."""
+    return _encode(blake2b(url.encode("utf-8", "surrogatepass"), digest_size=6).digest())
+
+
+def marks_each(feeds: int) -> int:
+    """Give how many entries of each feed a cursor keeps."""
+    return min(MOST_MARKS, max(LEAST_MARKS, ALL_MARKS // max(feeds, 1)))
+
+
+def write_cursor(states: Mapping[str, FeedState]) -> str:
+    """Give a cursor of what was seen of each feed, by its key."""
+    return ":".join([_FORM, *(f"{key}.{state.read_ms:x}.{_packed(state.marks)}" for key, state in states.items())])
+
+
+def is_cursor(cursor: str) -> bool:
+    """Tell whether it is a cursor of feeds."""
+    return cursor.partition(":")[0] == _FORM
+
+
+def read_cursor(cursor: str | None) -> dict[str, FeedState]:
+    """Read a cursor back; what is broken in it counts as a feed that was never read."""
+    states: dict[str, FeedState] = {}
+    if cursor is None or not is_cursor(cursor):
+        return states
+    for part in cursor.split(":")[1:]:
+        try:
+            key, read, marks = part.split(".")
+            state = FeedState(int(read, 16), _unpacked(marks))
+            from_ms(state.read_ms)
+        except (ValueError, binascii.Error, OverflowError):
+            continue
+        states[key] = state
+    return states
+
+
+def _packed(marks: Mapping[int, int]) -> str:
+    halves = [half.to_bytes(_HALF_BYTES, "big") for mark in marks.items() for half in mark]
+    return _encode(b"".join(halves))
+
+
+def _unpacked(text: str) -> dict[int, int]:
+    raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    halves = [int.from_bytes(raw[at : at + _HALF_BYTES], "big") for at in range(0, len(raw), _HALF_BYTES)]
+    return dict(zip(halves[::2], halves[1::2], strict=True))
+
+
+def _encode(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode("ascii").rstrip("=")
