@@ -194,3 +194,48 @@ class QueryCheckAnswer(Answer):
     ok: bool
     error: Problem | None
     warnings: list[WarningAnswer]
+
+
+class SourceAnswer(Answer):
+    """The last heartbeat of a source. Counts are of the process that listened."""
+
+    source: str
+    at: datetime = Field(description="when it was last heard of")
+    stale: bool = Field(description="nothing was heard of it lately, though it was not stopped")
+    state: str = Field(description="starting, listening, waiting, refused, paused or stopped")
+    since: datetime | None
+    reason: str = Field(description="why it does not listen; empty while it does")
+    silent: bool = Field(description="connected, and silent for longer than is usual for it")
+    item_at: datetime | None = Field(description="when something last came")
+    event_at: datetime | None = Field(description="time of the newest thing, by the source's own clock")
+    behind_seconds: float | None
+    items: int
+    per_minute: float
+    gaps: int
+    errors: int
+    spent_today: float | None
+    currency: str
+    note: str
+
+
+class SourcesAnswer(Answer):
+    """Every source that was ever heard of."""
+
+    sources: list[SourceAnswer]
+
+
+class GapAnswer(Answer):
+    """A span of time in which a source did not listen."""
+
+    source: str
+    start: datetime
+    end: datetime
+    reason: str
+    recovered: int | None = Field(description="how many items of it were fetched afterwards; null: nothing was tried")
+    method: str = Field(description="by what they were fetched")
+
+
+class GapsAnswer(Answer):
+    """Gaps, the oldest first."""
+
+    gaps: list[GapAnswer]

@@ -1,8 +1,9 @@
-"""The JSON API: mentions, counts, brands, books, and a check of a query. Read only."""
+"""The JSON API: mentions, counts, brands, books, sources and their gaps, and a check of a query. Read only."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -14,6 +15,8 @@ from dashboard.answers import (
     BrandsAnswer,
     CountsAnswer,
     ErrorAnswer,
+    GapAnswer,
+    GapsAnswer,
     GroupAnswer,
     MeasuresAnswer,
     MentionAnswer,
@@ -22,6 +25,8 @@ from dashboard.answers import (
     Problem,
     QueryCheckAnswer,
     RunAnswer,
+    SourceAnswer,
+    SourcesAnswer,
     SpanAnswer,
     StageAnswer,
     WarningAnswer,
@@ -29,9 +34,11 @@ from dashboard.answers import (
 from dashboard.books import StageBooks, StageInfo, read_books
 from dashboard.counting import FACETS, MAX_GROUPS, Measures, count, count_by_brand
 from dashboard.display import safe_link
+from dashboard.listening import SHOWN
 from dashboard.problems import NotFound, query_problem
-from dashboard.question import BadParameter, Question, check_length, read_question
+from dashboard.question import BadParameter, Question, check_length, read_question, read_time
 from domain.brand import Brand
+from domain.clock import Clock
 from domain.errors import QueryError
 from domain.fields import find_field
 from domain.query.ast import Everything, Node
@@ -44,7 +51,7 @@ from stream.protocol import Log
 Asked = Annotated[Question, Depends(read_question)]
 
 
-def build_api(store: Store, log: Log, brands: Sequence[Brand], stages: Sequence[StageInfo]) -> APIRouter:
+def build_api(store: Store, log: Log, brands: Sequence[Brand], stages: Sequence[StageInfo], clock: Clock) -> APIRouter:
     """Make the routes under `/api`."""
     refused: dict[int | str, dict[str, Any]] = {status: {"model": ErrorAnswer} for status in (400, 422)}
     api = APIRouter(prefix="/api", tags=["api"])
@@ -127,6 +134,21 @@ def build_api(store: Store, log: Log, brands: Sequence[Brand], stages: Sequence[
             waiting=sum(stage.waiting for stage in books),
             mentions=store.count(),
         )
+
+    @api.get("/sources", summary="How each live source fares")
+    def get_sources() -> SourcesAnswer:
+        now = clock.now()
+        return SourcesAnswer(sources=[SourceAnswer(stale=one.is_stale(now), **asdict(one)) for one in store.sources()])
+
+    @api.get("/gaps", responses=refused, summary="When sources did not listen")
+    def get_gaps(
+        since: Annotated[str, Query(alias="from", description="a date or time; seven days ago by default")] = "",
+        until: Annotated[str, Query(alias="to", description="a date, included, or a time; now by default")] = "",
+    ) -> GapsAnswer:
+        end = read_time("to", until, end=True) or clock.now()
+        start = read_time("from", since) or end - SHOWN
+        found = store.gaps(start, end) if start < end else ()
+        return GapsAnswer(gaps=[GapAnswer(**asdict(gap)) for gap in found])
 
     @api.get("/query/check", responses=refused, summary="Whether a query can be read, and what is odd about it")
     def check_query(q: Annotated[str, Query(description="the query")] = "") -> QueryCheckAnswer:

@@ -76,7 +76,7 @@ def build_app(
     # Added last, it stands outermost: nobody reaches the door under a wrong name.
     app.add_middleware(Guard, allowed_hosts=access.hosts, public_origin=access.public_origin)
     app.include_router(build_pages(store, log, brands, stages, templates, clock))
-    app.include_router(build_api(store, log, brands, stages))
+    app.include_router(build_api(store, log, brands, stages, clock))
     app.include_router(build_api_docs(app, templates))
 
     @app.get("/static/{name}", include_in_schema=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import jinja2
 
-from dashboard import display
+from dashboard import display, listening
 
 _FOLDER = Path(__file__).parent
 _MEDIA_TYPES = {
@@ -46,6 +46,14 @@ def load_templates(assets: dict[str, Asset]) -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters.update(grouped=display.grouped, hundredths=display.hundredths, exact=display.exact)
+    templates.filters.update(
+        age=display.age,
+        exact=display.exact,
+        grouped=display.grouped,
+        hundredths=display.hundredths,
+        lasted=listening.lasted,
+        recovery=listening.recovery,
+        relative=display.relative,
+    )
     templates.globals["asset"] = lambda name: f"/static/{name}?v={assets[name].version}"
     return templates

@@ -103,3 +103,14 @@ def relative(moment: datetime, now: datetime) -> str:
     if minutes < 60:
         return f"{minutes} min ago"
     return f"{minutes // 60} h ago" if minutes < 24 * 60 else f"{minutes // (24 * 60)} d ago"
+
+
+def age(seconds: float) -> str:
+    """Write a span of time shortly: `0.4 s`, `12 s`, `5 min`, `3 h`, `2 d`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    for unit, length in (("s", 60), ("min", 60), ("h", 24)):
+        if seconds < length:
+            return f"{int(seconds)} {unit}"
+        seconds /= length
+    return f"{int(seconds)} d"

@@ -1,9 +1,10 @@
-"""The page `/`: search, facets, counts, results and books, rendered on the server; the URL holds all of it."""
+"""The pages `/` (search, facets, counts, results, books; the URL holds all of it) and `/pipeline` (sources, gaps)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Annotated
 
 import jinja2
@@ -14,8 +15,9 @@ from dashboard.answers import Problem
 from dashboard.books import StageBooks, StageInfo, read_books
 from dashboard.counting import Counts, Measures, count_by_brand
 from dashboard.display import Excerpt, excerpt, relative, safe_link
+from dashboard.listening import RECENT, SHOWN, read_sources, strips, warn_of
 from dashboard.problems import problem_of
-from dashboard.question import SENTIMENT_CHOICES, Question, read_question
+from dashboard.question import SENTIMENT_CHOICES, Question, read_question, read_time
 from domain.brand import Brand
 from domain.clock import Clock
 from domain.errors import ConfigError
@@ -24,10 +26,13 @@ from domain.query.leaves import QueryWarning
 from domain.query.lint import lint
 from domain.records import Mention
 from search.highlight import highlights
+from search.listening import GapReport
 from search.store import SearchPage, SearchRequest, Store
 from stream.protocol import Log
 
 PAGE = 25
+# Gaps listed one by one.
+MOST_GAPS = 100
 # A title is a line; what is longer is a text in the wrong field.
 MAX_TITLE = 200
 SENTIMENT_NAMES: Mapping[str, str] = {
@@ -116,7 +121,9 @@ def build_pages(
         notes: tuple[QueryNote, ...] = ()
         problem: Problem | None = None
         status = 200
+        deaf: tuple[GapReport, ...] = ()
         try:
+            deaf = warn_of(_deaf(store, asked, clock.now()))
             notes = tuple(_warning_note(asked.q, warning) for warning in lint(asked.q))
             answers = _answers(store, asked, names, clock)
         except ConfigError as error:
@@ -130,12 +137,29 @@ def build_pages(
                 answers=answers,
                 notes=notes,
                 problem=problem,
+                deaf=deaf,
                 sentiments=SENTIMENT_NAMES,
                 brands=brands,
                 **books_context(books, store),
             ),
             status_code=status,
         )
+
+    @pages.get("/pipeline")
+    def pipeline() -> HTMLResponse:
+        now = clock.now()
+        books = read_books(log, stages)
+        gaps = store.gaps(now - SHOWN, now)
+        sources = read_sources(store, now)
+        page = templates.get_template("pipeline.html").render(
+            now=now,
+            since=now - SHOWN,
+            sources=sources,
+            gaps=list(reversed(gaps))[:MOST_GAPS],
+            strips=strips(gaps, [one.report.source for one in sources], now - SHOWN, now),
+            **books_context(books, store),
+        )
+        return HTMLResponse(page)
 
     return pages
 
@@ -194,6 +218,13 @@ def _answers(store: Store, asked: Question, names: Mapping[str, str], clock: Clo
         suggestion=_any_of(asked, query) if page.total == 0 else None,
         older=replace(asked, cursor=page.next_cursor).address() if page.next_cursor else None,
     )
+
+
+def _deaf(store: Store, asked: Question, now: datetime) -> Sequence[GapReport]:
+    """Give the gaps in the time that is asked for; where no dates are chosen, those of the last day."""
+    low, high = read_time("from", asked.since), read_time("to", asked.until, end=True)
+    start = low or (now - RECENT if high is None else high - RECENT)
+    return store.gaps(start, high or now) if start < (high or now) else ()
 
 
 def _part(mention: Mention, query: Node, field: str, text: str, limit: int | None = None) -> Excerpt:

@@ -9,14 +9,15 @@ from typing import Any, Final
 
 from domain.aggregation import Aggregation, Result
 from domain.clock import Clock, from_ms, to_ms
-from domain.errors import BadRecord
+from domain.errors import BackendDown, BadRecord
 from domain.query.ast import Keyword, Node
-from domain.records import Mention, Retraction, Withdrawal
+from domain.records import Event, Mention, Retraction, Withdrawal
 from search import elastic_aggregations, elastic_setup
 from search.cursor import decode_cursor, encode_cursor, position_of
 from search.elastic_bulk import Bulk
 from search.elastic_document import EVENT_AT, mention_of
 from search.elastic_http import Elastic
+from search.elastic_listening import gaps_body, gaps_of, ops_of, reports_of, sources_body
 from search.elastic_query import compile as compile_node
 from search.elastic_reads import ALL_FIELDS, WHOLE, Wanted, get_many, month_indices, refresh, scan
 from search.elastic_settings import ElasticSettings, Names
@@ -24,6 +25,7 @@ from search.elastic_slice import forbidden_of, post_stone
 from search.elastic_stories import story_post_of
 from search.elastic_write import Writer
 from search.keywords import folded
+from search.listening import GapReport, SourceReport
 from search.store import MAX_PAGE, SearchPage, SearchRequest, Sort, Story, Written
 from search.transfer import Piece, StoryPost
 
@@ -97,7 +99,7 @@ class ElasticStore:
         return self._writer.write(records)
 
     def refresh(self) -> None:
-        for index in (self._names.mentions, self._names.stories):
+        for index in (self._names.mentions, self._names.stories, self._names.events):
             refresh(self._elastic, index)
 
     def drop_months(self, before: datetime) -> list[str]:
@@ -165,6 +167,17 @@ class ElasticStore:
 
     def aggregate(self, node: Node, aggregations: Mapping[str, Aggregation]) -> Mapping[str, Result]:
         return elastic_aggregations.aggregate(partial(self._counted, _filter(node)), aggregations)
+
+    def note(self, events: Sequence[Event]) -> None:
+        for outcome in self._bulk.write(ops_of(events, self._names.events), in_order=True):
+            if isinstance(outcome, BadRecord):
+                raise BackendDown(f"{outcome.detail}: the index of events is not as expected; run `soundings setup`")
+
+    def sources(self) -> Sequence[SourceReport]:
+        return reports_of(self._search(sources_body(), self._names.events)["hits"]["hits"])
+
+    def gaps(self, start: datetime, end: datetime) -> Sequence[GapReport]:
+        return gaps_of(self._search(gaps_body(start, end), self._names.events)["hits"]["hits"])
 
     def story(self, story_id: str) -> Story | None:
         for index in (self._names.stories, self._names.mentions):

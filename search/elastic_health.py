@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from domain.errors import BackendDown, BadRecord
-from domain.records import Event, Health
+from domain.records import Health
 from search.elastic_bulk import Bulk, Op
 from search.elastic_settings import Names
 from stream.codec import to_json
@@ -19,8 +19,8 @@ class HealthIndex:
     def __init__(self, bulk: Bulk, names: Names) -> None:
         self._bulk, self._names = bulk, names
 
-    def write_events(self, events: Iterable[tuple[LogRecord, Event | Health]]) -> None:
-        """Write events of the log; the place of each in the log is its id.
+    def write_health(self, documents: Iterable[tuple[LogRecord, Health]]) -> None:
+        """Write health documents of the log; the place of each in the log is its id.
 
         Raises:
             RetryLater, BackendDown: as the bulk caller.
@@ -28,7 +28,7 @@ class HealthIndex:
         self._write(
             [
                 Op("index", self._names.events, f"{record.partition}@{record.offset}", to_json(_event(event)))
-                for record, event in events
+                for record, event in documents
             ]
         )
 
@@ -46,9 +46,7 @@ class HealthIndex:
                 raise BackendDown(f"{outcome.detail}: an index for Kibana is not as expected; run `soundings setup`")
 
 
-def _event(event: Event | Health) -> dict[str, Any]:
-    if isinstance(event, Event):
-        return {"kind": event.kind, "source": event.source, "at": event.at, "detail": dict(event.detail)}
+def _event(event: Health) -> dict[str, Any]:
     document = {
         "kind": "health",
         "stage": event.stage,

@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import Final
 
 from domain.aggregation import Aggregation, Result
-from domain.clock import Clock, SystemClock, from_ms
+from domain.clock import Clock, SystemClock, from_ms, to_ms
 from domain.errors import BackendDown, BadRecord, Busy
 from domain.query.ast import Node
-from domain.records import Mention, Retraction, Withdrawal
+from domain.records import Event, Mention, Retraction, Withdrawal
 from domain.stories import story_words
 from search.acceptance import accepted
 from search.cursor import Position, decode_cursor, encode_cursor
 from search.indexer import Indexer, IndexReader, Progress
-from search.store import MAX_PAGE, SearchPage, SearchRequest, Sort, Story, Written
+from search.listening import GapReport, SourceReport, gap_of, newest
+from search.store import MAX_GAPS, MAX_PAGE, SearchPage, SearchRequest, Sort, Story, Written
 from search.tantivy_aggregations import aggregate
 from search.tantivy_index import Bounds, Hits, Snapshot
 from search.tantivy_schema import ms_of_order_key, order_key
@@ -178,6 +179,16 @@ class EmbeddedStore:
     def count(self) -> int:
         return self._truth.count()
 
+    def note(self, events: Sequence[Event]) -> None:
+        self._truth.note(events)
+
+    def sources(self) -> Sequence[SourceReport]:
+        return newest(map(_event, self._truth.heartbeats()))
+
+    def gaps(self, start: datetime, end: datetime) -> Sequence[GapReport]:
+        found = self._truth.gaps(to_ms(start), to_ms(end), MAX_GAPS)
+        return [gap for raw in found if (gap := gap_of(_event(raw))) is not None]
+
     def aggregate(self, node: Node, aggregations: Mapping[str, Aggregation]) -> Mapping[str, Result]:
         return aggregate(self._source.current().snapshot(), node, aggregations, self._executor)
 
@@ -267,6 +278,13 @@ def _checked(record: Mention | Withdrawal | Retraction, encoded: bytes | None) -
     if not isinstance(record, Mention):
         return record
     return Content(record, encode(record) if encoded is None else encoded, signature)
+
+
+def _event(raw: bytes) -> Event:
+    event = decode(raw)
+    if not isinstance(event, Event):
+        raise BackendDown(f"the store holds a {type(event).__name__} where an event was expected")
+    return event
 
 
 def _mention(kept: Kept) -> Mention:

@@ -11,9 +11,11 @@ from typing import Protocol
 from domain.aggregation import Aggregation, Result
 from domain.errors import BadRecord
 from domain.query.ast import Everything, Node
-from domain.records import Mention, Retraction, Withdrawal
+from domain.records import Event, Mention, Retraction, Withdrawal
+from search.listening import GapReport, SourceReport
 
 MAX_PAGE = 500
+MAX_GAPS = 1_000
 
 
 class Written(StrEnum):
@@ -119,6 +121,19 @@ class Store(Protocol):
 
     def count(self) -> int:
         """Give how many mentions are stored, from the truth and not the index."""
+
+    def note(self, events: Sequence[Event]) -> None:
+        """Keep what events say of listening: the newest heartbeat of each source, and gaps. Repeats change nothing.
+
+        Raises:
+            RetryLater, BackendDown: nothing may be taken as kept.
+        """
+
+    def sources(self) -> Sequence[SourceReport]:
+        """Give the last heartbeat of each source that was ever heard of, by name."""
+
+    def gaps(self, start: datetime, end: datetime) -> Sequence[GapReport]:
+        """Give gaps that touch `[start, end)`, the oldest first; at most MAX_GAPS."""
 
     def refresh(self) -> None:
         """Make everything written so far searchable before returning."""

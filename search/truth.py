@@ -13,9 +13,10 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from domain.clock import to_ms
 from domain.errors import BackendDown, ConfigError, RetryLater
-from domain.records import Mention, Retraction, Withdrawal
+from domain.records import Event, Mention, Retraction, Withdrawal
 from domain.stories import Signature
 from search.stories import Place, Stories
+from search.truth_listening import GAPS_SQL, HEARTBEATS_SQL, LISTENING_TABLES, note
 from search.truth_stories import STORY_SQL, STORY_TABLES, ShelfMemory, TruthShelf, numbers
 
 # Raise when the tables change in a way that older programs cannot read, or cannot write without harm.
@@ -304,7 +305,26 @@ class Truth:
         # At once: one that comes meanwhile must not hide behind those that were read.
         yield from self._rows("SELECT post_id, retracted_ms FROM tombstone")
 
+    def _events(self, sql: str, *parameters: object) -> list[bytes]:
+        """Give events as JSON by a query of `search.truth_listening`; none where no writer made its table."""
+        if not self._rows("SELECT 1 FROM sqlite_master WHERE name = 'gap'"):
+            return []
+        return [row[0] for row in self._rows(sql, *parameters)]
+
+    def heartbeats(self) -> list[bytes]:
+        """Give the last heartbeat of each source as JSON."""
+        return self._events(HEARTBEATS_SQL)
+
+    def gaps(self, start_ms: int, end_ms: int, limit: int) -> list[bytes]:
+        """Give the gaps that touch `[start_ms, end_ms)` as JSON, the oldest first."""
+        return self._events(GAPS_SQL, start_ms, end_ms, limit)
+
     # --- writing
+
+    def note(self, events: Iterable[Event]) -> None:
+        """Keep heartbeats and gaps, all or none."""
+        with self._transaction() as connection:
+            note(connection, events)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -474,6 +494,8 @@ def _create_tables(connection: sqlite3.Connection) -> None:
     (found,) = connection.execute("PRAGMA user_version").fetchone()
     if found in (0, _WITHOUT_STORIES):
         connection.executescript(f"BEGIN; {_TABLES} {STORY_TABLES} PRAGMA user_version = {TRUTH_SCHEMA}; COMMIT")
+    # Beside the mentions: a program that does not know these tables leaves them alone.
+    connection.executescript(LISTENING_TABLES)
 
 
 def _json_list(numbers: Iterable[int]) -> str:

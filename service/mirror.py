@@ -1,4 +1,4 @@
-"""Copies events and dead letters from the log to where Kibana finds them; it stops no stage, it waits and goes on."""
+"""Copies events and dead letters from the log to the store, for the pages and Kibana; it stops no stage, it waits."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from stream.protocol import Consumer, DeadLetterRow, Log, LogRecord, Settlement,
 
 if TYPE_CHECKING:
     from search.elastic_health import HealthIndex
+    from search.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -28,14 +29,17 @@ _LOOK_SECONDS = 10.0
 _WAIT_SECONDS = 15.0
 
 
-def mirror_events(stream: Log, index: HealthIndex, stop: threading.Event) -> None:
-    """Copy events as they come, until `stop`; several processes share the work."""
+def mirror_events(stream: Log, store: Store, index: HealthIndex | None, stop: threading.Event) -> None:
+    """Copy events as they come, until `stop`; several processes share the work.
+
+    Heartbeats and gaps go to the store; health documents to `index`, where there is one.
+    """
     consumer: Consumer | None = None
 
     def copy() -> None:
         nonlocal consumer
         consumer = consumer or stream.consumer(GROUP, [Topic.EVENTS.value])
-        _copy_events(stream, consumer, index)
+        _copy_events(stream, consumer, store, index)
 
     try:
         while not stop.is_set():
@@ -48,11 +52,16 @@ def mirror_events(stream: Log, index: HealthIndex, stop: threading.Event) -> Non
             consumer.close()
 
 
-def _copy_events(stream: Log, consumer: Consumer, index: HealthIndex) -> None:
+def _copy_events(stream: Log, consumer: Consumer, store: Store, index: HealthIndex | None) -> None:
     records = consumer.poll(_BATCH, _POLL_SECONDS)
     if not records:
         return
-    index.write_events(_read(records))
+    found = _read(records)
+    events = [event for _, event in found if isinstance(event, Event)]
+    if events:
+        store.note(events)
+    if index is not None:
+        index.write_health([(record, event) for record, event in found if isinstance(event, Health)])
     offsets = {(record.topic, record.partition): record.offset + 1 for record in records}
     stream.settle(Settlement(group=GROUP, offsets=offsets))
 

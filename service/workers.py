@@ -140,8 +140,9 @@ def index(process: Process) -> None:
     stream = process.open_log()
     worker = _join(process, stream, IndexStage(store, clock))
     process.operations.opened(log=stream, shown=("index",), store=store, stages=(lambda: _check_joined(worker),))
-    if (health := health_index(store)) is not None:
-        _beside(process, "mirror-events", partial(mirror_events, stream, health, process.stop))
+    health = health_index(store)
+    _beside(process, "mirror-events", partial(mirror_events, stream, store, health, process.stop))
+    if health is not None:
         _beside(process, "mirror-letters", partial(mirror_letters, stream, health, process.stop))
     worker.run(process.stop)
 
