@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from ingest.web import MAX_BODY_BYTES, Answer, Fetcher, NotAllowed, TooLarge, re
 
 _ACCEPT = "application/rss+xml, application/atom+xml, application/rdf+xml;q=0.9, application/xml;q=0.8, */*;q=0.5"
 _GZIP = b"\x1f\x8b"
+_NUMBER = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,6})?", re.ASCII)
+_MOST_PAUSE_SECONDS = 3_600.0
 # A server that sends a megabyte of white space as its tag gets it back with every question.
 _MAX_TAG_CHARS = 1_024
 
@@ -32,11 +35,15 @@ class Validators:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """A look that went well. `feed` None: nothing is new. `moved_to`: where the feed has gone for good, "" nowhere."""
+    """A look that went well. `feed` None: nothing is new. `moved_to`: where the feed has gone for good, "" nowhere.
+
+    `pause_seconds`: the host's own count says that it would refuse the next question before that.
+    """
 
     feed: Feed | None
     validators: Validators
     moved_to: str = ""
+    pause_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +89,7 @@ def look(
         # An address that is none: a port beyond 65535, half a bracket, somewhere on the way.
         return Trouble(f"leads to an address that is none ({type(exc).__name__})", refused=True)
     if answer.status == 304:
-        return Looked(None, validators, answer.moved_to)
+        return Looked(None, validators, answer.moved_to, _pause(answer))
     if answer.status != 200:
         return _refusal(answer, now)
     return _read(answer, validators, process)
@@ -94,6 +101,8 @@ def _refusal(answer: Answer, now: datetime) -> Trouble:
         return Trouble("is gone for good (410); take it out of the list", refused=True, gone=True)
     if status == 429 or status >= 500:
         wait = retry_after(answer.headers, now)
+        if wait is None and status == 429:
+            wait = _seconds(answer, "x-ratelimit-reset")
         return Trouble(f"answers {status}", busy=status == 429 or wait is not None, after_seconds=wait)
     return Trouble(f"answers {status}", refused=status in (401, 403, 404))
 
@@ -102,13 +111,25 @@ def _read(answer: Answer, before: Validators, process: FeedProcess) -> Result:
     digest = blake2b(answer.body, digest_size=16).digest()
     validators = Validators(_tag(answer, "etag"), _tag(answer, "last-modified"), digest)
     if digest == before.body:
-        return Looked(None, validators, answer.moved_to)
+        return Looked(None, validators, answer.moved_to, _pause(answer))
     try:
         body = _plain(answer)
         feed = process.parse(body, answer.headers.get("content-type", ""), answer.url)
     except (Unreadable, TooLarge) as exc:
         return Trouble(str(exc))
-    return Looked(feed, validators, answer.moved_to)
+    return Looked(feed, validators, answer.moved_to, _pause(answer))
+
+
+def _pause(answer: Answer) -> float:
+    """Give how long to leave the host alone by `X-Ratelimit-*`, as Reddit sends it with every answer."""
+    remaining = _seconds(answer, "x-ratelimit-remaining")
+    used_up = remaining is not None and remaining < 1
+    return (_seconds(answer, "x-ratelimit-reset") or 0.0) if used_up else 0.0
+
+
+def _seconds(answer: Answer, name: str) -> float | None:
+    found = _NUMBER.fullmatch(answer.headers.get(name, "").strip())
+    return min(float(found[0]), _MOST_PAUSE_SECONDS) if found else None
 
 
 def _tag(answer: Answer, name: str) -> str:

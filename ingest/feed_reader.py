@@ -16,8 +16,8 @@ from ingest.backoff import Backoff
 from ingest.feed_entry import Feed, Revised, native_id
 from ingest.feed_fetch import Looked, Result, Trouble, Validators, host_of, look
 from ingest.feed_process import FeedProcess
-from ingest.feed_window import FeedState, FeedWindow, feed_key, marks_each, read_cursor, write_cursor
-from ingest.source import Extent, Item, RawPost, Vitals
+from ingest.feed_window import FeedState, FeedWindow, News, feed_key, marks_each, read_cursor, write_cursor
+from ingest.source import Extent, Item, RawPost, Removed, Vitals
 from ingest.web import Fetcher, shown
 
 logger = logging.getLogger(__name__)
@@ -32,6 +32,7 @@ _FIRST_SECONDS = 60.0
 _MOST_SECONDS = 6 * 3_600.0
 # Whoever waits for the only feed that works hears it when it comes back.
 _ALL_FAIL_SECONDS = 60.0
+_MOST_GIVEN = 50_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +40,7 @@ class FeedPlan:
     """Which feeds are read and how.
 
     `setting` names where they are listed, `page` explains it. `poll_seconds` lies between two looks at one feed,
-    `host_seconds` between two at one host. `shape` makes the raw post of an entry.
+    `host_seconds` between two at one host. `shape` makes the content of an entry.
     """
 
     name: str
@@ -48,7 +49,7 @@ class FeedPlan:
     urls: tuple[str, ...]
     poll_seconds: float
     host_seconds: float
-    shape: Callable[[Revised], RawPost]
+    shape: Callable[[Revised], RawPost | Removed]
     headers: Mapping[str, str] = field(default_factory=dict)
     allow_private: bool = False
 
@@ -97,6 +98,8 @@ class FeedReader:
         self._patience = patience
         self._marks = marks_each(len(self._feeds))
         self._cursor = write_cursor(self._states)
+        # What was given last of each entry, for feeds that share some.
+        self._given: dict[int, int] = {}
         self._waiting: deque[Item] = deque()
         self._fetching = _Fetching(plan, clock, min(_FETCHERS, len(self._feeds)))
         self._errors = 0
@@ -133,7 +136,8 @@ class FeedReader:
 
     def _take(self, feed: _Feed, result: Result) -> None:
         now, host = self._clock.monotonic(), self._host(feed.address)
-        host.busy, host.free_at, feed.tried = False, now + self._plan.host_seconds, True
+        host.busy, feed.tried = False, True
+        host.free_at = now + max(self._plan.host_seconds, 0.0 if isinstance(result, Trouble) else result.pause_seconds)
         if isinstance(result, Trouble):
             self._meet(feed, host, result, now)
             return
@@ -162,26 +166,35 @@ class FeedReader:
     def _give(self, feed: _Feed, found: Feed) -> None:
         feed.left_out = found.left_out
         seen = feed.window.take(found, self._clock.now())
+        fresh = [news.revised for news in seen.news if self._is_fresh(news)]
         before = self._cursor
         state = feed.window.state(self._marks)
         if state is not None:
             self._states[feed.key] = state
-        if seen.gap is None and not seen.revised:
+        if seen.gap is None and not fresh:
             return
         after = write_cursor(self._states)
         place = f"{self._plan.name}:{host_of(feed.url)}"
         if seen.gap is not None:
             raw = shown(feed.url).encode("ascii")
             self._waiting.append(Item(position=place, cursor=before, raw=raw, content=seen.gap))
-        last = len(seen.revised) - 1
-        for at, revised in enumerate(seen.revised):
+        last = len(fresh) - 1
+        for at, revised in enumerate(fresh):
             # Only with its last entry the whole feed is settled.
             self._waiting.append(feed_item(self._plan, revised, after if at == last else before))
         self._cursor = after
-        stamps = [revised.published_ms for revised in seen.revised if revised.published_ms is not None]
+        stamps = [revised.published_ms for revised in fresh if revised.published_ms is not None]
         if stamps:
             newest = from_ms(max(stamps))
             self._event_at = newest if self._event_at is None else max(self._event_at, newest)
+
+    def _is_fresh(self, news: News) -> bool:
+        """Tell whether no other feed gave the same just so; one that says more, or less, of it is no repeat."""
+        fresh = self._given.pop(news.key, None) != news.digest
+        self._given[news.key] = news.digest
+        if len(self._given) > _MOST_GIVEN:
+            del self._given[next(iter(self._given))]
+        return fresh
 
     def _meet(self, feed: _Feed, host: _Host, trouble: Trouble, now: float) -> None:
         if feed.trouble is None or feed.trouble.reason != trouble.reason:

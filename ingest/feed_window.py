@@ -44,10 +44,19 @@ class FeedState:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What one reading brought: entries that are new or were changed, oldest first, and the stretch that was missed."""
+class News:
+    """An entry that is new or was changed; `key` stands for its id and `digest` for what it says."""
 
-    revised: Sequence[Revised]
+    key: int
+    digest: int
+    revised: Revised
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one reading brought: news, oldest first, and the stretch that was missed."""
+
+    news: Sequence[News]
     gap: Gap | None
 
 
@@ -70,22 +79,22 @@ class FeedWindow:
         """
         entries = {entry_key(sane, self._host): sane for sane in (entry.sane(now) for entry in feed.entries)}
         overlaps = not self._newest and not self._marks
-        revised: list[Revised] = []
+        news: list[News] = []
         for key, entry in entries.items():
             known = self._known(key, entry)
             overlaps = overlaps or known is not None
-            found, news = self._meet(entry, known, feed.title, now)
+            found, revised = self._meet(entry, known, feed.title, now)
             # Those that are in the feed now are last, so that the first to be forgotten are those that left.
             self._seen.pop(key, None)
             self._seen[key] = found
-            if news is not None:
-                revised.append(news)
+            if revised is not None:
+                news.append(News(key, found.digest, revised))
         gap = None if overlaps or not entries else self._gap(entries.values(), now)
         if entries:
             self._newest, self._marks = tuple(entries)[-MOST_MARKS:], {}
         self._forget(len(entries))
         self.read(now)
-        return Seen(revised, gap)
+        return Seen(news, gap)
 
     def read(self, now: datetime) -> None:
         """Note that the feed was looked at."""
@@ -121,8 +130,8 @@ class FeedWindow:
             later = stamp is not None and stamp > known.revision_ms
             edited = stamp if later else max(to_ms(now), known.revision_ms + 1)
         revision = max(edited or 0, published or 0)
-        news = Revised(entry=entry, feed=feed, host=self._host, published_ms=published, edited_ms=edited)
-        return _Known(digest, revision, published), news
+        revised = Revised(entry=entry, feed=feed, host=self._host, published_ms=published, edited_ms=edited)
+        return _Known(digest, revision, published), revised
 
     def _gap(self, entries: Iterable[FeedEntry], now: datetime) -> Gap | None:
         """Tell what lies between the last reading and the oldest entry, now that none of those seen then is left."""

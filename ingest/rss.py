@@ -10,7 +10,7 @@ from ingest.feed_entry import Revised, article
 from ingest.feed_reader import FeedPlan, FeedReader, feed_item
 from ingest.feed_window import is_cursor
 from ingest.normalise import NormaliserSettings
-from ingest.source import Item
+from ingest.source import Item, RawPost
 
 PAGE = "docs/sources/rss.md"
 
@@ -54,7 +54,8 @@ class FeedSource:
             problem = f"found no entry of a feed in the dead letter from {position}, expected a JSON object"
             raise ConfigError(problem) from exc
         content = self._plan.shape(revised)
-        content = replace(content, row=None) if id_owed else content
+        if id_owed and isinstance(content, RawPost):
+            content = replace(content, row=None)
         return replace(feed_item(self._plan, revised, ""), position=position, content=content)
 
 

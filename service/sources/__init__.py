@@ -5,9 +5,10 @@ from __future__ import annotations
 from service.setting import Setting
 from service.sources.hackernews import HACKERNEWS
 from service.sources.kind import SourceKind
+from service.sources.reddit import REDDIT
 from service.sources.rss import RSS
 
-SOURCE_KINDS: tuple[SourceKind, ...] = (HACKERNEWS, RSS)
+SOURCE_KINDS: tuple[SourceKind, ...] = (HACKERNEWS, REDDIT, RSS)
 SOURCE_SETTINGS: tuple[Setting, ...] = tuple(setting for kind in SOURCE_KINDS for setting in kind.settings)
 # What listens without a key and without further settings: `soundings up --brand NAME`.
 KEYLESS: tuple[str, ...] = tuple(kind.name for kind in SOURCE_KINDS if kind.keyless)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from fakes.live_hackernews import open_hackernews
+from fakes.live_reddit import open_reddit
 from fakes.live_rss import open_rss
 from fakes.live_worlds import Fault, Open, World
 
@@ -25,7 +26,7 @@ from ingest.status import SourceState, SourceWatch
 from stream.embedded import EmbeddedLog
 from stream.protocol import LIVE_RUN, Log
 
-WORLDS: dict[str, Open] = {"hackernews": open_hackernews, "rss": open_rss}
+WORLDS: dict[str, Open] = {"hackernews": open_hackernews, "reddit": open_reddit, "rss": open_rss}
 PATIENCE_SECONDS = 30.0
 ACME = Brand(brand_id="acme", name="Acme", query="acme", query_revision=1)
 
