@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from domain.errors import RetryLater
 from ingest.feed_entry import Feed
 from ingest.feed_process import FeedProcess, Unreadable
-from ingest.web import MAX_BODY_BYTES, Answer, Fetcher, NotAllowed, TooLarge, retry_after
+from ingest.web import MAX_BODY_BYTES, Answer, Fetcher, NotAllowed, TooLarge, retry_after, shown
 
 _ACCEPT = "application/rss+xml, application/atom+xml, application/rdf+xml;q=0.9, application/xml;q=0.8, */*;q=0.5"
 _GZIP = b"\x1f\x8b"
@@ -83,8 +83,10 @@ def look(
         answer = fetcher.get(url, headers=asked)
     except RetryLater as exc:
         return Trouble(str(exc))
-    except (NotAllowed, TooLarge) as exc:
-        return Trouble(str(exc), refused=True)
+    except TooLarge:
+        return Trouble(f"sends more than {MAX_BODY_BYTES:,} bytes", refused=True)
+    except NotAllowed as exc:
+        return Trouble(str(exc).removeprefix(f"{shown(url)}: "), refused=True)
     except (ValueError, KeyError) as exc:
         # An address that is none: a port beyond 65535, half a bracket, somewhere on the way.
         return Trouble(f"leads to an address that is none ({type(exc).__name__})", refused=True)
@@ -115,7 +117,7 @@ def _read(answer: Answer, before: Validators, process: FeedProcess) -> Result:
     try:
         body = _plain(answer)
         feed = process.parse(body, answer.headers.get("content-type", ""), answer.url)
-    except (Unreadable, TooLarge) as exc:
+    except Unreadable as exc:
         return Trouble(str(exc))
     return Looked(feed, validators, answer.moved_to, _pause(answer))
 
@@ -150,7 +152,7 @@ def _plain(answer: Answer) -> bytes:
     except zlib.error as exc:
         raise Unreadable("is sent as a damaged gzip") from exc
     if len(body) > MAX_BODY_BYTES:
-        raise TooLarge(f"more than {MAX_BODY_BYTES:,} bytes when unpacked")
+        raise Unreadable(f"sends more than {MAX_BODY_BYTES:,} bytes when unpacked")
     if not unpacking.eof:
         raise Unreadable("is sent as a damaged gzip")
     return body

@@ -10,15 +10,19 @@ import threading
 
 from ingest.feed_entry import Feed
 
+# A real feed of 10 MB takes some seconds.
+PARSE_SECONDS = 30
+
 
 class Unreadable(Exception):
     """The bytes are no feed that can be used; the message says why, and goes on after the feed's address."""
 
 
 class FeedProcess:
-    """Reads feeds in a child process, one at a time. Thread-safe."""
+    """Reads feeds in a child process, one at a time, each within `seconds`. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: int = PARSE_SECONDS) -> None:
+        self._seconds = seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         self._closed = False
@@ -42,7 +46,7 @@ class FeedProcess:
     def _exchange(self, header: bytes, body: bytes) -> bytes:
         if self._closed:
             return b""
-        process = self._process = self._process or _start()
+        process = self._process = self._process or _start(self._seconds)
         if process.stdin is None or process.stdout is None:
             raise RuntimeError("the process has no pipes")
         try:
@@ -72,11 +76,11 @@ class FeedProcess:
             self._end()
 
 
-def _start() -> subprocess.Popen[bytes]:
+def _start(seconds: int) -> subprocess.Popen[bytes]:
     # It needs nothing of our environment, which may hold secrets.
     path = os.pathsep.join(place or os.getcwd() for place in sys.path)
-    return subprocess.Popen(
-        [sys.executable, "-m", "ingest.feed"],
+    return subprocess.Popen(  # noqa: S603  our own interpreter and module
+        [sys.executable, "-m", "ingest.feed", str(seconds)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -110,11 +110,10 @@ class FeedReader:
         """As the protocol."""
         if not self._waiting:
             self._hand_out()
-            done = self._fetching.done(_WAIT_SECONDS)
-            if done is not None:
+            if self._fetching.is_idle:
+                self._idle()
+            elif (done := self._fetching.done(_WAIT_SECONDS)) is not None:
                 self._take(*done)
-            elif all(feed.trouble is not None and feed.trouble.gone for feed in self._feeds):
-                raise self._all_fail()
         return [self._waiting.popleft() for _ in range(min(max_items, len(self._waiting)))]
 
     def _hand_out(self) -> None:
@@ -126,6 +125,12 @@ class FeedReader:
             if not host.busy and host.free_at <= now:
                 host.busy, feed.due_at = True, float("inf")
                 self._fetching.ask(feed)
+
+    def _idle(self) -> None:
+        """Nothing is due: wait a little; or nothing will ever be, and that is said each time."""
+        if all(feed.trouble is not None and feed.trouble.gone for feed in self._feeds):
+            raise self._all_fail()
+        self._clock.sleep(_WAIT_SECONDS)
 
     def _host(self, address: str) -> _Host:
         name = host_of(address)
@@ -274,6 +279,10 @@ class _Fetching:
     @property
     def is_full(self) -> bool:
         return self._in_flight >= self._number
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._in_flight
 
     def ask(self, feed: _Feed) -> None:
         """Have a feed looked at."""

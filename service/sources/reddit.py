@@ -29,7 +29,7 @@ def _build(context: SourceContext) -> LiveSource:
         if not _NAMES.fullmatch(name)
     ]
     if not names and not words:
-        problems.append(f"{SETTING}: none is named, and source.reddit.search_brands is off; see {PAGE}")
+        problems.append(f"{SETTING}: none is named, and no brand is searched for; see {PAGE}")
     if bool(values["user"]) != bool(values["feed_token"]):
         problems.append(f"source.reddit.user and source.reddit.feed_token go together; see {PAGE}")
     if not (values["contact"].isascii() and values["contact"].isprintable()):

@@ -1,4 +1,4 @@
-"""Reddit's feeds: the newest posts of a subreddit, and of a search, which overlap."""
+"""Reddit's feed of a subreddit: its newest posts."""
 
 from __future__ import annotations
 
