@@ -69,9 +69,10 @@ def parse_feed(body: bytes, content_type: str, base: str) -> Feed:
     if not entries and (not dict.get(found, "version") or dict.get(found, "bozo")):
         page = b"<html" in start
         raise NotAFeed("found a web page, expected a feed" if page else "nothing of it could be read as RSS or Atom")
-    read = _newest_last([_entry(entry, base) for entry in entries])
+    title, lang = (_short(dict.get(found.feed, name)) for name in ("title", "language"))
+    read = _newest_last([_entry(entry, base, lang) for entry in entries])
     left_out = max(0, len(read) - MAX_ENTRIES)
-    return Feed(title=_short(dict.get(found.feed, "title")), entries=tuple(read[left_out:]), left_out=left_out)
+    return Feed(title=title, entries=tuple(read[left_out:]), left_out=left_out)
 
 
 def _readable(body: bytes, content_type: str) -> tuple[bytes, str]:
@@ -97,7 +98,7 @@ def _newest_last(entries: list[FeedEntry]) -> list[FeedEntry]:
     return entries
 
 
-def _entry(found: Any, base: str) -> FeedEntry:
+def _entry(found: Any, base: str, lang: str) -> FeedEntry:
     tags = [_short(tag.get("term")) for tag in dict.get(found, "tags") or [] if isinstance(tag, dict)]
     return FeedEntry(
         guid=_short(dict.get(found, "id")),
@@ -105,6 +106,7 @@ def _entry(found: Any, base: str) -> FeedEntry:
         title=_html(dict.get(found, "title_detail")) or _short(dict.get(found, "title")),
         text=_text(found),
         author=_author(found),
+        lang=lang,
         published_ms=_time(dict.get(found, "published_parsed")),
         updated_ms=_time(dict.get(found, "updated_parsed")),
         tags=tuple(filter(None, tags[:_MAX_TAGS])),

@@ -35,6 +35,7 @@ class FeedEntry:
     title: str = ""
     text: str = ""
     author: str = ""
+    lang: str = ""
     published_ms: int | None = None
     updated_ms: int | None = None
     tags: tuple[str, ...] = ()
@@ -151,6 +152,7 @@ def article(revised: Revised) -> RawPost:
         "url": canonical(entry.link),
         "kind": "article",
         "author_name": entry.author,
+        "lang": entry.lang,
         "hashtags": hashtags(entry.tags),
         **times(revised),
     }

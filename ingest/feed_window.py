@@ -5,16 +5,17 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import blake2b
 
 from domain.clock import from_ms, to_ms
+from ingest.dates import MAX_FUTURE
 from ingest.feed_entry import Feed, FeedEntry, Revised, entry_key
 from ingest.source import Gap
 
 # A cursor is written with every batch. Each feed has this many entries in it at least (they tell a gap), and all feeds
-# together about so many: up to some fifty feeds a restart remembers every entry; with 500 it is four each, in 25 kB.
+# together about so many: up to some fifty feeds a restart remembers every entry; with 500 it is four each, in 32 kB.
 LEAST_MARKS = 4
 MOST_MARKS = 120
 ALL_MARKS = 2_000
@@ -37,9 +38,13 @@ class _Known:
 
 @dataclass(frozen=True, slots=True)
 class FeedState:
-    """What a cursor says of one feed: when it was last read, and its newest entries then (key and digest, cut)."""
+    """What a cursor says of one feed: when it was last read, and its newest entries then (key and digest, cut).
+
+    `whole` stands for all entries that it held: most feeds are after a restart what they were before.
+    """
 
     read_ms: int
+    whole: int = 0
     marks: Mapping[int, int] = field(default_factory=dict)
 
 
@@ -66,9 +71,11 @@ class FeedWindow:
     def __init__(self, host: str, state: FeedState | None = None) -> None:
         self._host = host
         self._read_ms = state.read_ms if state is not None else None
-        self._marks: Mapping[int, int] = state.marks if state is not None else {}
+        # Of before a restart, until the feed was read again.
+        self._before = state if state is not None and state.marks else None
         self._seen: dict[int, _Known] = {}
         self._newest: tuple[int, ...] = ()
+        self._whole = 0
 
     def take(self, feed: Feed, now: datetime) -> Seen:
         """Tell what is new in the feed, and remember it.
@@ -78,12 +85,14 @@ class FeedWindow:
         edited. A mere change of times is none.
         """
         entries = {entry_key(sane, self._host): sane for sane in (entry.sane(now) for entry in feed.entries)}
-        overlaps = not self._newest and not self._marks
+        digests = {key: entry.digest for key, entry in entries.items()}
+        whole = _whole(digests)
+        overlaps = not self._newest and self._before is None
         news: list[News] = []
         for key, entry in entries.items():
-            known = self._known(key, entry)
+            known = self._seen.get(key) or self._known_before(key, digests[key], entry, whole, now)
             overlaps = overlaps or known is not None
-            found, revised = self._meet(entry, known, feed.title, now)
+            found, revised = self._meet(entry, digests[key], known, feed.title, now)
             # Those that are in the feed now are last, so that the first to be forgotten are those that left.
             self._seen.pop(key, None)
             self._seen[key] = found
@@ -91,35 +100,40 @@ class FeedWindow:
                 news.append(News(key, found.digest, revised))
         gap = None if overlaps or not entries else self._gap(entries.values(), now)
         if entries:
-            self._newest, self._marks = tuple(entries)[-MOST_MARKS:], {}
+            self._newest, self._before, self._whole = tuple(entries)[-MOST_MARKS:], None, whole
         self._forget(len(entries))
         self.read(now)
         return Seen(news, gap)
 
     def read(self, now: datetime) -> None:
         """Note that the feed was looked at."""
-        self._read_ms = max(self._read_ms or 0, to_ms(now))
+        self._read_ms = to_ms(now)
 
     def state(self, marks: int) -> FeedState | None:
         """Give what is to be kept of it, with that many entries; None while it was never read."""
         if self._read_ms is None:
             return None
-        if not self._newest:
-            return FeedState(self._read_ms, dict(list(self._marks.items())[-marks:]))
+        if self._before is not None:
+            return replace(self._before, read_ms=self._read_ms)
         newest = [(key, self._seen[key].digest) for key in self._newest[-marks:]]
-        return FeedState(self._read_ms, {key & _HALF: digest & _HALF for key, digest in newest})
+        kept = {key & _HALF: digest & _HALF for key, digest in newest}
+        return FeedState(self._read_ms, self._whole, kept)
 
-    def _known(self, key: int, entry: FeedEntry) -> _Known | None:
-        known = self._seen.get(key)
-        if known is None and (mark := self._marks.get(key & _HALF)) is not None and self._read_ms is not None:
-            # Of before the restart: whatever it said then, it had said until that time.
-            digest = entry.digest
-            digest = digest if digest & _HALF == mark else ~digest
-            known = _Known(digest, self._read_ms, entry.published_ms or entry.updated_ms)
-        return known
+    def _known_before(self, key: int, digest: int, entry: FeedEntry, whole: int, now: datetime) -> _Known | None:
+        """Give what is known of an entry from before a restart: whatever it said then, it had said by that time."""
+        if self._before is None:
+            return None
+        mark = self._before.marks.get(key & _HALF)
+        same = whole == self._before.whole or mark == digest & _HALF
+        if mark is None and not same:
+            return None
+        published = entry.published_ms if entry.published_ms is not None else entry.updated_ms
+        return _Known(digest if same else ~digest, min(self._before.read_ms, to_ms(now)), published)
 
-    def _meet(self, entry: FeedEntry, known: _Known | None, feed: str, now: datetime) -> tuple[_Known, Revised | None]:
-        digest, stamp = entry.digest, entry.stamp_ms
+    def _meet(
+        self, entry: FeedEntry, digest: int, known: _Known | None, feed: str, now: datetime
+    ) -> tuple[_Known, Revised | None]:
+        stamp = entry.stamp_ms
         if known is not None and known.digest == digest:
             return known, None
         if known is None:
@@ -128,7 +142,9 @@ class FeedWindow:
         else:
             published = known.published_ms
             later = stamp is not None and stamp > known.revision_ms
-            edited = stamp if later else max(to_ms(now), known.revision_ms + 1)
+            # Not beyond what is believed of any time, though a clock was wrong.
+            noticed = min(max(to_ms(now), known.revision_ms + 1), to_ms(now + MAX_FUTURE))
+            edited = stamp if later else noticed
         revision = max(edited or 0, published or 0)
         revised = Revised(entry=entry, feed=feed, host=self._host, published_ms=published, edited_ms=edited)
         return _Known(digest, revision, published), revised
@@ -137,15 +153,16 @@ class FeedWindow:
         """Tell what lies between the last reading and the oldest entry, now that none of those seen then is left."""
         if self._read_ms is None:
             return None
+        since = min(self._read_ms, to_ms(now))
         stamps = [entry.published_ms or entry.updated_ms for entry in entries]
         dated = [stamp for stamp in stamps if stamp is not None]
-        if len(dated) == len(stamps) and max(dated) <= self._read_ms:
+        complete = len(dated) == len(stamps)
+        if complete and max(dated) <= since:
             # All of it was written before: the feed gives its old entries other names.
             return None
-        oldest = min(dated, default=0) if len(dated) == len(stamps) else 0
-        start, end = from_ms(self._read_ms), from_ms(oldest) if oldest > self._read_ms else now
+        end = from_ms(min(dated)) if complete and min(dated) > since else now
         reason = f"the feed of {self._host} holds nothing any more of what it held when it was last read"
-        return Gap(start=start, end=max(start, end), reason=reason)
+        return Gap(start=from_ms(since), end=min(end, now), reason=reason)
 
     def _forget(self, present: int) -> None:
         for key in list(self._seen)[: max(0, len(self._seen) - present - _KEPT_GONE)]:
@@ -164,7 +181,7 @@ def marks_each(feeds: int) -> int:
 
 def write_cursor(states: Mapping[str, FeedState]) -> str:
     """Give a cursor of what was seen of each feed, by its key."""
-    return ":".join([_FORM, *(f"{key}.{state.read_ms:x}.{_packed(state.marks)}" for key, state in states.items())])
+    return ":".join([_FORM, *(_written(key, state) for key, state in states.items())])
 
 
 def is_cursor(cursor: str) -> bool:
@@ -179,13 +196,23 @@ def read_cursor(cursor: str | None) -> dict[str, FeedState]:
         return states
     for part in cursor.split(":")[1:]:
         try:
-            key, read, marks = part.split(".")
-            state = FeedState(int(read, 16), _unpacked(marks))
+            key, read, whole, marks = part.split(".")
+            state = FeedState(int(read, 16), int(whole, 16), _unpacked(marks))
             from_ms(state.read_ms)
         except (ValueError, binascii.Error, OverflowError):
             continue
         states[key] = state
     return states
+
+
+def _whole(digests: Mapping[int, int]) -> int:
+    """Give a number of 48 bits that stands for all entries, in whatever order."""
+    raw = b"".join(number.to_bytes(8, "big") for entry in sorted(digests.items()) for number in entry)
+    return int.from_bytes(blake2b(raw, digest_size=6).digest(), "big")
+
+
+def _written(key: str, state: FeedState) -> str:
+    return f"{key}.{state.read_ms:x}.{state.whole:x}.{_packed(state.marks)}"
 
 
 def _packed(marks: Mapping[int, int]) -> str:

@@ -35,7 +35,7 @@ def as_post(entry: FeedEntry) -> dict[str, object]:
     return dict(article(revised).fields)
 
 
-ATOM = """<feed xmlns="http://www.w3.org/2005/Atom" xml:lang="en"><title>Blog</title><entry>
+ATOM = """<feed xmlns="http://www.w3.org/2005/Atom" xml:lang="en-GB"><title>Blog</title><entry>
 <id>tag:blog.example,2026:1</id><title type="text">1 &lt; 2</title><link href="/2026/one?utm_source=feed"/>
 <author><name>Ann Author</name><email>ann@blog.example</email></author>
 <category term="science"/><category term="Science &amp; Nature"/>
@@ -52,6 +52,7 @@ def test_an_entry_of_atom_is_read_whole() -> None:
         title="1 &lt; 2",
         text="<p>the whole <b>text</b></p>",
         author="Ann Author",
+        lang="en-GB",
         published_ms=1793527200000,
         updated_ms=1793613600000,
         tags=("science", "Science & Nature"),

@@ -21,7 +21,7 @@ def read(tmp_path: Path, text: str | bytes) -> tuple[str, ...]:
 def test_feeds_in_folders_are_found_in_order_and_once(tmp_path: Path) -> None:
     feeds = read(
         tmp_path,
-        """<?xml version="1.0" encoding="UTF-8"?><!DOCTYPE opml><opml version="2.0"><head><title>mine</title></head><body>
+        """<?xml version="1.0" encoding="UTF-8"?><!DOCTYPE opml><opml version="2.0"><head/><body>
         <outline text="News"><outline type="rss" xmlUrl=" https://a.example/feed?x=1&amp;y=2 "/>
         <outline><outline xmlurl="https://b.example/feed"/></outline></outline>
         <outline text="no feed" htmlUrl="https://c.example/"/><outline xmlUrl=""/>
