@@ -415,14 +415,12 @@ def _rebuild(hint: Any, value: Any) -> Any:
         return cast(type, hint)(**{name: _rebuild(hints[name], item) for name, item in value.items()})
     if get_origin(hint) is tuple:
         return tuple(_rebuild(get_args(hint)[0], item) for item in value)
-    return Path(value) if hint is Path else _with_tuples(value)
-
-
-def _with_tuples(value: Any) -> Any:
-    """Give what has no type of its own, such as a source's values, with its lists as the tuples that they were."""
-    if isinstance(value, dict):
-        return {name: _with_tuples(item) for name, item in value.items()}
-    return tuple(value) if isinstance(value, list) else value
+    if get_origin(hint) is Mapping:
+        return {name: _rebuild(get_args(hint)[1], item) for name, item in value.items()}
+    if hint is Any and isinstance(value, list):
+        # A value of a setting: JSON has no tuples.
+        return tuple(value)
+    return Path(value) if hint is Path else value
 
 
 def fingerprint(settings: Settings) -> str:
