@@ -272,6 +272,20 @@ def require_extra(setting: str, kind: str, module: str) -> None:
         raise ConfigError(f"{setting}: {kind} needs an extra: pip install 'soundings[cluster]'")
 
 
+def kind_problems(settings: Settings) -> list[str]:
+    """Tell which kinds of log and store do not go together; nothing when they do.
+
+    A store of one process beside a log of many machines is filled by whoever takes a share of the mentions, out of
+    reach of all others. The other way round, one process may well write to Elasticsearch.
+    """
+    if settings.log.kind == "embedded" or settings.store.kind != "embedded":
+        return []
+    return [
+        f"store.kind: is embedded, a folder of one process, while log.kind is {settings.log.kind}, which many share: "
+        "set store.kind to elastic, and [elastic], or log.kind to embedded"
+    ]
+
+
 def require_one_process(settings: Settings, instead: str) -> None:
     """See that all stages may run in one process over one data folder.
 
