@@ -269,7 +269,9 @@ def require_extra(setting: str, kind: str, module: str) -> None:
         ConfigError: it is not.
     """
     if find_spec(module) is None:
-        raise ConfigError(f"{setting}: {kind} needs an extra: pip install 'soundings[cluster]'")
+        raise ConfigError(
+            f"{setting}: {kind} needs an extra: `make cluster`, or pip install '.[cluster]', in Soundings' own folder"
+        )
 
 
 def kind_problems(settings: Settings) -> list[str]:

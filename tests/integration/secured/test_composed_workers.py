@@ -204,3 +204,45 @@ def test_a_sample_passes_through_the_composed_cluster_with_each_worker_as_its_ow
         assert not [line for line in composed.said(name).splitlines() if '"level": "error"' in line.lower()]
         for secret in values.values():
             assert secret not in composed.said(name)
+
+
+def test_each_command_beside_the_workers_needs_no_more_than_the_user_that_the_page_names(
+    composed: Composed, secrets: Path, tmp_path: Path
+) -> None:
+    """As docs/running-in-a-company.md lists them."""
+    values, _ = example_values(secrets.read_text())
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text(f"{SAMPLE.read_text().splitlines()[0]}\n{{broken\n")
+
+    def done(name: str, *arguments: str, **more: str) -> str:
+        """Run a command with the environment of a service; gives what it prints."""
+        as_it_is, composed.added = composed.added, {**composed.added, **more}
+        try:
+            ran = composed.run(name, *arguments)
+        finally:
+            composed.added = as_it_is
+        assert ran.returncode == 0, f"{arguments} as {name}: {ran.stdout}{ran.stderr}"
+        assert "note:" not in ran.stderr, ran.stderr
+        return ran.stdout
+
+    done("setup")
+    done("ingest", "ingest", str(bad))
+    for name in ("index", "dashboard"):
+        assert "wrong" not in done(name, "doctor")
+    assert "parked" in done("dashboard", "books")
+    assert "bad.jsonl" in done("dashboard", "dead-letters", "list")
+    done("dashboard", "search", "lid")
+    done("dashboard", "trace", "x:nobody")
+    (letter,) = json.loads(f"[{','.join(done('dashboard', 'dead-letters', 'list', '--json').splitlines())}]")
+    # It stays parked: that is told to Kibana, and not that nobody may.
+    again = composed.run("index", "dead-letters", "retry", str(letter["number"]))
+    assert (again.returncode, "Kibana" in again.stderr) == (1, False), again.stderr
+    export = tmp_path / "store.jsonl.gz"
+    done("dashboard", "export", str(export))
+    assert "0 stored" in done("index", "import", str(export))
+    it = {"SOUNDINGS_ELASTIC_USER": "it", "SOUNDINGS_ELASTIC_PASSWORD": values["IT_PASSWORD"]}
+    assert "no month before" in done("index", "drop-months", "--before", "2000-01", "--yes", **it)
+    done("index", "migrate", **it)
+    refused = composed.run("dashboard", "import", str(export))
+    assert refused.returncode == 2
+    assert "soundings_dashboard" in refused.stderr
