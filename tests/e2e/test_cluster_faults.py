@@ -7,6 +7,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 from e2e.cluster import Cluster, Worker, check_exactly_once, write_file
 from servers.elastic import ElasticServer
 from servers.kafka import KafkaServer
@@ -127,3 +128,20 @@ def test_workers_are_not_ready_while_the_broker_hangs_however_long_they_wait_for
         kafka_server.resume()
     cluster.wait_for(lambda: all(worker.is_ready() for worker in workers), "that all are ready again")
     assert [worker.stop() for worker in workers] == [0] * 4
+
+
+@pytest.mark.parametrize("client", ["kafka", "kafka-python"])
+def test_an_idle_worker_is_ready_again_after_the_broker_hung_though_no_record_comes(
+    cluster: Cluster, kafka_server: KafkaServer, client: str
+) -> None:
+    cluster.client, cluster.request_seconds = client, 2.0
+    worker = cluster.start("enrich")
+    cluster.wait_for(worker.is_ready, "that it is ready")
+    kafka_server.pause()
+    try:
+        cluster.wait_for(lambda: "stage enrich tries again" in worker.text(), "that its poll fails")
+        cluster.wait_for(lambda: not worker.is_ready(), "that it is not ready")
+    finally:
+        kafka_server.resume()
+    cluster.wait_for(worker.is_ready, "that it is ready again")
+    assert worker.stop() == 0

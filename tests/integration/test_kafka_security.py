@@ -313,7 +313,7 @@ def test_the_doctor_says_what_to_mend_of_a_wrong_password(
     settings = {"log_kind": world.client, "data_dir": str(tmp_path), "kafka_prefix": world.prefix}
     settings["kafka_request_seconds"] = str(REQUEST_SECONDS)
     settings |= {f"kafka_{name}": value for name, value in way.items()}
-    settings |= {"store_kind": "elastic", "elastic_hosts": "http://127.0.0.1:1"}
+    settings |= {"store_kind": "elastic", "elastic_hosts": "http://127.0.0.1:1", "elastic_retry_seconds": "1"}
     done = subprocess.run(
         [sys.executable, "-m", "service.cli", "doctor", "--json"],
         cwd=tmp_path,
