@@ -9,16 +9,17 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from domain import ids
-from domain.errors import BadReason, BadRecord
+from domain.errors import BadRecord
 from domain.records import Mention, Retraction, Withdrawal
 from domain.stories import Signature
+from search.acceptance import accepted
 from search.elastic_bulk import Op
 from search.elastic_document import AS_WRITTEN, body_of, with_story
 from search.elastic_http import Elastic
 from search.elastic_reads import WHOLE, Found, Wanted, get_many, refresh
-from search.elastic_settings import Names, is_month
+from search.elastic_settings import Names
 from search.elastic_stories import ElasticShelf
-from search.keywords import checked_signature, folded
+from search.keywords import folded
 from search.store import Written
 from search.stories import ShinglesCache, Stories
 from stream.codec import to_json
@@ -27,9 +28,6 @@ Record: TypeAlias = Mention | Withdrawal | Retraction
 
 # Above any version: a retracted post stays away from an index for a minute even without its tombstone.
 _ABOVE_ALL: Final = (1 << 63) - 1
-# Elasticsearch takes ids of 512 bytes, and values of 32,766.
-_MOST_ID_BYTES: Final = 512
-_MOST_POST_ID_BYTES: Final = 8_000
 _POSTS_A_SEARCH: Final = 500
 _MOST_MENTIONS: Final = 10_000
 
@@ -44,7 +42,7 @@ class Sound(NamedTuple):
 
 
 class _Doc(NamedTuple):
-    """A document that the index has, forbidden or not."""
+    """A document that an index has, forbidden or not; `where` is the name under which it is written to."""
 
     where: str
     version: int
@@ -64,29 +62,10 @@ def checked(place: int, record: Record) -> Sound:
     """Give a record as it can be written.
 
     Raises:
-        BadRecord: a text that is not valid Unicode, or what Elasticsearch cannot hold or name.
+        BadRecord: as `search.acceptance.accepted`; or a text that is not valid Unicode.
     """
-    try:
-        post_bytes = len(record.post_id.encode())
-        mention_bytes = 1 if isinstance(record, Retraction) else len(record.mention_id.encode())
-    except UnicodeEncodeError as exc:
-        raise BadRecord(BadReason.BAD_ENCODING, "an id is not valid Unicode") from exc
-    if not 0 < mention_bytes <= _MOST_ID_BYTES or not 0 < post_bytes <= _MOST_POST_ID_BYTES:
-        raise BadRecord(
-            BadReason.STORE_REFUSED,
-            f"found ids of {mention_bytes} and {post_bytes} bytes, expected 1 to {_MOST_ID_BYTES} for a mention and 1 "
-            f"to {_MOST_POST_ID_BYTES} for a post",
-        )
-    if isinstance(record, Retraction):
-        return Sound(place, record)
-    if record.version < 0:
-        raise BadRecord(BadReason.STORE_REFUSED, f"version is {record.version}, expected 0 or more")
-    if isinstance(record, Withdrawal):
-        return Sound(place, record)
-    signature = checked_signature(record)
-    if not is_month(record.routing_month):
-        raise BadRecord(BadReason.STORE_REFUSED, "routing_month is none, expected one like 2026.03 of this century")
-    return Sound(place, record, body_of(record), signature)
+    signature = accepted(record)
+    return Sound(place, record, body_of(record), signature) if isinstance(record, Mention) else Sound(place, record)
 
 
 def post_stone(post_id: str) -> str:
@@ -197,7 +176,7 @@ class Slice:
             self.shelf.know(post_id, one)
         for mention_id, one in zip(mentions, found[len(stones) + len(posts) :], strict=True):
             if one is not None:
-                doc = _Doc(one.index, one.version, enriched_at_of(one.source))
+                doc = _Doc(self._names.written(one.index), one.version, enriched_at_of(one.source))
                 self._has(mention_id, mentions[mention_id].post_id, doc)
         self._read_others(self._of_interest())
         self.shelf.read_ahead(
@@ -248,7 +227,8 @@ class Slice:
             for hit in answer.body["hits"]["hits"]:
                 post_id = hit["_source"].get(AS_WRITTEN, {}).get("post_id") or hit["_source"]["post_id"]
                 if post_id in part:
-                    doc = _Doc(hit["_index"], hit["_version"], enriched_at_of(hit["_source"]))
+                    index = self._names.written(hit["_index"])
+                    doc = _Doc(index, hit["_version"], enriched_at_of(hit["_source"]))
                     self._has(hit["_id"], post_id, doc)
 
     # --- working out

@@ -17,9 +17,9 @@ from domain.errors import BackendDown, BadRecord, Busy
 from domain.query.ast import Node
 from domain.records import Mention, Retraction, Withdrawal
 from domain.stories import story_words
+from search.acceptance import accepted
 from search.cursor import Position, decode_cursor, encode_cursor
 from search.indexer import Indexer, IndexReader, Progress
-from search.keywords import checked_signature
 from search.store import MAX_PAGE, SearchPage, SearchRequest, Sort, Story, Written
 from search.tantivy_aggregations import aggregate
 from search.tantivy_index import Bounds, Hits, Snapshot
@@ -110,7 +110,7 @@ class EmbeddedStore:
             outcomes.append(Written.STORED)
             try:
                 raw = None if encoded is None else encoded[place]
-                sound.append(_content(record, raw) if isinstance(record, Mention) else record)
+                sound.append(_checked(record, raw))
                 places.append(place)
             except BadRecord as exc:
                 outcomes[place] = exc
@@ -144,7 +144,7 @@ class EmbeddedStore:
         """See `search.transfer.Transferable`; from a reading process as well."""
         for post_id, place, json in self._truth.story_posts():
             said = ""
-            if json is not None:
+            if json is not None and place.keys:
                 document = glance(json)
                 said = " ".join(story_words(document["tokens"], document.get("domains", ())))
             yield StoryPost(post_id, place, said)
@@ -257,14 +257,16 @@ def _lock(folder: Path) -> int:
     return lock
 
 
-def _content(mention: Mention, encoded: bytes | None) -> Content:
-    """Give a mention as it is written, which is how it came where that is known.
+def _checked(record: Mention | Withdrawal | Retraction, encoded: bytes | None) -> Write:
+    """Give a record as it is written, which is how it came where that is known.
 
     Raises:
-        BadRecord: a text that is not valid Unicode, a number that the store cannot hold, or no signature of ours.
+        BadRecord: as `search.acceptance.accepted`; or a text that is not valid Unicode.
     """
-    signature = checked_signature(mention)
-    return Content(mention, encode(mention) if encoded is None else encoded, signature)
+    signature = accepted(record)
+    if not isinstance(record, Mention):
+        return record
+    return Content(record, encode(record) if encoded is None else encoded, signature)
 
 
 def _mention(kept: Kept) -> Mention:

@@ -1,11 +1,13 @@
 """The command line: finds the command, runs it, and turns errors into one clear line and an exit code.
 
-Exit codes: 0 done; 1 a dependency failed or the disk filled up, the same command may work later; 2 the operator must
-mend something (arguments, configuration, a busy port, a locked or full folder, an unreadable file); 130 interrupted.
+Exit codes: 0 done; 1 a dependency failed or the disk filled up, the same command may work later, or a part was not done
+or not found, as the command says; 2 the operator must mend something (arguments, configuration, a busy port, a locked
+or full folder, a file or backup that is unreadable or damaged); 130 interrupted.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
@@ -140,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(lines: Sequence[str], code: int) -> int:
-    complain(lines)
+    complain(lines, logging.ERROR)
     return code
 
 

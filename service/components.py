@@ -262,6 +262,15 @@ def open_store(settings: Settings, clock: Clock, *, read_only: bool = False) -> 
     return ElasticStore.open(settings.elastic, read_only=read_only, clock=clock)
 
 
+def connection_problems(settings: Settings) -> list[str]:
+    """Tell what is wrong with the way to the log and the store that are chosen, one line each; connects to nothing."""
+    from search.elastic_settings import problems_of
+    from stream.kafka_settings import kafka_problems
+
+    log = kafka_problems(settings.kafka) if settings.log.kind != "embedded" else []
+    return log + (problems_of(settings.elastic) if settings.store.kind == "elastic" else [])
+
+
 def require_extra(setting: str, kind: str, module: str) -> None:
     """See that the extra is installed that a setting needs.
 

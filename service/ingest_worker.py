@@ -19,7 +19,7 @@ from service.data_folder import require_room
 from service.pipeline import refuse_the_unreadable
 from service.revisions import settle_revisions
 from service.source_owner import SourceOwner
-from service.terminal import complain, safe
+from service.terminal import announce, complain
 from service.workers import BATCH_RECORDS, Process
 from stream.kafka_log import KafkaLog
 from stream.protocol import Log
@@ -66,7 +66,7 @@ def _is_done(process: Process, stream: Log, path: Path, before: Mapping[Path, ru
     now = process.patiently(lambda: runs.last(stream, path))
     done = now.done and now != before[path]
     if done:
-        print(f"{safe(str(path))}: read by another worker", flush=True)
+        announce(f"{path}: read by another worker")
     return done
 
 
@@ -110,14 +110,14 @@ def _read(process: Process, stream: Log, stage: IngestStage, path: Path, lost: t
         if result.nothing_mapped or result.finished:
             process.patiently(lambda: runs.finish(stream, run))
         refuse_the_unreadable(result, str(path))
-        print(_told(path, run, result), flush=True)
+        announce(_told(path, run, result))
     return result.finished
 
 
 def _told(path: Path, run: runs.Run, result: IngestResult) -> str:
     outcomes = ", ".join(f"{outcome.value} {number:,}" for outcome, number in result.books.outcomes.items() if number)
     again = ", resumed" if run.resumed else ""
-    return f"{safe(str(path))}: read {result.books.read:,} ({outcomes or 'nothing'}; run {run.run_id}{again})"
+    return f"{path}: read {result.books.read:,} ({outcomes or 'nothing'}; run {run.run_id}{again})"
 
 
 def check_files(files: Sequence[Path]) -> None:

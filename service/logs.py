@@ -41,6 +41,15 @@ def configure_logging(settings: LoggingSettings, role: str, stream: TextIO | Non
         logging.getLogger(library).setLevel(max(level, else_least if quiet else at_debug))
 
 
+def as_logged(text: str, level: int) -> str | None:
+    """Give a line that is not for the log as one of it, where that is JSON: who reads it can read nothing else."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler.formatter, JsonLines):
+            about = {"name": "service", "msg": text, "levelno": level, "levelname": logging.getLevelName(level)}
+            return handler.formatter.format(logging.makeLogRecord(about))
+    return None
+
+
 class TextLines(logging.Formatter):
     """`enrich: WARNING what happened`, a traceback below it."""
 

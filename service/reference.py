@@ -61,7 +61,7 @@ def configuration_page() -> str:
         "",
         "## The data folder",
         "Everything that Soundings keeps lies in one folder, readable by its owner only: `soundings backup` copies it "
-        "while it is in use; delete it to forget everything.",
+        "while it is in use ([keeping](keeping.md)); delete it to forget everything.",
         "",
         "| name | what |",
         "| --- | --- |",
@@ -93,9 +93,10 @@ def commands_page() -> str:
     lines = [
         "# Commands",
         _GENERATED,
-        "Exit codes: 0 done; 1 a dependency failed or the disk is full, the same command may work later; 2 something "
-        "must be mended first (arguments, configuration, a busy port, a locked data folder, an unreadable file); "
-        "130 interrupted. Results go to standard output, progress and problems to standard error.",
+        "Exit codes: 0 done; 1 a dependency failed or the disk is full, the same command may work later, or a part was "
+        "not done or not found, as the command says; 2 something must be mended first (arguments, configuration, a "
+        "busy port, a locked data folder, an unreadable or damaged file); 130 interrupted. Results go to standard "
+        "output, progress and problems to standard error.",
     ]
     parsers = _subparsers(build_parser())
     for command in COMMANDS:

@@ -42,7 +42,14 @@ def retry_letters(
 
     Returns:
         `retried`: outcome -> number; `problems`: what stayed parked or cannot be retried, one line each.
+
+    Raises:
+        ConfigError: there are no letters of these numbers; none was taken up.
     """
+    if unknown := [number for number in numbers or () if log.dead_letter(number) is None]:
+        raise ConfigError(
+            [f"there is no dead letter {number}; `soundings dead-letters list` shows them" for number in unknown]
+        )
     source = file_source(settings, "-")
     normaliser = Normaliser(source.name, source.settings.normalise)
     outcomes: dict[str, int] = {}
@@ -50,9 +57,8 @@ def retry_letters(
     for number in _open_letters(log) if numbers is None else numbers:
         on_letter(sum(outcomes.values()))
         row = log.dead_letter(number)
+        assert row is not None
         try:
-            if row is None:
-                raise ConfigError(f"there is no dead letter {number}")
             retry = retry_one(row, source, normaliser, stage, log, clock)
         except (ConfigError, BadRecord) as exc:
             problems.append(f"dead letter {number}: {exc}")

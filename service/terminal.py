@@ -1,44 +1,37 @@
-"""Showing other people's text on a terminal: nothing in it can move the cursor, recolour or reorder the screen."""
+"""What is shown on a terminal: lines of ours, cut texts, queries with a caret, tables; all of it safe to show."""
 
 from __future__ import annotations
 
+import logging
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
 
 from domain.errors import QueryError
 from domain.records import Span
+from domain.safe_text import safe
+from service.logs import as_logged
 
-# What turns the reading order around: a post could make a line of ours read as something else.
-_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_STAND_IN = "\ufffd"
+__all__ = ["announce", "caret", "complain", "safe", "shorten", "table"]
+
 # What is shown of a query around the place where reading failed: with indent and caret it fits 80 columns.
 _COLUMNS_BEFORE = 40
 _COLUMNS_AFTER = 20
 
 
-def _safe_character(character: str) -> str:
-    if " " <= character <= "~":
-        return character
-    if character in "\n\r\t\u2028\u2029\u0085":
-        return " "
-    if character in _BIDI or unicodedata.category(character) in ("Cc", "Cs"):
-        return _STAND_IN
-    return character
+def complain(lines: Iterable[str], level: int = logging.WARNING) -> None:
+    """Print lines on standard error, each marked as ours unless it begins with a space and goes on with the last.
 
-
-def safe(text: str) -> str:
-    """Give `text` fit for a terminal: as many code points as before, so spans still hold.
-
-    Line breaks and tabs become spaces; control and bidi characters and lone surrogates become U+FFFD.
+    Where the log of this process is JSON they are lines of it, of this level.
     """
-    return text if text.isascii() and text.isprintable() else "".join(map(_safe_character, text))
-
-
-def complain(lines: Iterable[str]) -> None:
-    """Print lines on standard error, each marked as ours unless it begins with a space and goes on with the last."""
     for number, line in enumerate(lines):
-        print(safe(f"soundings: {line}" if number == 0 or not line.startswith(" ") else line), file=sys.stderr)
+        text = safe(f"soundings: {line}" if number == 0 or not line.startswith(" ") else line)
+        print(as_logged(safe(line), level) or text, file=sys.stderr)
+
+
+def announce(line: str) -> None:
+    """Print a line of a worker on standard output, at once; where its log is JSON, as a line of it."""
+    print(as_logged(safe(line), logging.INFO) or safe(line), flush=True)
 
 
 def shorten(text: str, width: int, spans: Iterable[Span] = ()) -> tuple[str, list[tuple[int, int]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from domain.errors import BadRecord
@@ -38,6 +38,11 @@ def trace(log: Log, store: Store, post_id: str) -> dict[str, Any]:
         "retracted_at": None if retracted_at is None else retracted_at.isoformat(),
         "dead_letters": list(_letters(log, post_id)),
     }
+
+
+def is_known(found: Mapping[str, Any]) -> bool:
+    """Tell whether anything knows of the post that `trace` was asked for."""
+    return any(bool(value) for name, value in found.items() if name != "post_id")
 
 
 def _ledger(seen: Seen) -> dict[str, Any]:

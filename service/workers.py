@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import socket
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
@@ -20,12 +21,12 @@ from domain.errors import BackendDown, RetryLater, ServiceError
 from service.components import build_engine, health_index, open_log, open_reader, open_store, require_cluster
 from service.garbage import rare_collections
 from service.listening import address_of, listen
-from service.logs import configure_logging
 from service.mirror import mirror_events, mirror_letters
 from service.operations import Operations
 from service.patience import BUDGET_SECONDS, Stopped, patiently
 from service.settings import Settings
 from service.stages import STAGE_NAMES, StageName
+from service.terminal import announce
 from stream.protocol import Log
 from stream.stage import Stage
 from stream.worker import Worker, WorkerSettings
@@ -70,7 +71,7 @@ class Process:
 
 
 def run_process(settings: Settings, role: str, stages: Sequence[StageName], work: Callable[[Process], None]) -> int:
-    """Run a worker until it is told to stop or its work ends; gives the exit code 0.
+    """Run a worker, whose log is configured, until it is told to stop or its work ends; gives the exit code 0.
 
     Args:
         settings: the configuration.
@@ -81,7 +82,6 @@ def run_process(settings: Settings, role: str, stages: Sequence[StageName], work
     Raises:
         ConfigError, Busy, BackendDown: what ended it.
     """
-    configure_logging(settings.logging, role)
     if stages:
         require_cluster(settings)
     listening = listen(settings.health.host, settings.health.port, "health.port")
@@ -89,7 +89,7 @@ def run_process(settings: Settings, role: str, stages: Sequence[StageName], work
         process = Process(settings, role, operations, opened)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: process.stop.set())
-        print(f"soundings {role}: health and metrics at {address_of(listening)}/metrics", flush=True)
+        announce(f"soundings {role}: health and metrics at {address_of(listening)}/metrics")
         try:
             with suppress(Stopped), rare_collections():
                 work(process)
@@ -153,19 +153,17 @@ def _beside(process: Process, name: str, work: Callable[[], None]) -> None:
     process.closing.callback(thread.join)
 
 
-def dashboard(process: Process) -> None:
-    """Serve the page until told to stop."""
+def dashboard(process: Process, listening: socket.socket) -> None:
+    """Serve the page on a socket that listens already, until told to stop."""
     from service.web_server import WebServer
 
     settings = process.settings
-    web = settings.web
-    listening = process.closing.enter_context(listen(web.host, web.port))
     reader = process.patiently(lambda: process.closing.enter_context(open_reader(settings, role="dashboard")))
     address = address_of(listening)
 
     def ready() -> None:
         process.operations.opened(log=reader.log, shown=STAGE_NAMES, store=reader.store)
-        print(f"Soundings serves {address}", flush=True)
+        announce(f"Soundings serves {address}")
 
     server = WebServer(reader.app(), ready)
     for number in (signal.SIGTERM, signal.SIGINT):

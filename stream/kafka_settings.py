@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,6 +11,10 @@ from domain.errors import ConfigError
 # A dead letter keeps up to 16 MiB of its record whole (`stream.dead_letters`), and is described in some KiB beside it.
 MAX_PAYLOAD_BYTES = 16 * 1024 * 1024
 MAX_RECORD_BYTES = MAX_PAYLOAD_BYTES + 64 * 1024
+
+# A name, an IPv4 address or an IPv6 one in brackets; no scheme, no path.
+_ADDRESS = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*|\[[0-9A-Fa-f:.]+(?:%\w+)?\]):(?P<port>[0-9]{1,5})", re.ASCII)
+_MOST_PORT = 65_535
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
@@ -59,8 +64,13 @@ class KafkaSettings:
 def kafka_problems(settings: KafkaSettings) -> list[str]:
     """Tell what is wrong with the settings, one line each; opens nothing."""
     problems = []
-    if not settings.bootstrap_servers.strip():
-        problems.append("kafka.bootstrap_servers: found nothing, expected host:port")
+    for server in settings.bootstrap_servers.split(","):
+        address = _ADDRESS.fullmatch(server.strip())
+        if address is None or not 0 < int(address["port"]) <= _MOST_PORT:
+            found = repr(server.strip()) if server.strip() else "nothing"
+            problems.append(
+                f"kafka.bootstrap_servers: found {found}, expected host:port such as kafka-1:9092, several by commas"
+            )
     for name in ("partitions", "source_partitions", "max_lag"):
         if getattr(settings, name) < 1:
             problems.append(f"kafka.{name}: found {getattr(settings, name)}, expected 1 or more")

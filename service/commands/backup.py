@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import NamedTuple
 
-from domain.errors import BackendDown, ConfigError
+from domain.errors import ConfigError
 from service.command import Command, add_config, add_data_dir, load_settings
 from service.settings import Settings
 from service.terminal import safe
@@ -20,22 +19,30 @@ def _backup_arguments(parser: ArgumentParser) -> None:
 
 
 def _backup(options: Namespace) -> int:
-    from search.embedded_backup import backup_store
+    from domain.clock import SystemClock
     from service.data_folder import DataFolder
+    from service.manifest import write_manifest
     from service.progress import progress_view, tell_stage
-    from stream.sqlite_backup import copy_database
+    from service.unfinished import unfinished
+    from stream.sqlite_backup import copy_database, seal_of
 
     source = DataFolder(_embedded(load_settings(options)).data.dir)
     source.require()
-    target = DataFolder(options.folder)
-    _refuse_what_is_there(target.root, "back up into a new folder")
-    target.create()
-    with progress_view("backup") as view:
-        # The log first: what the store has beyond it is found done when the log is read again.
-        copy_database(source.log, target.log, tell_stage(view, "log"))
-        if source.store.is_dir():
-            backup_store(source.store, target.store, tell_stage(view, "store"))
-    print(f"Backed up {safe(str(source.root))} to {safe(str(target.root))}.")
+    target = Path(options.folder)
+    _refuse_within(target, source.root, "a backup in the data folder is lost with it; name a folder elsewhere")
+    _refuse_what_is_there(target, "back up into a new folder")
+    made_at = SystemClock().now()
+    with unfinished(target) as folder:
+        with progress_view("backup") as view:
+            files = {}
+            for name, part in _parts().items():
+                if (source.root / name).is_file():
+                    (folder.root / name).parent.mkdir(mode=0o700, exist_ok=True)
+                    copy_database(source.root / name, folder.root / name, tell_stage(view, part.told))
+                    files[name] = seal_of(folder.root / name)
+        write_manifest(folder.root, made_at, files)
+    DataFolder(target).lock.unlink(missing_ok=True)
+    print(f"Backed up {safe(str(source.root))} to {safe(str(target))}.")
     return 0
 
 
@@ -48,32 +55,57 @@ def _restore_arguments(parser: ArgumentParser) -> None:
 def _restore(options: Namespace) -> int:
     from domain.clock import SystemClock
     from search.embedded import EmbeddedStore
-    from search.embedded_backup import restore_store
-    from service.data_folder import DataFolder
+    from service.manifest import damaged, read_manifest
     from service.progress import progress_view, tell_stage
-    from stream.sqlite_backup import copy_database
+    from service.unfinished import unfinished
+    from stream.sqlite_backup import put_back
 
-    backup = DataFolder(options.folder)
-    if not backup.log.is_file():
-        raise ConfigError(f"{backup.root}: holds no backup (no {backup.log.name}); `soundings backup DIR` makes one")
-    target = Path(_embedded(load_settings(options)).data.dir)
+    backup, target = Path(options.folder), Path(_embedded(load_settings(options)).data.dir)
+    if not backup.is_dir():
+        found = "is no folder" if backup.exists() else "there is no such folder"
+        raise ConfigError(f"{backup}: {found}; `soundings backup DIR` makes one")
+    _refuse_within(target, backup, "the backup stays as it is; name a folder elsewhere with --data-dir")
     _refuse_what_is_there(target, "restore into a new one with --data-dir, or move it away first")
-    # It takes its name when it is whole: a kill leaves no half of it, and what it leaves is begun again.
-    partial = DataFolder(target.with_name(f"{target.name}.restoring"))
-    try:
-        shutil.rmtree(partial.root, ignore_errors=True)
-        partial.create()
-        with progress_view("restore") as view:
-            copy_database(backup.log, partial.log, tell_stage(view, "log"))
-            if backup.store.is_dir():
-                restore_store(backup.store, partial.store, tell_stage(view, "store"))
-                # Opening it builds the index, which readers need.
-                EmbeddedStore.open(partial.store, clock=SystemClock()).close()
-        os.rename(partial.root, target)
-    except OSError as exc:
-        raise BackendDown(f"{target}: cannot be made of {partial.root}: {exc.strerror or exc}") from exc
-    print(f"Restored {safe(str(backup.root))} to {safe(str(target))}.")
+    parts = _parts()
+    manifest = read_manifest(backup, {name: part.schema for name, part in parts.items()})
+    with unfinished(target) as folder, progress_view("restore") as view:
+        for name, seal in manifest.files.items():
+            (folder.root / name).parent.mkdir(mode=0o700, exist_ok=True)
+            try:
+                put_back(backup / name, folder.root / name, seal, tell_stage(view, f"{parts[name].told}, bytes"))
+            except ConfigError as exc:
+                raise damaged(backup, exc) from exc
+        if folder.store.is_dir():
+            # Opening it builds the index, which readers need.
+            EmbeddedStore.open(folder.store, clock=SystemClock()).close()
+    made_at = f"{manifest.made_at:%Y-%m-%d %H:%M} UTC"
+    print(f"Restored {safe(str(backup))}, made at {made_at}, to {safe(str(target))}.")
     return 0
+
+
+class _Part(NamedTuple):
+    """A file of a backup: what it is called in the progress, and the schema that this program writes."""
+
+    told: str
+    schema: int
+
+
+def _parts() -> dict[str, _Part]:
+    """Give the files of a backup by their path in the data folder.
+
+    The log comes first: what the store has beyond it is found done when the log is read again, while what it lacks
+    would be missing.
+    """
+    from search.embedded import TRUTH_FILE
+    from search.truth import TRUTH_SCHEMA
+    from service.data_folder import DataFolder
+    from stream.embedded_file import SCHEMA
+
+    folder = DataFolder(Path())
+    return {
+        folder.log.as_posix(): _Part("log", SCHEMA),
+        (folder.store / TRUTH_FILE).as_posix(): _Part("store", TRUTH_SCHEMA),
+    }
 
 
 def _embedded(settings: Settings) -> Settings:
@@ -90,6 +122,11 @@ def _embedded(settings: Settings) -> Settings:
     return settings
 
 
+def _refuse_within(folder: Path, other: Path, instead: str) -> None:
+    if folder.resolve().is_relative_to(other.resolve()):
+        raise ConfigError(f"{folder} lies in {other}: {instead}")
+
+
 def _refuse_what_is_there(folder: Path, instead: str) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder} is not an empty folder: nothing is overwritten; {instead}")
@@ -98,16 +135,19 @@ def _refuse_what_is_there(folder: Path, instead: str) -> None:
 BACKUP = Command(
     "backup",
     "Copy the data folder while it is in use.",
-    "Log and stored mentions, each as it is at one moment and checked; the search index is left out: `restore` builds\n"
-    "it. For a single machine: on a cluster use Elasticsearch's snapshots, or `soundings export`.",
+    "Log and stored mentions, each as it is at one moment and checked, and a manifest with the length and the SHA-256\n"
+    "of both; the search index is left out: `restore` builds it. The folder is there when it is whole; what a kill\n"
+    "leaves is DIR.unfinished, which the next backup to DIR removes. For a single machine: on a cluster use\n"
+    "Elasticsearch's snapshots, or `soundings export`.",
     _backup_arguments,
     _backup,
 )
 RESTORE = Command(
     "restore",
     "Put a backup in the place of the data folder, which must not exist or be empty.",
-    "The folder is there when it is whole. `soundings up` then goes on where the backup was made: what was read since\n"
-    "is read again, and what comes twice changes nothing.",
+    "Every byte is held against the backup's manifest. A backup that is damaged, unfinished or of a newer version is\n"
+    "refused with exit code 2, and nothing of it is put in place. `soundings up` then goes on where the backup was\n"
+    "made: what was read since is read again, and what comes twice changes nothing.",
     _restore_arguments,
     _restore,
 )

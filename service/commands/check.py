@@ -19,7 +19,7 @@ def _arguments(parser: ArgumentParser) -> None:
 
 def _run(options: Namespace) -> int:
     from service.brand_check import query_problems, query_warnings
-    from service.components import engine_problems, file_source
+    from service.components import connection_problems, engine_problems, file_source
     from service.web_access import access_problems
 
     settings, problems = read_settings(options)
@@ -27,6 +27,7 @@ def _run(options: Namespace) -> int:
         problems += query_problems(brand)
     problems += access_problems(settings.web)
     problems += engine_problems(settings.engine)
+    problems += connection_problems(settings)
     parts: list[Callable[[], object]] = [lambda: file_source(settings, "-")]
     if not problems:
         # Of a file that cannot be read, nobody knows whether it names a brand.

@@ -146,7 +146,8 @@ COMMAND = Command(
     "dead-letters",
     "List, show and retry records that could not be processed.",
     "A dead letter keeps the whole record with who, when, what and where. Retried, its new outcome takes the place of\n"
-    "`parked` in the books of its run. Exit code 1 when a retried one stays parked.",
+    "`parked` in the books of its run. Exit code 1 when a retried one stays parked; 2 when there is no letter of a\n"
+    "number, and then none is taken up.",
     _arguments,
     _run,
 )

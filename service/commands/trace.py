@@ -20,21 +20,20 @@ def _arguments(parser: ArgumentParser) -> None:
 
 def _run(options: Namespace) -> int:
     from service.components import open_reader
-    from service.trace import trace
+    from service.trace import is_known, trace
 
     with open_reader(load_settings(options)) as reader:
         found = trace(reader.log, reader.store, options.post_id)
-    if options.json:
-        print(json.dumps(found))
-        return 0
-    print("\n".join(safe(line) for line in _lines(found)))
-    return 0
+    print(json.dumps(found) if options.json else "\n".join(safe(line) for line in _lines(found)))
+    return 0 if is_known(found) else 1
 
 
 def _lines(found: Mapping[str, Any]) -> list[str]:
     ledger = found["ledger"]
     lines = [f"post {found['post_id']}"]
-    if ledger is None:
+    if ledger is None and (found["stored"] or found["retracted_at"] is not None):
+        lines.append("  ledger        not in it: what is stored came by `import`, or through a log that is no more")
+    elif ledger is None:
         lines.append("  ledger        never taken in: it named no brand, was parked, or was never read")
     else:
         gone = "; retracted, nothing brings it back" if ledger["gone"] else ""
@@ -64,7 +63,8 @@ COMMAND = Command(
     "Follow one post through ledger, log, store and dead letters.",
     "Shows where it is and what became of it, never what it says. The log keeps handled records for a while only.\n"
     "Works beside a running pipeline. A dead letter whose record could not be read has no post id: look for it by\n"
-    "its reason.",
+    "its reason. What came by `import` is in the store alone: ledgers and logs do not move. Exit code 1 when nothing\n"
+    "knows of the post.",
     _arguments,
     _run,
 )

@@ -2,42 +2,62 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser, Namespace
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from domain.errors import ConfigError
+from domain.records import Retraction
 from service.command import Command, add_config, add_data_dir, load_settings
-from service.terminal import complain, safe
+from service.terminal import complain, safe, shorten
 
 if TYPE_CHECKING:
-    from search.transfer import Copied, Transferable
+    from search.transfer import Copied, Refused, Transferable
 
 _SHOWN = 20
+_SUBJECT_WIDTH = 200
 
 
 def _export_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE", help="file to write, gzipped lines of JSON; must not exist")
+    parser.add_argument(
+        "file",
+        type=Path,
+        metavar="FILE",
+        help="file to write, lines of JSON, gzipped if its name ends in .gz; must not exist; - is standard output",
+    )
     add_config(parser)
     add_data_dir(parser)
 
 
 def _export(options: Namespace) -> int:
     from domain.clock import SystemClock
-    from search.transfer import write_export
+    from search.export_file import write_export, write_lines
     from service.components import open_store
     from service.progress import progress_view, tell_stage
 
     settings = load_settings(options)
-    if options.file.exists():
+    to_output = str(options.file) == "-"
+    if to_output and sys.stdout.isatty():
+        raise ConfigError("export: standard output is a terminal; name a file, or send it on with `| ...` or `> FILE`")
+    # Looked at again when it is whole; who waited for that should not learn it then only.
+    if not to_output and options.file.exists():
         raise ConfigError(f"{options.file} exists: nothing is overwritten, choose another name")
+    # Over Elasticsearch opened as by a writer: that looks whether anything of ours is there.
     with (
-        closing(open_store(settings, SystemClock(), read_only=True)) as store,
+        closing(open_store(settings, SystemClock(), read_only=settings.store.kind == "embedded")) as store,
         progress_view("export") as view,
     ):
-        copied = write_export(_transferable(store).dump(), options.file, tell_stage(view, "pieces"))
-    print(f"Wrote {_pieces(copied)} to {safe(str(options.file))}.")
+        pieces, told = _transferable(store).dump(), tell_stage(view, "pieces")
+        if to_output:
+            copied = write_lines(pieces, sys.stdout.buffer, told)
+        else:
+            copied = write_export(pieces, options.file, told)
+    if to_output:
+        complain([f"wrote {_pieces(copied)}"])
+    else:
+        print(f"Wrote {_pieces(copied)} to {safe(str(options.file))}.")
     return 0
 
 
@@ -49,14 +69,16 @@ def _import_arguments(parser: ArgumentParser) -> None:
 
 def _import(options: Namespace) -> int:
     from domain.clock import SystemClock
-    from search.transfer import copy, read_export
+    from search.export_file import FIRST_LINE, read_export
+    from search.transfer import copy
     from service.components import open_log, open_store
     from service.data_folder import DataFolder, FolderLock
     from service.progress import progress_view, tell_stage
 
     settings = load_settings(options)
     if not options.file.is_file():
-        raise ConfigError(f"{options.file}: there is no such file")
+        found = "is no file" if options.file.exists() else "there is no such file"
+        raise ConfigError(f"{options.file}: {found}; expected one that `soundings export` wrote (it is read twice)")
     # Whether it is whole is known at its last line only, and then it would be half in.
     with progress_view("check") as view:
         told = tell_stage(view, "pieces")
@@ -74,10 +96,20 @@ def _import(options: Namespace) -> int:
         store.refresh()
     print(f"Read {_pieces(copied)}: {copied.stored:,} stored, {copied.known:,} known already or forbidden.")
     if copied.refused:
-        complain(f"refused: {one.detail}" for one in copied.refused[:_SHOWN])
-        complain([f"{len(copied.refused):,} records were refused by the store; the others are in"])
+        complain(_refusal(options.file, one, FIRST_LINE) for one in copied.refused[:_SHOWN])
+        complain([f"{len(copied.refused):,} records were refused; the others are in"])
         return 1
     return 0
+
+
+def _refusal(file: Path, refused: Refused, first_line: int) -> str:
+    record = refused.record
+    subject = f"post {record.post_id!r}"
+    if not isinstance(record, Retraction):
+        subject = f"mention {record.mention_id!r} of {subject}"
+    # What an id says may be as long as it likes.
+    shown = shorten(subject, _SUBJECT_WIDTH)[0]
+    return f"{file}, line {refused.number - 1 + first_line}: {shown}: refused: {refused.error.detail}"
 
 
 def _transferable(store: object) -> Transferable:
@@ -104,8 +136,10 @@ IMPORT = Command(
     "import",
     "Put what `export` wrote into the store, which may be of the other kind.",
     "Ids, versions and stories stay. What the store knows in the same or a higher version is left as it is, so a run\n"
-    "that was cut off is simply started again. An embedded store must not be in use meanwhile. Exit code 1 when the\n"
-    "store refused a record.",
+    "that was cut off is simply started again. The file is read to its end first: of one that is cut off, damaged or\n"
+    "no export nothing goes in (exit code 2). Records that no store can hold, the same in both kinds (an empty or too\n"
+    "long id, a version below 0, a number beyond 63 bits, a month that is none), are refused one by one with their\n"
+    "line and id; all others go in (exit code 1). An embedded store must not be in use meanwhile.",
     _import_arguments,
     _import,
 )

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from domain.errors import ConfigError
 from service.command import Command, add_config, add_data_dir, add_engine, load_settings
-from service.listening import port_number
+from service.listening import listen, port_number
+from service.settings import Settings
 from service.terminal import complain
 
 _ENDS = (
@@ -25,6 +26,15 @@ def _arguments(parser: ArgumentParser) -> None:
     )
 
 
+def _settings(options: Namespace, role: str, *, brands: bool = False) -> Settings:
+    """Read the configuration, and write the log as it says from here on."""
+    from service.logs import configure_logging
+
+    settings = load_settings(options, brands=brands)
+    configure_logging(settings.logging, role)
+    return settings
+
+
 def _ingest_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("files", type=Path, nargs="*", metavar="FILE", help="file to read, each worker the same")
     _arguments(parser)
@@ -34,7 +44,7 @@ def _ingest(options: Namespace) -> int:
     from service.ingest_worker import check_files, ingest
     from service.workers import run_process
 
-    settings = load_settings(options, brands=True)
+    settings = _settings(options, "ingest", brands=True)
     check_files(options.files)
     return run_process(settings, "ingest", ["ingest"], lambda process: ingest(process, options.files))
 
@@ -47,13 +57,13 @@ def _enrich_arguments(parser: ArgumentParser) -> None:
 def _enrich(options: Namespace) -> int:
     from service.workers import enrich, run_process
 
-    return run_process(load_settings(options, brands=True), "enrich", ["enrich"], enrich)
+    return run_process(_settings(options, "enrich", brands=True), "enrich", ["enrich"], enrich)
 
 
 def _index(options: Namespace) -> int:
     from service.workers import index, run_process
 
-    return run_process(load_settings(options), "index", ["index"], index)
+    return run_process(_settings(options, "index"), "index", ["index"], index)
 
 
 def _dashboard_arguments(parser: ArgumentParser) -> None:
@@ -68,11 +78,13 @@ def _dashboard(options: Namespace) -> int:
     from service.web_access import access_notes, access_problems
     from service.workers import dashboard, run_process
 
-    settings = load_settings(options)
+    settings = _settings(options, "dashboard")
     if problems := access_problems(settings.web):
         raise ConfigError(problems)
     complain(access_notes(settings.web))
-    return run_process(settings, "dashboard", [], dashboard)
+    # Both ports are taken before either is told.
+    with listen(settings.web.host, settings.web.port) as listening:
+        return run_process(settings, "dashboard", [], lambda process: dashboard(process, listening))
 
 
 INGEST = Command(

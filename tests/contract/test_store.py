@@ -31,7 +31,7 @@ from domain.clock import to_ms
 from domain.errors import BadReason, BadRecord, ConfigError
 from domain.query import compile_matcher, parse, subject_of_mention
 from domain.query.ast import And, Everything, Flag, Keyword, Node, Not, Or, Range
-from domain.records import Mention, Retraction
+from domain.records import Mention, Retraction, Withdrawal
 from domain.text import fold_keyword
 from search.highlight import highlights
 from search.store import SearchRequest, Sort, Store, Written
@@ -172,6 +172,29 @@ def test_one_bad_record_does_not_fail_its_batch(store: Store) -> None:
     refused = [outcome for outcome in outcomes if isinstance(outcome, BadRecord)]
     assert [error.reason for error in refused] == [BadReason.BAD_ENCODING, BadReason.STORE_REFUSED]
     assert found(store) == [good]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        mention("2", version=-5),
+        mention("2", mention_id=""),
+        mention("2", mention_id="m" * 513),
+        mention("2", post_id="", mention_id="m"),
+        mention("2", routing_month="March"),
+        withdrawal(mention("2"), -1),
+        withdrawal(mention("2"), 1 << 63),
+        replace(withdrawal(mention("2")), mention_id=""),
+        replace(retraction(mention("2")), post_id="p" * 8_001),
+        replace(retraction(mention("2")), post_id="\ud800"),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_what_a_store_cannot_hold_is_refused_alone(store: Store, wrong: Mention | Withdrawal | Retraction) -> None:
+    refused, stored = store.write([wrong, mention("1")])
+    assert isinstance(refused, BadRecord)
+    assert stored is Written.STORED
+    assert found(store) == [mention("1")]
 
 
 def test_an_empty_batch_is_nothing(store: Store) -> None:

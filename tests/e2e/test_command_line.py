@@ -15,6 +15,7 @@ import pytest
 from e2e.command_line import ROOT, Soundings, write_posts
 
 from service.cli import COMMANDS
+from service.listening import listen
 from service.reference import commands_page, configuration_page, metrics_page
 
 
@@ -384,4 +385,67 @@ def test_wrong_arguments_are_refused(soundings: Soundings, arguments: list[str])
 def test_dead_letters_that_do_not_exist_are_told(soundings: Soundings, posts_file: Path) -> None:
     soundings.replay(posts_file)
     assert "there is no dead letter 5" in refused(soundings, "dead-letters", "show", "5")
+    assert "there is no dead letter 5" in refused(soundings, "dead-letters", "retry", "5")
     assert "expected the numbers of dead letters, or --all" in refused(soundings, "dead-letters", "retry")
+
+
+def test_what_nobody_knows_of_is_traced_with_exit_code_1(
+    soundings: Soundings, another: Soundings, posts_file: Path, tmp_path: Path
+) -> None:
+    soundings.replay(posts_file)
+    nothing = soundings.run("trace", "x:nosuch")
+    assert nothing.returncode == 1
+    assert "never taken in" in nothing.stdout
+    assert soundings.run("trace", "x:nosuch", "--json").returncode == 1
+    known = soundings.run("trace", "x:p1")
+    assert (known.returncode, "revision" in known.stdout) == (0, True), known.stdout
+    assert soundings.run("export", str(tmp_path / "store.gz")).returncode == 0
+    assert another.run("import", str(tmp_path / "store.gz")).returncode == 0
+    imported = another.run("trace", "x:p1")
+    assert imported.returncode == 0
+    assert "came by `import`" in imported.stdout
+    assert "never taken in" not in imported.stdout
+
+
+@pytest.mark.parametrize(
+    "servers", ["::::", "http://x", "kafka", "kafka:", ":9092", "kafka:0", "kafka:99999", "kafka:9092,", "a b:9092"]
+)
+def test_brokers_are_host_and_port(soundings: Soundings, servers: str) -> None:
+    kafka = f'[log]\nkind = "kafka"\n[store]\nkind = "elastic"\n[kafka]\nbootstrap_servers = "{servers}"\n'
+    soundings.config.write_text(kafka + soundings.config.read_text())
+    assert "kafka.bootstrap_servers: found" in refused(soundings, "check")
+
+
+def test_brokers_by_name_and_address_are_fine(soundings: Soundings) -> None:
+    servers = "kafka-1.example:9092, 10.0.0.1:9092,[::1]:9092,kafka_2:9093"
+    kafka = f'[log]\nkind = "kafka"\n[store]\nkind = "elastic"\n[kafka]\nbootstrap_servers = "{servers}"\n'
+    soundings.config.write_text(kafka + soundings.config.read_text())
+    done = soundings.run("check")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_dashboard_whose_port_is_busy_announces_nothing(soundings: Soundings, posts_file: Path) -> None:
+    soundings.replay(posts_file)
+    with listen("127.0.0.1", 0) as taken:
+        port = str(taken.getsockname()[1])
+        for arguments in (("--port", port, "--health-port", "0"), ("--port", "0", "--health-port", port)):
+            assert "another program listens there" in refused(soundings, "dashboard", *arguments)
+
+
+def test_where_the_log_is_json_a_worker_says_nothing_else(soundings: Soundings, posts_file: Path) -> None:
+    soundings.replay(posts_file)
+    with soundings.config.open("a") as config:
+        config.write('[logging]\nformat = "json"\n')
+    output = soundings.folder / "dashboard.log"
+    with output.open("wb") as file:
+        dashboard = soundings.start("dashboard", "--port", "0", "--health-port", "0", output=file)
+    soundings.wait_for(lambda: "Soundings serves" in output.read_text(), "the page")
+    dashboard.terminate()
+    assert dashboard.wait(60) == 0
+    lines = [json.loads(line) for line in output.read_text().splitlines()]
+    assert {line["role"] for line in lines} == {"dashboard"}
+    assert [line["level"] for line in lines if "health and metrics at http" in line["message"]] == ["info"]
+    with listen("127.0.0.1", 0) as taken:
+        told = refused(soundings, "dashboard", "--port", str(taken.getsockname()[1]))
+    (line,) = map(json.loads, told.splitlines())
+    assert (line["level"], "another program listens there" in line["message"]) == ("error", True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -18,10 +19,11 @@ from domain.errors import ConfigError
 from domain.records import Mention, Retraction, Withdrawal
 from search import elastic_migrate
 from search.elastic import ElasticStore
-from search.embedded import EmbeddedStore
-from search.embedded_backup import backup_store, restore_store
+from search.embedded import TRUTH_FILE, EmbeddedStore
+from search.export_file import read_export, write_export
 from search.store import SearchRequest, Written
-from search.transfer import copy, read_export, write_export
+from search.transfer import Piece, copy
+from stream.sqlite_backup import copy_database
 
 Record = Mention | Withdrawal | Retraction
 AnyStore = EmbeddedStore | ElasticStore
@@ -129,9 +131,44 @@ def test_a_store_is_exported_while_it_is_written_to(open_store: OpenStore, tmp_p
     }
 
 
+def test_of_two_exports_to_one_name_at_once_one_has_it_whole(open_store: OpenStore, tmp_path: Path) -> None:
+    store = open_store("embedded")
+    store.write([told(str(number)) for number in range(5)])
+    file = tmp_path / "export.jsonl"
+
+    def meanwhile() -> Iterator[Piece]:
+        yield from store.dump()
+        # Another begins and ends while this one is at its last piece.
+        write_export(store.dump(), file)
+
+    with pytest.raises(ConfigError, match="exists: nothing is overwritten"):
+        write_export(meanwhile(), file)
+    assert list(read_export(file)) == list(store.dump())
+    assert list(tmp_path.glob("export*")) == [file]
+
+
+def test_what_a_store_refuses_is_told_by_its_place_and_all_else_goes_in(open_store: OpenStore, tmp_path: Path) -> None:
+    good, other = told("1"), told("2", OTHER)
+    wrong = [replace(told("3"), version=-5), replace(told("4"), mention_id="")]
+    write_export([good, wrong[0], other, wrong[1]], tmp_path / "export.jsonl")
+    answers = []
+    for kind in ("embedded", "elastic"):
+        store = open_store(kind)
+        copied = copy(read_export(tmp_path / "export.jsonl"), store)
+        assert held(store).keys() == {good.mention_id, other.mention_id}
+        assert copied.stored == 2
+        answers.append([(one.number, one.record, str(one.error)) for one in copied.refused])
+    assert answers[0] == answers[1]
+    assert [(number, record) for number, record, _ in answers[0]] == [(2, wrong[0]), (4, wrong[1])]
+
+
 BROKEN: dict[str, Callable[[bytes], bytes]] = {
     "cut off": lambda raw: raw[: len(raw) // 2],
-    "no gzip": gzip.decompress,
+    "no gzip": lambda raw: raw[20:],
+    "a damaged block": lambda raw: raw[:200] + bytes([raw[200] ^ 0xFF]) + raw[201:],
+    "a number too large": lambda raw: gzip.compress(
+        re.sub(rb'"at_ms":[0-9]+', b'"at_ms":9223372036854775808', gzip.decompress(raw))
+    ),
     "no end": lambda raw: gzip.compress(b"\n".join(gzip.decompress(raw).splitlines()[:-1]) + b"\n"),
     "a line missing": lambda raw: gzip.compress(
         b"".join(line for at, line in enumerate(gzip.decompress(raw).splitlines(keepends=True)) if at != 2)
@@ -172,13 +209,13 @@ def test_a_backup_made_while_writing_is_a_store_as_it_was_at_one_moment(tmp_path
     try:
         while written < 5:
             threading.Event().wait(0.01)
-        backup_store(tmp_path / "store", tmp_path / "backup")
+        (tmp_path / "restored").mkdir()
+        copy_database(tmp_path / "store" / TRUTH_FILE, tmp_path / "restored" / TRUTH_FILE)
         after = written
     finally:
         stop.set()
         thread.join()
     store.close()
-    restore_store(tmp_path / "backup", tmp_path / "restored")
     restored = EmbeddedStore.open(tmp_path / "restored")
     count = restored.count()
     assert count % 20 == 0
@@ -195,16 +232,13 @@ def test_a_backup_made_while_writing_is_a_store_as_it_was_at_one_moment(tmp_path
     restored.close()
 
 
-def test_a_backup_overwrites_nothing(tmp_path: Path) -> None:
+def test_a_copy_of_a_database_overwrites_nothing(tmp_path: Path) -> None:
     store = EmbeddedStore.open(tmp_path / "store")
     store.write([mention()])
-    backup_store(tmp_path / "store", tmp_path / "backup")
     with pytest.raises(ConfigError, match="exists"):
-        backup_store(tmp_path / "store", tmp_path / "backup")
-    with pytest.raises(ConfigError, match="not empty"):
-        restore_store(tmp_path / "backup", tmp_path / "store")
+        copy_database(tmp_path / "store" / TRUTH_FILE, tmp_path / "store" / TRUTH_FILE)
     with pytest.raises(ConfigError, match="no file"):
-        restore_store(tmp_path / "nowhere", tmp_path / "other")
+        copy_database(tmp_path / "nowhere", tmp_path / "other")
     store.close()
 
 
@@ -244,7 +278,7 @@ def test_a_migration_moves_each_month_and_loses_nothing(
     found = held(elastic_store)
     assert found[edited.mention_id].model == "newer"
     assert mention("old").mention_id not in found
-    assert elastic_store.drop_months(mention().collected_at) == ["2025.12"]
+    assert elastic_store.drop_months(mention().collected_at).keys() == {"2025.12"}
 
 
 def test_a_migration_beside_a_writer_loses_nothing(

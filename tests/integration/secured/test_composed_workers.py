@@ -27,6 +27,7 @@ from servers.process import free_port
 from servers.secure_elastic import PASSWORD, SecureElasticServer
 
 from deploy.json_http import Refused, Server
+from domain import ids
 from domain.errors import BackendDown
 
 SAMPLE = ROOT / "service" / "samples" / "sample.jsonl"
@@ -217,7 +218,9 @@ def test_each_command_beside_the_workers_needs_no_more_than_the_user_that_the_pa
     """As docs/running-in-a-company.md lists them."""
     values, _ = example_values(secrets.read_text())
     bad = tmp_path / "bad.jsonl"
-    bad.write_text(f"{SAMPLE.read_text().splitlines()[0]}\n{{broken\n")
+    first = SAMPLE.read_text().splitlines()[0]
+    bad.write_text(f"{first}\n{{broken\n")
+    post_id = ids.post_id(json.loads(first)["platform"], json.loads(first)["id"])
 
     def done(name: str, *arguments: str, **more: str) -> str:
         """Run a command with the environment of a service; gives what it prints."""
@@ -237,7 +240,7 @@ def test_each_command_beside_the_workers_needs_no_more_than_the_user_that_the_pa
     assert "parked" in done("dashboard", "books")
     assert "bad.jsonl" in done("dashboard", "dead-letters", "list")
     done("dashboard", "search", "lid")
-    done("dashboard", "trace", "x:nobody")
+    assert post_id in done("dashboard", "trace", post_id)
     (letter,) = json.loads(f"[{','.join(done('dashboard', 'dead-letters', 'list', '--json').splitlines())}]")
     # It stays parked: that is told to Kibana, and not that nobody may.
     again = composed.run("index", "dead-letters", "retry", str(letter["number"]))
