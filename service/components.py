@@ -341,7 +341,23 @@ def require_extra(setting: str, kind: str, module: str) -> None:
         ConfigError: it is not.
     """
     if find_spec(module) is None:
-        raise ConfigError(f"{setting}: {kind} needs an extra: pip install 'soundings[cluster]'")
+        raise ConfigError(
+            f"{setting}: {kind} needs an extra: `make cluster`, or pip install '.[cluster]', in Soundings' own folder"
+        )
+
+
+def kind_problems(settings: Settings) -> list[str]:
+    """Tell which kinds of log and store do not go together; nothing when they do.
+
+    A store of one process beside a log of many machines is filled by whoever takes a share of the mentions, out of
+    reach of all others. The other way round, one process may well write to Elasticsearch.
+    """
+    if settings.log.kind == "embedded" or settings.store.kind != "embedded":
+        return []
+    return [
+        f"store.kind: is embedded, a folder of one process, while log.kind is {settings.log.kind}, which many share: "
+        "set store.kind to elastic, and [elastic], or log.kind to embedded"
+    ]
 
 
 def require_one_process(settings: Settings, instead: str) -> None:
