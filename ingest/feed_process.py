@@ -44,9 +44,11 @@ class FeedProcess:
         return Feed.from_json(found)
 
     def _exchange(self, header: bytes, body: bytes) -> bytes:
-        if self._closed:
-            return b""
         process = self._process = self._process or _start(self._seconds)
+        if self._closed:
+            # Asked only now: `close` either saw the process, or was seen here.
+            self._end()
+            return b""
         if process.stdin is None or process.stdout is None:
             raise RuntimeError("the process has no pipes")
         try:
@@ -80,7 +82,7 @@ def _start(seconds: int) -> subprocess.Popen[bytes]:
     # It needs nothing of our environment, which may hold secrets.
     path = os.pathsep.join(place or os.getcwd() for place in sys.path)
     return subprocess.Popen(  # noqa: S603  our own interpreter and module
-        [sys.executable, "-m", "ingest.feed", str(seconds)],
+        [sys.executable, "-P", "-m", "ingest.feed", str(seconds)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
