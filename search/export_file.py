@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from domain.errors import BadRecord, ConfigError
-from domain.records import Mention, Retraction, Withdrawal
+from domain.records import AuthorRetraction, Mention, Restoration, Retraction, Withdrawal
 from search.acceptance import MAX_INTEGER
 from search.stories import Place
 from search.transfer import Copied, Piece, Progress, StoryPost
@@ -149,7 +149,7 @@ def _piece(line: bytes, pieces: int) -> Piece | None:
         except (KeyError, TypeError) as exc:
             raise ValueError(f"found a story's post without {exc}") from exc
     record = decode(line)
-    if isinstance(record, Mention | Withdrawal | Retraction):
+    if isinstance(record, Mention | Withdrawal | Retraction | AuthorRetraction | Restoration):
         return record
     raise ValueError(f"found a {type(record).__name__}, expected a mention, withdrawal or retraction")
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from domain.errors import BadRecord
-from domain.records import Mention, Retraction, Withdrawal
+from domain.records import AuthorRetraction, Mention, Restoration, Retraction, Withdrawal
+from search.retractions import Record
 from search.store import Written
 from search.stories import Place
 
@@ -27,7 +28,7 @@ class StoryPost(NamedTuple):
     said: str
 
 
-Piece: TypeAlias = StoryPost | Mention | Withdrawal | Retraction
+Piece: TypeAlias = StoryPost | Record
 
 
 class Transferable(Protocol):
@@ -50,7 +51,7 @@ class Transferable(Protocol):
             RetryLater, BackendDown.
         """
 
-    def write(self, records: Sequence[Mention | Withdrawal | Retraction]) -> Sequence[Written | BadRecord]:
+    def write(self, records: Sequence[Record]) -> Sequence[Written | BadRecord]:
         """As `search.store.Store.write`."""
 
 
@@ -59,13 +60,16 @@ class Refused:
     """A record that the store cannot hold. `number` is its place among the pieces, counted from 1."""
 
     number: int
-    record: Mention | Withdrawal | Retraction
+    record: Record
     error: BadRecord
 
 
 @dataclass(slots=True)
 class Copied:
-    """What a copy did: pieces by kind, and of the records those stored, known already, and refused."""
+    """What a copy did: pieces by kind, and of the records those stored, known already, and refused.
+
+    Restorations count as retractions.
+    """
 
     story_posts: int = 0
     mentions: int = 0
@@ -84,7 +88,7 @@ class Copied:
                 self.mentions += 1
             case Withdrawal():
                 self.withdrawals += 1
-            case Retraction():
+            case Retraction() | AuthorRetraction() | Restoration():
                 self.retractions += 1
 
     @property
@@ -110,7 +114,7 @@ def copy(pieces: Iterable[Piece], target: Transferable, progress: Progress | Non
     """
     copied = Copied()
     posts: list[StoryPost] = []
-    records: list[Mention | Withdrawal | Retraction] = []
+    records: list[Record] = []
     numbers: list[int] = []
 
     def flush() -> None:
