@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from typing import TypeAlias
 
 from domain import ids
 from domain.brand import Brand
@@ -41,6 +42,7 @@ _LOG = logging.getLogger(__name__)
 # seven other languages none reaches it, and it saves most one-word English posts (`python -m bench.language`).
 ENGLISH_ENOUGH = 0.3
 _PASSING = (Retraction, AuthorRetraction, Restoration)
+_Out: TypeAlias = Mention | Withdrawal | Retraction | AuthorRetraction | Restoration
 
 
 def language_is_english(language: Language) -> bool:
@@ -79,8 +81,8 @@ class _Read:
 class EnrichStage:
     """One mention for each brand of a post, tagged with language and sentiment. See `stream.stage.Stage`.
 
-    A post that the engine cannot read is parked alone. Retractions and restorations pass through, withdrawn brands become
-    withdrawals. A brand that is no longer configured keeps its id as its name.
+    A post that the engine cannot read is parked alone. Retractions and restorations pass through, withdrawn brands
+    become withdrawals. A brand that is no longer configured keeps its id as its name.
     """
 
     name = "enrich"
@@ -252,7 +254,7 @@ class EnrichStage:
         except ValueError as exc:
             raise BadRecord(BadReason.BAD_SCHEMA, str(exc)) from exc
 
-    def _out(self, record: LogRecord, content: Mention | Withdrawal | Retraction | AuthorRetraction | Restoration) -> OutRecord:
+    def _out(self, record: LogRecord, content: _Out) -> OutRecord:
         return OutRecord.of(content, Topic.MENTIONS.value, record.key, record.run)
 
     def _parked(self, record: LogRecord, error: BadRecord) -> Handled:

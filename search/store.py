@@ -86,8 +86,8 @@ class Store(Protocol):
         `encoded` is each record as `stream.codec.encode` gives it, from whoever has it at hand: it only saves time.
 
         A mention is stored if its version is higher than the stored one. A withdrawal of version v removes a mention
-        of version <= v and forbids versions <= v later. A retraction removes every mention of the post, or of the author
-        in that source, and forbids all later writes of them; that it was asked for stands in the ledger then. A
+        of version <= v and forbids versions <= v later. A retraction removes every mention of the post, or of the
+        author in that source, and forbids all later writes of them; that it was asked for stands in the ledger then. A
         restoration that is later by the source's clock lifts this for what is collected from its `taken_from` on.
 
         A mention that has a signature (even an empty one) is given a story, the same for all mentions of its post: that

@@ -322,10 +322,10 @@ class Truth:
         row = 0
         sql = (
             "SELECT row, mention_id, post_id, brand_id, version FROM mention WHERE row > ? AND json IS NULL"
-            f" AND version > {_RETRACTED}"  # noqa: S608
+            " AND version > ?"
             " AND NOT EXISTS (SELECT 1 FROM tombstone WHERE tombstone.post_id = mention.post_id) ORDER BY row LIMIT ?"
         )
-        while found := self._rows(sql, row, _PAGE):
+        while found := self._rows(sql, row, _RETRACTED, _PAGE):
             for row, mention_id, post_id, brand_id, version in found:  # noqa: B007
                 yield Withdrawal(mention_id=mention_id, post_id=post_id, brand_id=brand_id, version=version)
 

@@ -45,6 +45,17 @@ WHERE post_id = ? AND (restored_ms IS NULL OR retracted_ms >= restored_ms)
 """
 AUTHORS_SQL: Final = "SELECT author_key, retracted_ms, source, reason FROM author_tombstone"
 RESTORATIONS_SQL: Final = "SELECT subject, key, restored_ms, taken_from_ms, source FROM restoration"
+_STONES_SQL: Final = {
+    "post": """
+        SELECT wanted, retracted_ms, restored_ms, taken_from_ms FROM (SELECT value AS wanted FROM json_each(?))
+        LEFT JOIN tombstone ON post_id = wanted LEFT JOIN restoration ON subject = 'post' AND key = wanted
+        WHERE retracted_ms IS NOT NULL OR restored_ms IS NOT NULL""",
+    "author": """
+        SELECT wanted, retracted_ms, restored_ms, taken_from_ms FROM (SELECT value AS wanted FROM json_each(?))
+        LEFT JOIN author_tombstone ON author_key = wanted
+        LEFT JOIN restoration ON subject = 'author' AND key = wanted
+        WHERE retracted_ms IS NOT NULL OR restored_ms IS NOT NULL""",
+}
 _AT_ONCE: Final = 1_000
 
 
@@ -81,7 +92,7 @@ def note_authors(connection: sqlite3.Connection) -> None:
     sql = "SELECT row, json FROM mention WHERE row > ? AND json IS NOT NULL ORDER BY row LIMIT ?"
     while found := connection.execute(sql, (row, _AT_ONCE)).fetchall():
         written = []
-        for row, content in found:  # noqa: B007
+        for row, content in found:
             document = glance(content)
             if "author_id" in document:
                 written.append((_author(ids.author_key(document["source"], document["author_id"])), row))
@@ -112,17 +123,12 @@ class Forbidden:
     def read(self, records: Iterable[object], known_posts: Iterable[str]) -> None:
         """Read what there is of the authors of these mentions, and of these posts."""
         keys = {key for one in records if isinstance(one, Mention) and (key := author_key_of(one)) is not None}
-        self._authors = self._stones("author", "author_tombstone", "author_key", keys)
-        self._posts = self._stones("post", "tombstone", "post_id", known_posts)
+        self._authors = self._stones("author", keys)
+        self._posts = self._stones("post", known_posts)
 
-    def _stones(self, subject: str, table: str, column: str, keys: Iterable[str]) -> dict[str, Stone]:
-        sql = (
-            "SELECT wanted, retracted_ms, restored_ms, taken_from_ms FROM (SELECT value AS wanted FROM json_each(?))"
-            f" LEFT JOIN {table} ON {column} = wanted LEFT JOIN restoration ON subject = '{subject}' AND key = wanted"
-            " WHERE retracted_ms IS NOT NULL OR restored_ms IS NOT NULL"
-        )
+    def _stones(self, subject: str, keys: Iterable[str]) -> dict[str, Stone]:
         wanted = json.dumps(list(keys))
-        return {key: Stone(*rest) for key, *rest in self._execute(sql, (wanted,))}
+        return {key: Stone(*rest) for key, *rest in self._execute(_STONES_SQL[subject], (wanted,))}
 
     def forbids(self, record: Mention | Withdrawal) -> bool:
         """Tell whether a write is refused."""
@@ -151,7 +157,8 @@ class Forbidden:
         if after != before:
             if isinstance(retraction, Retraction):
                 self._execute(
-                    "INSERT INTO tombstone VALUES (?, ?) ON CONFLICT DO UPDATE SET retracted_ms = excluded.retracted_ms",
+                    "INSERT INTO tombstone VALUES (?, ?) ON CONFLICT DO UPDATE"
+                    " SET retracted_ms = excluded.retracted_ms",
                     (key, at_ms),
                 )
             else:
@@ -179,8 +186,7 @@ class Forbidden:
         return before.blocks and not after.blocks
 
     def _stone(self, subject: str, key: str) -> Stone:
-        table, column = ("tombstone", "post_id") if subject == "post" else ("author_tombstone", "author_key")
-        return self._stones(subject, table, column, [key]).get(key, Stone())
+        return self._stones(subject, [key]).get(key, Stone())
 
     def going(self, post_id: str, stone: Stone) -> list[Live]:
         """Find the mentions of a post that go."""
@@ -232,6 +238,4 @@ def tombstones(
     for post_id, retracted_ms in posts:
         yield Retraction(post_id=post_id, source=post_id.partition(":")[0], retracted_at=from_ms(retracted_ms))
     for author_key, retracted_ms, source, reason in authors:
-        yield AuthorRetraction(
-            author_key=author_key, source=source, retracted_at=from_ms(retracted_ms), reason=reason
-        )
+        yield AuthorRetraction(author_key=author_key, source=source, retracted_at=from_ms(retracted_ms), reason=reason)

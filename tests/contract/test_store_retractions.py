@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,9 +10,10 @@ from itertools import permutations
 
 import pytest
 from fakes.mentions import START, mention
+from fakes.told import told
 
 from domain import ids
-from domain.errors import BadRecord
+from domain.errors import BadRecord, RetryLater
 from domain.records import AuthorRetraction, Mention, Restoration, Retraction
 from search.retractions import Record
 from search.store import SearchRequest, Store, Written
@@ -84,12 +86,11 @@ def test_an_author_with_thousands_of_mentions_loses_all_of_them(store: Store) ->
 
 
 def test_the_original_of_an_author_that_is_gone_leaves_its_story_to_the_next_post(store: Store) -> None:
-    from fakes.told import told
-
     first, second = told("1", author_id="Ann"), told("2", author_id="Bob", published_at=START + DAY)
     store.write([first, second])
     kept = store.get(second.mention_id)
-    assert kept is not None and kept.story_id is not None
+    assert kept is not None
+    assert kept.story_id is not None
     store.write([author_gone("Ann")])
     story = store.story(kept.story_id)
     assert story is not None
@@ -186,13 +187,9 @@ def test_a_subject_that_no_store_can_hold_is_refused_alone(store: Store, key: st
 
 def patiently(store: Store, one: Mention) -> None:
     """Write as the worker does: Elasticsearch remembers for a minute what it removed, and asks to come again."""
-    from domain.errors import RetryLater
-
     while True:
         try:
             assert store.write([one]) == [STORED]
             return
         except RetryLater as exc:
-            import time
-
             time.sleep(exc.after_seconds)
