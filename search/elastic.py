@@ -143,9 +143,12 @@ class ElasticStore:
         stone = Stones.of_posts(self._elastic, self._names.tombstones, [post_id]).posts.get(post_id, Stone())
         return from_ms(stone.retracted_ms) if stone.blocks and stone.retracted_ms is not None else None
 
-    def retractions(self, limit: int = MAX_ROWS) -> Sequence[RetractionRow]:
+    def retractions(self, limit: int = MAX_ROWS, *, done_since: datetime | None = None) -> Sequence[RetractionRow]:
         refresh(self._elastic, self._names.retractions)
-        body = {"query": {"match_all": {}}, "sort": [{"asked_at": "desc"}, {"row_id": "desc"}], "size": limit}
+        query: dict[str, Any] = {"match_all": {}}
+        if done_since is not None:
+            query = {"range": {"done_at": {"gte": done_since.isoformat()}}}
+        body = {"query": query, "sort": [{"asked_at": "desc"}, {"row_id": "desc"}], "size": limit}
         return [row_from(hit["_source"]) for hit in self._search(body, self._names.retractions)["hits"]["hits"]]
 
     def count(self) -> int:

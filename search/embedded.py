@@ -169,8 +169,8 @@ class EmbeddedStore:
         found = self._truth.retracted_ms(post_id)
         return None if found is None else from_ms(found)
 
-    def retractions(self, limit: int = MAX_ROWS) -> Sequence[RetractionRow]:
-        return self._truth.retractions(limit)
+    def retractions(self, limit: int = MAX_ROWS, *, done_since: datetime | None = None) -> Sequence[RetractionRow]:
+        return self._truth.retractions(limit, None if done_since is None else to_ms(done_since))
 
     def story(self, story_id: str) -> Story | None:
         row = self._truth.story(story_id)

@@ -115,8 +115,13 @@ class Store(Protocol):
     def retracted_at(self, post_id: str) -> datetime | None:
         """Give when a post was retracted, to the millisecond, or None when it is not (no waiting for the index)."""
 
-    def retractions(self, limit: int = MAX_ROWS) -> Sequence[RetractionRow]:
-        """Give the ledger, the newest first: every retraction that was asked for, and how many mentions went by it."""
+    def retractions(self, limit: int = MAX_ROWS, *, done_since: datetime | None = None) -> Sequence[RetractionRow]:
+        """Give the ledger, what was asked for last first: every retraction, and how many mentions went by it.
+
+        Args:
+            limit: rows at most.
+            done_since: only what is done, at this moment or later.
+        """
 
     def story(self, story_id: str) -> Story | None:
         """Give a story as last written, or None when no mention that has a signature is in it.

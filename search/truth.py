@@ -261,9 +261,9 @@ class Truth:
             self._check_schema()
         return self._rows(sql, *parameters) if self._has_authors else []
 
-    def retractions(self, limit: int) -> list[RetractionRow]:
+    def retractions(self, limit: int, done_since_ms: int | None) -> list[RetractionRow]:
         """Give the newest rows of the ledger."""
-        return [row_from(row) for row in self._forbidden(ROWS_SQL, limit)]
+        return [row_from(row) for row in self._forbidden(ROWS_SQL, done_since_ms, limit)]
 
     def story(self, story_id: str) -> StoryRow | None:
         """Give a story as it is now, or None when no post has it."""

@@ -37,7 +37,7 @@ CREATE INDEX IF NOT EXISTS retraction_asked ON retraction (asked_ms, row_id);
 
 ROWS_SQL: Final = (
     "SELECT subject, key, source, reason, asked_by, asked_ms, done_ms, mentions FROM retraction"
-    " ORDER BY asked_ms DESC, row_id DESC LIMIT ?"
+    " WHERE ?1 IS NULL OR done_ms >= ?1 ORDER BY asked_ms DESC, row_id DESC LIMIT ?2"
 )
 RETRACTED_SQL: Final = """
 SELECT retracted_ms FROM tombstone LEFT JOIN restoration ON subject = 'post' AND key = post_id

@@ -36,6 +36,7 @@ from service.components import (
 )
 from service.control import Report
 from service.data_folder import DataFolder, require_room
+from service.forgetting import Forgetting
 from service.garbage import rare_collections
 from service.live import LiveSources
 from service.mirror import mirror_events
@@ -143,6 +144,7 @@ class Pipeline:
             self._begin(stage.name, lambda run=run: run(self._stop))  # type: ignore[misc]
         self._begin("tally", lambda: keep_tally(self._log, self._stop))
         self._begin("prune", self._prune)
+        self._begin("forgetting", partial(Forgetting(self._log, self._store, self._clock).run, self._stop))
         self._begin("events", lambda: mirror_events(self._log, self._store, None, self._stop))
         for source in self.live.sources:
             self._begin(f"source {source.name}", partial(self.live.listen, source, self._ingest, self._stop))
