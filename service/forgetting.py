@@ -37,6 +37,7 @@ class Forgetting:
         # Rows that were looked for in every letter up to a number.
         self._swept: frozenset[str] = frozenset()
         self._up_to = 0
+        self._lock = threading.Lock()
 
     def run(self, stop: threading.Event) -> None:
         """Look until `stop`; what is away is asked again in peace."""
@@ -47,11 +48,15 @@ class Forgetting:
                 logger.warning("dead letters of what was retracted wait: %s", exc)
 
     def step(self) -> int:
-        """Look once; gives how many letters lost what they held.
+        """Look once; gives how many letters lost what they held. Thread-safe.
 
         Raises:
             RetryLater, BackendDown.
         """
+        with self._lock:
+            return self._look()
+
+    def _look(self) -> int:
         rows = self._store.retractions(_ROWS, done_since=self._since())
         fresh = LetterNames(_subject(row) for row in rows if row.row_id not in self._swept)
         known = LetterNames(_subject(row) for row in rows if row.row_id in self._swept)
