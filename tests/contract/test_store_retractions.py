@@ -15,6 +15,7 @@ from fakes.told import told
 from domain import ids
 from domain.errors import BadRecord, RetryLater
 from domain.records import AuthorRetraction, Mention, Restoration, Retraction
+from search.elastic import ElasticStore
 from search.retractions import Record
 from search.store import SearchRequest, Store, Written
 
@@ -99,7 +100,9 @@ def test_the_original_of_an_author_that_is_gone_leaves_its_story_to_the_next_pos
 
 def test_a_post_that_is_back_is_taken_again_in_the_same_revision(store: Store) -> None:
     one = mention()
-    store.write([one, post_gone(one)])
+    store.write([one])
+    forgetful(store)
+    store.write([post_gone(one)])
     assert store.write([post_back(one, 2)]) == [STORED]
     assert store.retracted_at(one.post_id) is None
     again = replace(one, collected_at=START + 3 * DAY)
@@ -130,15 +133,17 @@ def test_gone_back_gone_and_back_again_holds(store: Store) -> None:
 
 
 @pytest.mark.parametrize("last", ["gone", "back"])
-def test_the_order_of_arrival_changes_nothing(fresh_store: OpenStore, last: str) -> None:
-    gone, back = author_gone("Ann", 3 if last == "gone" else 1), author_back("Ann", 2)
-    old, new = by("Ann", "1"), by("Ann", "2", collected_at=START + 2 * DAY)
-    expected = set() if last == "gone" else {new.mention_id}
-    for order in permutations([gone, back, old]):
-        store = fresh_store()
-        for record in (*order, new):
+def test_the_order_of_arrival_changes_nothing(store: Store, last: str) -> None:
+    expected = set()
+    for number, order in enumerate(permutations(range(3))):
+        author = f"Ann{number}"
+        gone, back = author_gone(author, 3 if last == "gone" else 1), author_back(author, 2)
+        old, new = by(author, f"{number} old"), by(author, f"{number} new", collected_at=START + 2 * DAY)
+        said: list[Record] = [gone, back, old]
+        for record in (*(said[place] for place in order), new):
             store.write([record])
-        assert found(store) == expected, order
+        expected |= {new.mention_id} if last == "back" else set()
+    assert found(store) == expected
 
 
 def test_at_the_same_moment_a_retraction_is_stronger(store: Store) -> None:
@@ -185,11 +190,19 @@ def test_a_subject_that_no_store_can_hold_is_refused_alone(store: Store, key: st
     assert (stored, store.count()) == (STORED, 1)
 
 
+def forgetful(store: Store) -> None:
+    """Have Elasticsearch forget at once what it removed, which takes it a minute by itself."""
+    if isinstance(store, ElasticStore):
+        store.elastic.ask("PUT", f"/{store.names.mentions}/_settings", {"index.gc_deletes": "0ms"})
+
+
 def patiently(store: Store, one: Mention) -> None:
-    """Write as the worker does: Elasticsearch remembers for a minute what it removed, and asks to come again."""
+    """Write as the worker does: what was removed a moment ago may have to come again."""
     while True:
         try:
             assert store.write([one]) == [STORED]
             return
         except RetryLater as exc:
-            time.sleep(exc.after_seconds)
+            if isinstance(store, ElasticStore):
+                store.elastic.ask("POST", f"/{store.names.mentions}/_flush", parameters={"force": "true"})
+            time.sleep(min(exc.after_seconds, 0.5))

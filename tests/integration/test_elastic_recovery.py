@@ -19,7 +19,7 @@ from servers.elastic import ElasticServer
 from domain.aggregation import Buckets, Terms
 from domain.errors import BadRecord, ConfigError, RetryLater
 from domain.query.ast import Everything, Keyword
-from domain.records import Mention, Retraction, Withdrawal
+from domain.records import AuthorRetraction, Mention, Retraction, Withdrawal
 from search.elastic import ElasticStore
 from search.elastic_settings import ElasticSettings
 from search.embedded import EmbeddedStore
@@ -220,6 +220,56 @@ def test_a_retraction_that_crosses_a_write_wins(settings: ElasticSettings) -> No
     assert held(late, [one, two, told("2")]).keys() == {told("2").mention_id}
     late.close()
     new.close()
+
+
+def gone(author: str) -> AuthorRetraction:
+    at = START + timedelta(days=1)
+    return AuthorRetraction(author_key=f"x:{author}", source="x", retracted_at=at, asked_at=at)
+
+
+def test_an_author_that_goes_while_another_worker_writes_is_gone(settings: ElasticSettings) -> None:
+    """Posts and the retraction of their author are on different partitions: nothing orders them."""
+    late, new = ElasticStore.open(settings), ElasticStore.open(settings)
+    one, two = told("1", author_id="ann"), told("2", author_id="bob")
+    crossing(late, "_bulk", lambda: new.write([gone("ann")]))
+    assert late.write([one, two]) == [Written.SUPERSEDED, Written.STORED]
+    assert held(late, [one, two]).keys() == {two.mention_id}
+    story = late.story(next(iter(held(late, [two]).values())).story_id or "")
+    assert story is not None
+    assert (story.original.mention_id, story.posts) == (two.mention_id, 1)
+    late.close()
+    new.close()
+
+
+def test_an_author_whose_retraction_is_cut_off_anywhere_is_gone_when_it_comes_again(
+    settings: ElasticSettings, proxy: FaultyProxy
+) -> None:
+    """Between the tombstone and the deletion of the last mention: nothing new comes in, and the count is right."""
+    theirs = [told(f"a{number}", f"{TEXT} {number}", author_id="ann") for number in range(5)]
+    store = ElasticStore.open(settings)
+    store.write([*theirs, told("b", OTHER, author_id="bob")])
+    through = replace(settings, hosts=(proxy.url,), retry_seconds=0.01)
+    passed, done = 0, False
+    while not done:
+        proxy.mend()
+        dying = ElasticStore.open(through)
+        proxy.after(passed, Fault.LOST)
+        try:
+            dying.write([gone("ann")])
+            done = True
+        except RetryLater:
+            passed += 1
+        finally:
+            dying.close()
+        if passed > 1:
+            # The tombstone is the first thing that is written.
+            assert store.write([told("new", author_id="ann")]) == [Written.SUPERSEDED]
+    proxy.mend()
+    assert passed > 5
+    assert held(store, [*theirs, told("b")]).keys() == {told("b").mention_id}
+    (row,) = store.retractions()
+    assert (row.mentions, row.done_at is not None) == (5, True)
+    store.close()
 
 
 def test_a_withdrawal_that_crosses_a_write_wins(settings: ElasticSettings) -> None:
