@@ -20,13 +20,13 @@ from search.elastic_http import Elastic
 from search.elastic_listening import gaps_body, gaps_of, ops_of, reports_of, sources_body
 from search.elastic_query import compile as compile_node
 from search.elastic_reads import ALL_FIELDS, WHOLE, Wanted, get_many, month_indices, refresh, scan
-from search.elastic_retractions import Stones, forbidden_of, row_from
+from search.elastic_retractions import Stones, forbidden_of
 from search.elastic_settings import ElasticSettings, Names
 from search.elastic_stories import story_post_of
 from search.elastic_write import Writer
 from search.keywords import folded
 from search.listening import GapReport, SourceReport
-from search.retractions import MAX_ROWS, Record, RetractionRow, Stone
+from search.retractions import MAX_ROWS, Record, RetractionRow, Stone, row_of_document
 from search.store import MAX_PAGE, SearchPage, SearchRequest, Sort, Story, Written
 from search.transfer import Piece, StoryPost
 
@@ -113,6 +113,10 @@ class ElasticStore:
         """See `search.transfer.Transferable`."""
         self._writer.adopt(posts)
 
+    def keep_rows(self, rows: Sequence[RetractionRow]) -> None:
+        """See `search.transfer.Transferable`."""
+        self._writer.keep_rows(rows)
+
     def dump(self) -> Iterator[Piece]:
         """See `search.transfer.Transferable`."""
         self.refresh()
@@ -127,6 +131,9 @@ class ElasticStore:
         for query in (back, {"bool": {"must_not": [back]}}):
             for hit in scan(self._elastic, self._names.tombstones, query):
                 yield forbidden_of(hit["_source"])
+        refresh(self._elastic, self._names.retractions)
+        for hit in scan(self._elastic, self._names.retractions, {"match_all": {}}):
+            yield row_of_document(hit["_source"])
 
     # --- reading
 
@@ -149,7 +156,7 @@ class ElasticStore:
         if done_since is not None:
             query = {"range": {"done_at": {"gte": done_since.isoformat()}}}
         body = {"query": query, "sort": [{"asked_at": "desc"}, {"row_id": "desc"}], "size": limit}
-        return [row_from(hit["_source"]) for hit in self._search(body, self._names.retractions)["hits"]["hits"]]
+        return [row_of_document(hit["_source"]) for hit in self._search(body, self._names.retractions)["hits"]["hits"]]
 
     def count(self) -> int:
         # A count sees what was refreshed.

@@ -20,7 +20,16 @@ from search.elastic_http import Elastic
 from search.elastic_reads import ALL_FIELDS, Found, Wanted, get_many, refresh, scan
 from search.elastic_settings import Names
 from search.keywords import folded
-from search.retractions import Record, RetractionRow, Stone, author_id_of, author_key_of, row_of
+from search.retractions import (
+    Record,
+    RetractionRow,
+    Stone,
+    author_id_of,
+    author_key_of,
+    document_of,
+    row_of,
+    row_of_document,
+)
 from stream.codec import to_json
 
 Subject: TypeAlias = Literal["post", "author"]
@@ -210,7 +219,7 @@ class Ledger:
         rows = [row for one in records if isinstance(one, Retraction | AuthorRetraction) and (row := row_of(one))]
         wanted = [Wanted(names.retractions, row.row_id, ALL_FIELDS) for row in rows]
         found = get_many(elastic, wanted, patient=True)
-        self._kept = {one.doc_id: row_from(one.source) for one in found if one is not None}
+        self._kept = {one.doc_id: row_of_document(one.source) for one in found if one is not None}
 
     def row(self, record: Retraction | AuthorRetraction, mentions: int) -> RetractionRow | None:
         """Give the row to keep; None where there is none to keep, or it is kept and done.
@@ -226,34 +235,4 @@ class Ledger:
 
 def row_op(row: RetractionRow, names: Names) -> Op:
     """Give what keeps a row of the ledger."""
-    return Op("index", names.retractions, row.row_id, to_json(_document(row)))
-
-
-def _document(row: RetractionRow) -> dict[str, Any]:
-    document = {
-        "row_id": row.row_id,
-        "subject": row.subject,
-        "key": row.key,
-        "source": row.source,
-        "reason": row.reason,
-        "asked_by": row.asked_by,
-        "asked_at": row.asked_at,
-        "done_at": row.done_at,
-        "mentions": row.mentions,
-    }
-    return {name: value for name, value in document.items() if value is not None}
-
-
-def row_from(source: Mapping[str, Any]) -> RetractionRow:
-    """Give a document of the ledger as a row."""
-    done_at = source.get("done_at")
-    return RetractionRow(
-        subject=source["subject"],
-        key=source["key"],
-        source=source["source"],
-        reason=source["reason"],
-        asked_by=source["asked_by"],
-        asked_at=datetime.fromisoformat(source["asked_at"]),
-        done_at=None if done_at is None else datetime.fromisoformat(done_at),
-        mentions=source["mentions"],
-    )
+    return Op("index", names.retractions, row.row_id, to_json({"row_id": row.row_id, **document_of(row)}))

@@ -115,6 +115,10 @@ class Writer:
             ]
             self._apply(part, [Written.STORED] * len(part))
 
+    def keep_rows(self, rows: Sequence[RetractionRow]) -> None:
+        """Keep rows of the ledger of another store."""
+        self._write_in_order([row_op(row, self._names) for row in rows])
+
     def _finish(self, rows: Sequence[RetractionRow]) -> None:
         now = self._clock.now()
         self._write_in_order([row_op(replace(row, done_at=now), self._names) for row in rows])

@@ -153,6 +153,11 @@ class EmbeddedStore:
         yield from map(_mention, self._truth.mentions())
         yield from self._truth.withdrawals()
         yield from self._truth.tombstones()
+        yield from self._truth.retractions(-1, None)
+
+    def keep_rows(self, rows: Sequence[RetractionRow]) -> None:
+        """See `search.transfer.Transferable`."""
+        self._truth.keep_rows(rows)
 
     def adopt(self, posts: Sequence[StoryPost]) -> None:
         """See `search.transfer.Transferable`."""

@@ -6,10 +6,10 @@ grows, so the order in which they arrive changes nothing, nor do repeats and a s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from domain import ids
 from domain.clock import to_ms
@@ -113,6 +113,35 @@ def author_id_of(retraction: AuthorRetraction) -> str:
     return retraction.author_key.removeprefix(f"{retraction.source}:")
 
 
-def newest_first(rows: Iterable[RetractionRow]) -> list[RetractionRow]:
-    """Sort rows as they are shown."""
-    return sorted(rows, key=lambda row: (row.asked_at, row.row_id), reverse=True)
+def document_of(row: RetractionRow) -> dict[str, Any]:
+    """Give a row as values of JSON; `row_of_document` reads it back."""
+    document = {
+        "subject": row.subject,
+        "key": row.key,
+        "source": row.source,
+        "reason": row.reason,
+        "asked_by": row.asked_by,
+        "asked_at": row.asked_at,
+        "done_at": row.done_at,
+        "mentions": row.mentions,
+    }
+    return {name: value for name, value in document.items() if value is not None}
+
+
+def row_of_document(document: Mapping[str, Any]) -> RetractionRow:
+    """Read a row.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is none.
+    """
+    done_at = document.get("done_at")
+    return RetractionRow(
+        subject="author" if document["subject"] == "author" else "post",
+        key=str(document["key"]),
+        source=str(document["source"]),
+        reason=str(document["reason"]),
+        asked_by=str(document["asked_by"]),
+        asked_at=datetime.fromisoformat(document["asked_at"]),
+        done_at=None if done_at is None else datetime.fromisoformat(done_at),
+        mentions=int(document["mentions"]),
+    )

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from domain.errors import BadRecord
 from domain.records import AuthorRetraction, Mention, Restoration, Retraction, Withdrawal
-from search.retractions import Record
+from search.retractions import Record, RetractionRow
 from search.store import Written
 from search.stories import Place
 
@@ -28,14 +28,14 @@ class StoryPost(NamedTuple):
     said: str
 
 
-Piece: TypeAlias = StoryPost | Record
+Piece: TypeAlias = StoryPost | Record | RetractionRow
 
 
 class Transferable(Protocol):
     """What a store does to be copied and copied into."""
 
     def dump(self) -> Iterator[Piece]:
-        """Give all of it: posts of stories, mentions with their story, then what is withdrawn and retracted.
+        """Give all of it: posts of stories, mentions with their story, what is withdrawn and retracted, and its ledger.
 
         Writes go on meanwhile. A retraction that comes before the end is in it; so is every mention that was there at
         the beginning, in one of its versions.
@@ -46,6 +46,13 @@ class Transferable(Protocol):
 
     def adopt(self, posts: Sequence[StoryPost]) -> None:
         """Put posts where another store has them, except those of which a version as high is known here.
+
+        Raises:
+            RetryLater, BackendDown.
+        """
+
+    def keep_rows(self, rows: Sequence[RetractionRow]) -> None:
+        """Keep rows of another store's ledger of retractions.
 
         Raises:
             RetryLater, BackendDown.
@@ -75,6 +82,7 @@ class Copied:
     mentions: int = 0
     withdrawals: int = 0
     retractions: int = 0
+    rows: int = 0
     stored: int = 0
     known: int = 0
     refused: list[Refused] = field(default_factory=list)
@@ -90,11 +98,13 @@ class Copied:
                 self.withdrawals += 1
             case Retraction() | AuthorRetraction() | Restoration():
                 self.retractions += 1
+            case RetractionRow():
+                self.rows += 1
 
     @property
     def pieces(self) -> int:
         """All pieces."""
-        return self.story_posts + self.mentions + self.withdrawals + self.retractions
+        return self.story_posts + self.mentions + self.withdrawals + self.retractions + self.rows
 
 
 Progress: TypeAlias = Callable[[int], None]
@@ -116,6 +126,7 @@ def copy(pieces: Iterable[Piece], target: Transferable, progress: Progress | Non
     posts: list[StoryPost] = []
     records: list[Record] = []
     numbers: list[int] = []
+    rows: list[RetractionRow] = []
 
     def flush() -> None:
         # Stories first: a mention whose post stands somewhere is not told another story.
@@ -131,6 +142,9 @@ def copy(pieces: Iterable[Piece], target: Transferable, progress: Progress | Non
                 copied.known += outcome is Written.SUPERSEDED
         records.clear()
         numbers.clear()
+        if rows:
+            target.keep_rows(rows)
+            rows.clear()
         if progress is not None:
             progress(copied.pieces)
 
@@ -138,10 +152,12 @@ def copy(pieces: Iterable[Piece], target: Transferable, progress: Progress | Non
         copied.count(piece)
         if isinstance(piece, StoryPost):
             posts.append(piece)
+        elif isinstance(piece, RetractionRow):
+            rows.append(piece)
         else:
             records.append(piece)
             numbers.append(copied.pieces)
-        if len(posts) + len(records) >= _BATCH:
+        if len(posts) + len(records) + len(rows) >= _BATCH:
             flush()
     flush()
     return copied

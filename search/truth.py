@@ -26,6 +26,7 @@ from search.truth_retractions import (
     ROWS_SQL,
     Forbidden,
     Live,
+    keep_rows,
     note_authors,
     row_from,
     tombstones,
@@ -400,6 +401,11 @@ class Truth:
         except BaseException:
             self._memory.forget()
             raise
+
+    def keep_rows(self, rows: Iterable[RetractionRow]) -> None:
+        """Keep rows of the ledger of another store."""
+        with self._transaction() as connection:
+            keep_rows(connection, rows)
 
     def set_indexed(self, seq: int) -> None:
         """Record that the index durably holds every change up to `seq`."""

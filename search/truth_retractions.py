@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
@@ -74,6 +75,19 @@ def row_from(row: Sequence[Any]) -> RetractionRow:
     )
 
 
+def keep_rows(connection: sqlite3.Connection, rows: Iterable[RetractionRow]) -> None:
+    """Keep rows of the ledger, in the transaction of the caller; one that is kept already stays as it is."""
+    for row in rows:
+        done_ms = None if row.done_at is None else to_ms(row.done_at)
+        connection.execute(
+            "INSERT OR IGNORE INTO retraction VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(row.row_id, row.subject, row.key, row.source, row.reason, row.asked_by),
+                *(to_ms(row.asked_at), done_ms, row.mentions),
+            ),
+        )
+
+
 def restoration_from(row: Sequence[Any]) -> Restoration:
     """Give a row of `RESTORATIONS_SQL`."""
     subject, key, restored_ms, taken_from_ms, source = row
@@ -115,8 +129,8 @@ class Forbidden:
     """What must not come back, as one transaction sees and changes it."""
 
     def __init__(self, connection: sqlite3.Connection, now: datetime) -> None:
+        self._connection, self._now = connection, now
         self._execute = connection.execute
-        self._now_ms = to_ms(now)
         self._authors: dict[str, Stone] = {}
         self._posts: dict[str, Stone] = {}
 
@@ -217,13 +231,7 @@ class Forbidden:
         """Keep the row of the ledger; the same record again changes nothing."""
         row = row_of(record)
         if row is not None:
-            self._execute(
-                "INSERT OR IGNORE INTO retraction VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    *(row.row_id, row.subject, row.key, row.source, row.reason, row.asked_by),
-                    *(to_ms(row.asked_at), self._now_ms, mentions),
-                ),
-            )
+            keep_rows(self._connection, [replace(row, done_at=self._now, mentions=mentions)])
 
 
 def _goes(stone: Stone, content: bytes) -> bool:
