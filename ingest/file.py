@@ -30,11 +30,13 @@ _FINGERPRINT_BYTES = 64 * 1024
 class FileSource:
     """A file or standard input as a source. Building it checks the settings and opens nothing.
 
+    `only_regular` refuses links, pipes and devices: for a path that others may have made.
+
     Raises:
         ConfigError: settings that cannot be used, all of them.
     """
 
-    def __init__(self, settings: FileSettings, *, stdin: BinaryIO | None = None) -> None:
+    def __init__(self, settings: FileSettings, *, stdin: BinaryIO | None = None, only_regular: bool = False) -> None:
         problems = settings_problems(settings)
         try:
             Columns(settings.columns)
@@ -43,7 +45,7 @@ class FileSource:
         if problems:
             raise ConfigError(problems)
         self.settings = settings
-        self._stdin = stdin
+        self._stdin, self._only_regular = stdin, only_regular
 
     @property
     def name(self) -> str:
@@ -59,7 +61,11 @@ class FileSource:
         if self.settings.path == STDIN:
             return False
         try:
-            fingerprint = _fingerprint(Path(self.settings.path))
+            # Opening a pipe would wait for its writer.
+            if not Path(self.settings.path).is_file():
+                return False
+            with _open(Path(self.settings.path), only_regular=self._only_regular) as file:
+                fingerprint = _fingerprint(file)
             return fingerprint != "" and json.loads(cursor)["file"] == fingerprint
         except (OSError, ValueError, KeyError, TypeError):
             return False
@@ -75,7 +81,7 @@ class FileSource:
         if settings.path == STDIN:
             file, size, fingerprint = self._stdin or sys.stdin.buffer, None, ""
         else:
-            file, size, fingerprint = _open_file(settings.path)
+            file, size, fingerprint = _open_file(settings.path, only_regular=self._only_regular)
         try:
             return self._start(file, size, fingerprint, place)
         except BaseException:
@@ -251,10 +257,10 @@ def _skip(chunks: Iterator[bytes], count: int) -> Iterator[bytes]:
         count = max(0, count - len(chunk))
 
 
-def _open_file(path: str) -> tuple[BinaryIO, int | None, str]:
+def _open_file(path: str, *, only_regular: bool) -> tuple[BinaryIO, int | None, str]:
     """Open a file; gives it with its size and fingerprint (None and "" for a named pipe or a device)."""
     try:
-        file = Path(path).open("rb")  # noqa: SIM115 (the reader closes it)
+        file = _open(Path(path), only_regular=only_regular)
     except FileNotFoundError as exc:
         raise ConfigError(f"{path}: there is no such file; looked in {Path(path).resolve().parent}") from exc
     except IsADirectoryError as exc:
@@ -263,8 +269,17 @@ def _open_file(path: str) -> tuple[BinaryIO, int | None, str]:
         raise ConfigError(f"{path}: cannot be opened: {exc.strerror}") from exc
     status = os.fstat(file.fileno())
     if not stat.S_ISREG(status.st_mode):
+        if only_regular:
+            file.close()
+            raise ConfigError(f"{path}: found a pipe or a device, expected a file")
         return file, None, ""
-    return file, status.st_size, _fingerprint(Path(path))
+    return file, status.st_size, _fingerprint(file)
+
+
+def _open(path: Path, *, only_regular: bool) -> BinaryIO:
+    # Without waiting for the writer of a pipe.
+    more = os.O_NOFOLLOW | os.O_NONBLOCK if only_regular else 0
+    return path.open("rb") if not more else open(path, "rb", opener=lambda name, flags: os.open(name, flags | more))
 
 
 def _require_whole_gzip(path: str, file: BinaryIO) -> None:
@@ -281,10 +296,9 @@ def _require_whole_gzip(path: str, file: BinaryIO) -> None:
     file.seek(0)
 
 
-def _fingerprint(path: Path) -> str:
-    """Identify a file by its size and its first 64 KiB; "" for what is no regular file."""
-    status = path.stat()
+def _fingerprint(file: BinaryIO) -> str:
+    """Identify an open file by its size and its first 64 KiB; "" for what is no regular file."""
+    status = os.fstat(file.fileno())
     if not stat.S_ISREG(status.st_mode):
         return ""
-    with path.open("rb") as file:
-        return f"{status.st_size}:{sha256(file.read(_FINGERPRINT_BYTES)).hexdigest()[:32]}"
+    return f"{status.st_size}:{sha256(os.pread(file.fileno(), _FINGERPRINT_BYTES, 0)).hexdigest()[:32]}"

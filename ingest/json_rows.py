@@ -23,25 +23,34 @@ def parse_object(raw: bytes) -> dict[str, Any]:
         BadRecord: BAD_ENCODING (not UTF-8), TOO_DEEP (over `MAX_DEPTH`), NOT_JSON, NOT_AN_OBJECT, BAD_ROW (a key
             stands twice in one object).
     """
-    text = decode(raw)
-    if text.count("{") + text.count("[") > MAX_DEPTH:
-        _check_depth(text)
-    try:
-        value = _DECODER.decode(text)
-    except json.JSONDecodeError as exc:
-        found = "Unexpected UTF-8 BOM" if text.startswith("\ufeff") else exc.msg.removesuffix(" at")
-        raise BadRecord(BadReason.NOT_JSON, f"{found} at character {exc.pos + 1} of the line") from exc
-    except ValueError as exc:
-        # Python refuses to read integers of thousands of digits.
-        raise BadRecord(BadReason.NOT_JSON, "found an integer of more digits than any reader takes") from exc
+    value = parse_value(raw)
     if not isinstance(value, dict):
         hint = f"; {_CUT_ARRAY}" if isinstance(value, list) else ""
         raise BadRecord(BadReason.NOT_AN_OBJECT, f"found {json_type(value)}, expected an object{hint}")
     return value
 
 
-def decode(raw: bytes) -> str:
-    """Decode a line.
+def parse_value(raw: bytes, whole: str = "line") -> Any:
+    """Read one JSON value; `whole` is what it is all of, for the message.
+
+    Raises:
+        BadRecord: as `parse_object`, but NOT_AN_OBJECT.
+    """
+    text = decode(raw, whole)
+    if text.count("{") + text.count("[") > MAX_DEPTH:
+        _check_depth(text)
+    try:
+        return _DECODER.decode(text)
+    except json.JSONDecodeError as exc:
+        found = "Unexpected UTF-8 BOM" if text.startswith("\ufeff") else exc.msg.removesuffix(" at")
+        raise BadRecord(BadReason.NOT_JSON, f"{found} at character {exc.pos + 1} of the {whole}") from exc
+    except ValueError as exc:
+        # Python refuses to read integers of thousands of digits.
+        raise BadRecord(BadReason.NOT_JSON, "found an integer of more digits than any reader takes") from exc
+
+
+def decode(raw: bytes, whole: str = "line") -> str:
+    """Decode a line, or `whole`.
 
     Raises:
         BadRecord: BAD_ENCODING, with the byte and its place.
@@ -49,8 +58,9 @@ def decode(raw: bytes) -> str:
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as exc:
-        found = f"byte 0x{raw[exc.start]:02x} at byte {exc.start + 1} of the line is not UTF-8"
-        raise BadRecord(BadReason.BAD_ENCODING, f"{found}; if the file has another encoding, set `encoding`") from exc
+        found = f"byte 0x{raw[exc.start]:02x} at byte {exc.start + 1} of the {whole} is not UTF-8"
+        hint = "; if the file has another encoding, set `encoding`" if whole == "line" else ""
+        raise BadRecord(BadReason.BAD_ENCODING, f"{found}{hint}") from exc
 
 
 def json_type(value: object) -> str:

@@ -13,7 +13,7 @@ from domain.errors import BackendDown, ConfigError, RetryLater
 from domain.records import Outcome
 from ingest.normalise import Normaliser
 from ingest.runner import PAUSE_SECONDS, Brake, RunnerSettings, cursor_write, patiently, saved_cursor, sleep_until
-from ingest.source import Item, LiveReader, LiveSource
+from ingest.source import Acknowledged, Item, LiveReader, LiveSource
 from ingest.stage import Handled, IngestStage
 from ingest.status import SourceState, SourceWatch
 from stream.park_cap import ParkWatch
@@ -153,6 +153,8 @@ class _Listener:
         if handled is None:
             # Asked to stop before it was settled: it is read again.
             return
+        if isinstance(self._reader, Acknowledged):
+            self._reader.settled(handled.outcomes, handled.errors)
         self._brake.wrote(handled.outcomes.count(Outcome.OK))
         if flood := self._park.exceeded(handled.outcomes):
             example = handled.errors[0].detail if handled.errors else ""

@@ -126,6 +126,15 @@ class Normaliser:
             attrs={one_line(name, 64) or "-": one_line(value, MAX_ATTR_CHARS) for name, value in attrs.items()},
         )
 
+    def identify(self, raw: RawPost) -> tuple[str, str]:
+        """Give the source and the native id that the post would have.
+
+        Raises:
+            BadRecord: MISSING_ID or WRONG_TYPE.
+        """
+        source = self._read_source(raw.fields.get("source"), {})
+        return source, _read_id(raw.fields.get("id"), raw.row, source)[0]
+
     def _read_source(self, value: object, attrs: dict[str, str]) -> str:
         """Give the source that the row names; what cannot be one (an app's name, say) is kept as an attribute."""
         if value is None or value == "":

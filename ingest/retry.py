@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from domain.clock import Clock
 from domain.errors import BadReason, BadRecord, ConfigError
 from domain.records import Outcome
-from ingest.file import FileSource
 from ingest.normalise import Normaliser
+from ingest.source import Item
 from ingest.stage import STAGE, IngestStage
 from stream.protocol import DeadLetterRow, Log, StateWrite
 
 # Numbers of letters whose retry is settled, so that a crash before they are resolved cannot count them twice.
 SPACE = "retried"
+
+
+class Rereader(Protocol):
+    """A source that reads its own dead letters again: `ingest.file.FileSource`, or any live source."""
+
+    @property
+    def name(self) -> str:
+        """The source of posts that do not name their own."""
+
+    def reread(self, payload: bytes, position: str, *, id_owed: bool = False) -> Item:
+        """As `ingest.source.LiveSource.reread`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +38,7 @@ class Retry:
 
 def retry_letter(
     row: DeadLetterRow,
-    source: FileSource,
+    source: Rereader,
     normaliser: Normaliser,
     stage: IngestStage,
     log: Log,
@@ -40,7 +52,7 @@ def retry_letter(
 
     Args:
         row: the letter, of stage `ingest`.
-        source: the file source as configured now; the file itself is not read.
+        source: that gave it, as configured now; nothing else of it is read.
         normaliser: of that source.
         stage: where it goes.
         log: where the letter lies.

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from domain.errors import BadRecord
+from domain.records import Outcome
 
 if TYPE_CHECKING:
     from ingest.normalise import NormaliserSettings
@@ -192,6 +193,18 @@ class LiveReader(SourceReader, Protocol):
 
     def vitals(self) -> Vitals:
         """Tell how it fares, at any time and from any thread."""
+
+
+@runtime_checkable
+class Acknowledged(Protocol):
+    """A live reader that acts on what is durable: answers whoever sent it, puts a file away. Most lack this."""
+
+    def settled(self, outcomes: Sequence[Outcome], errors: Sequence[BadRecord]) -> None:
+        """All that the last `read` gave is durable: the outcome of each item but gaps, the errors of the parked ones.
+
+        Called by the thread that reads, before it reads on. A reader that is closed without it, or read on, may have
+        given what is not durable.
+        """
 
 
 class LiveSource(Source, Protocol):

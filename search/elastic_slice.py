@@ -46,7 +46,7 @@ class Sound(NamedTuple):
 
 
 class _Doc(NamedTuple):
-    """A document that the index has, forbidden or not."""
+    """A document that an index has, forbidden or not; `where` is the name under which it is written to."""
 
     where: str
     version: int
@@ -122,7 +122,8 @@ class Slice:
             self.shelf.know(post_id, one)
         for mention_id, one in zip(mentions, found[len(stones) + len(posts) :], strict=True):
             if one is not None:
-                doc = _Doc(one.index, one.version, datetime.fromisoformat(one.source["collected_at"]))
+                collected_at = datetime.fromisoformat(one.source["collected_at"])
+                doc = _Doc(self._names.written(one.index), one.version, collected_at)
                 self._has(mention_id, mentions[mention_id].post_id, doc)
         self._read_others(self._of_interest())
         self.shelf.read_ahead(
@@ -174,7 +175,8 @@ class Slice:
                 post_id = hit["_source"].get(AS_WRITTEN, {}).get("post_id") or hit["_source"]["post_id"]
                 if post_id in part:
                     collected_at = datetime.fromisoformat(hit["_source"]["collected_at"])
-                    self._has(hit["_id"], post_id, _Doc(hit["_index"], hit["_version"], collected_at))
+                    doc = _Doc(self._names.written(hit["_index"]), hit["_version"], collected_at)
+                    self._has(hit["_id"], post_id, doc)
 
     # --- working out
 

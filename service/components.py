@@ -210,6 +210,7 @@ def live_sources(settings: Settings, brands: Sequence[Brand], clock: Clock) -> l
 
     sources: list[LiveSource] = []
     problems: list[str] = []
+    rows = file_source(settings, "-").settings
     for kind in SOURCE_KINDS:
         if kind.name not in settings.sources.enabled:
             continue
@@ -225,6 +226,7 @@ def live_sources(settings: Settings, brands: Sequence[Brand], clock: Clock) -> l
             brands=brands,
             clock=clock,
             allow_private=settings.sources.allow_private,
+            rows=rows,
         )
         try:
             sources.append(kind.build(context))

@@ -5,16 +5,15 @@ from __future__ import annotations
 from domain.clock import Clock
 from domain.errors import ConfigError
 from domain.records import Outcome
-from ingest.file import FileSource
 from ingest.normalise import Normaliser
-from ingest.retry import SPACE, Retry, retry_letter
+from ingest.retry import SPACE, Rereader, Retry, retry_letter
 from ingest.stage import STAGE as INGEST
 from ingest.stage import IngestStage
 from stream.protocol import Count, DeadLetterRow, Log, OutRecord, Settlement, StateWrite
 
 
 def retry_one(
-    row: DeadLetterRow, source: FileSource, normaliser: Normaliser, stage: IngestStage, log: Log, clock: Clock
+    row: DeadLetterRow, source: Rereader, normaliser: Normaliser, stage: IngestStage, log: Log, clock: Clock
 ) -> Retry:
     """Take one dead letter up again. A crash at any point counts and appends it once.
 

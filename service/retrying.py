@@ -11,13 +11,15 @@ from domain.errors import BackendDown, BadRecord, ConfigError, RetryLater
 from domain.records import Outcome
 from ingest.matching import BrandMatcher
 from ingest.normalise import Normaliser
+from ingest.retry import Rereader
+from ingest.stage import STAGE as INGEST
 from ingest.stage import IngestStage
-from service.components import file_source, health_index, open_log, open_store
+from service.components import file_source, health_index, live_sources, open_log, open_store
 from service.letters import retry_one
 from service.revisions import settle_revisions
 from service.settings import Settings
 from service.terminal import complain
-from stream.protocol import Log
+from stream.protocol import LIVE_RUN, DeadLetterRow, Log
 
 _LETTERS_AT_ONCE = 500
 
@@ -50,8 +52,7 @@ def retry_letters(
         raise ConfigError(
             [f"there is no dead letter {number}; `soundings dead-letters list` shows them" for number in unknown]
         )
-    source = file_source(settings, "-")
-    normaliser = Normaliser(source.name, source.settings.normalise)
+    readers = _Readers(settings, clock)
     outcomes: dict[str, int] = {}
     problems: list[str] = []
     for number in _open_letters(log) if numbers is None else numbers:
@@ -59,6 +60,7 @@ def retry_letters(
         row = log.dead_letter(number)
         assert row is not None
         try:
+            source, normaliser = readers.of(row)
             retry = retry_one(row, source, normaliser, stage, log, clock)
         except (ConfigError, BadRecord) as exc:
             problems.append(f"dead letter {number}: {exc}")
@@ -67,6 +69,32 @@ def retry_letters(
         if retry.outcome is Outcome.PARKED:
             problems.append(f"dead letter {number}: still {retry.error}")
     return {"retried": outcomes, "problems": problems}
+
+
+class _Readers:
+    """Which source reads a letter again: the live one that gave it, else that of files."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        source = file_source(settings, "-")
+        self._file: tuple[Rereader, Normaliser] = source, Normaliser(source.name, source.settings.normalise)
+        self._live: dict[str, tuple[Rereader, Normaliser]] = {
+            live.name: (live, Normaliser(live.name, live.normalise))
+            for live in live_sources(settings, settings.brands, clock)
+        }
+
+    def of(self, row: DeadLetterRow) -> tuple[Rereader, Normaliser]:
+        """Give the source of a letter, and its normaliser.
+
+        Raises:
+            ConfigError: it came from a live source that is not enabled.
+        """
+        letter = row.letter
+        if letter.stage != INGEST or letter.run != LIVE_RUN:
+            return self._file
+        found = self._live.get(letter.source or "")
+        if found is None:
+            raise ConfigError(f"came from {letter.source}: name it in sources.enabled to read it again")
+        return found
 
 
 def _open_letters(log: Log) -> list[int]:

@@ -23,8 +23,14 @@ from domain.metrics import (
     READY,
     RETRIED,
     SETTLED,
+    SOURCE_BEHIND,
+    SOURCE_GAPS,
     SOURCE_LAST_ITEM,
+    SOURCE_RATE,
     SOURCE_READING,
+    SOURCE_SILENT,
+    SOURCE_TROUBLES,
+    SOURCE_UP,
     Metric,
 )
 
@@ -163,11 +169,35 @@ PANELS: Final = (
     ),
     Panel(
         "Sources",
-        "1 while a source is read, and how long ago it last gave something (seconds).",
+        "1 while a source is heard; whether it is silent beyond its rhythm; how long ago it gave something (seconds).",
         "table",
         (
             Query(f"max by (source) ({SOURCE_READING.name})", "{{source}} is read"),
+            Query(f"max by (source) ({SOURCE_UP.name})", "{{source}} is heard"),
+            Query(f"max by (source) ({SOURCE_SILENT.name})", "{{source}} is silent"),
             Query(f"time() - max by (source) ({SOURCE_LAST_ITEM.name})", "{{source}} silent for"),
+        ),
+    ),
+    Panel(
+        "Items a minute, by source",
+        "Before anything is filtered.",
+        "timeseries",
+        (Query(f"sum by (source) ({SOURCE_RATE.name})", "{{source}}"),),
+    ),
+    Panel(
+        "Seconds behind, by source",
+        "Age of the newest thing that a source gave, by its own clock.",
+        "timeseries",
+        (Query(f"max by (source) ({SOURCE_BEHIND.name})", "{{source}}"),),
+        unit="s",
+    ),
+    Panel(
+        "Troubles and gaps, by source",
+        "Cut off, refused or out of reach; and spans of time that were not listened to.",
+        "timeseries",
+        (
+            Query(f"sum by (source) ({SOURCE_TROUBLES.name})", "{{source}} troubles"),
+            Query(f"sum by (source) ({SOURCE_GAPS.name})", "{{source}} gaps"),
         ),
     ),
     Panel(

@@ -1,4 +1,4 @@
-"""The IT dashboard: health documents of the stages, and dead letters without their text."""
+"""The IT dashboard: health documents of stages and sources, gaps, and dead letters without their text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 
 from deploy.kibana.describe import Board, Control, Metric, Over, Panel, Placed, Search, Values, View
 
-EVENTS: Final = View("soundings-events", "soundings-events", "Health of the stages", "at")
+EVENTS: Final = View("soundings-events", "soundings-events", "Health of stages and sources", "at")
 DEAD: Final = View("soundings-dead", "soundings-dead", "Dead letters (without text)", "parked_at")
 
 HEALTH: Final = "kind : health"
@@ -72,6 +72,47 @@ NOT_READY: Final = Panel(
     f"{HEALTH} and ready : false",
 )
 
+SOURCE: Final = Values("source", "Source", "source", size=20)
+BEATS: Final = "kind : heartbeat"
+LISTENING: Final = Panel(
+    "soundings-listening",
+    "Minutes by state of the sources",
+    "A heartbeat a minute of each source: listening, or why not.",
+    EVENTS,
+    "bar_stacked",
+    (Metric("minutes", "Minutes", "count"),),
+    (Values("state", "State", "state", size=6), TIME),
+    BEATS,
+)
+SOURCES: Final = Panel(
+    "soundings-source-health",
+    "Sources",
+    "Over the time shown. A minute is the average; behind and troubles are the worst of it.",
+    EVENTS,
+    "table",
+    (
+        Metric("seen", "Last heartbeat", "max", "at", kind="date"),
+        Metric("listened", "Minutes listening", "count", where="state : listening"),
+        Metric("silent", "Minutes silent", "count", where="silent : true"),
+        Metric("rate", "Items a minute", "average", "per_minute", decimals=1),
+        Metric("behind", "Seconds behind", "max", "behind_seconds", decimals=1),
+        Metric("errors", "Troubles", "max", "errors"),
+        Metric("spent", "Spent in a day", "max", "spent_today", decimals=2),
+    ),
+    (SOURCE,),
+    BEATS,
+)
+DEAF: Final = Panel(
+    "soundings-deaf",
+    "Seconds not listened, by source",
+    "Gaps that were noted, when they ended. Counts of mentions of that time may be too low.",
+    EVENTS,
+    "bar_stacked",
+    (Metric("seconds", "Seconds", "sum", "gap_seconds"),),
+    (SOURCE, TIME),
+    "kind : gap",
+)
+
 WAITING_LETTERS: Final = Panel(
     "soundings-dead-waiting",
     "Dead letters waiting",
@@ -120,7 +161,7 @@ LETTER_LIST: Final = Search(
 OPERATIONS: Final = Board(
     object_id="soundings-operations",
     title="Soundings: operations",
-    description="Whether every stage is alive and keeps up, and what was parked",
+    description="Whether every stage and source is alive and keeps up, and what was parked",
     span="now-6h",
     refresh_seconds=30,
     placed=(
@@ -130,10 +171,13 @@ OPERATIONS: Final = Board(
         Placed(NOT_READY, 24, 12, 24, 12),
         Placed(STAGES, 0, 24, 36, 10),
         Placed(WAITING_LETTERS, 36, 24, 12, 10),
-        Placed(REASONS, 0, 34, 16, 12),
-        Placed(DEAD_OVER_TIME, 16, 34, 16, 12),
-        Placed(DEAD_SOURCES, 32, 34, 16, 12),
-        Placed(LETTER_LIST, 0, 46, 48, 14),
+        Placed(SOURCES, 0, 34, 48, 10),
+        Placed(LISTENING, 0, 44, 24, 12),
+        Placed(DEAF, 24, 44, 24, 12),
+        Placed(REASONS, 0, 56, 16, 12),
+        Placed(DEAD_OVER_TIME, 16, 56, 16, 12),
+        Placed(DEAD_SOURCES, 32, 56, 16, 12),
+        Placed(LETTER_LIST, 0, 68, 48, 14),
     ),
     controls=(Control("stage", "Stage", EVENTS, "stage"),),
 )

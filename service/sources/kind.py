@@ -11,6 +11,7 @@ from domain.clock import Clock
 from service.setting import Setting
 
 if TYPE_CHECKING:
+    from ingest.file_shape import FileSettings
     from ingest.normalise import NormaliserSettings
     from ingest.source import LiveSource
 
@@ -21,7 +22,7 @@ class SourceContext:
 
     `values` are its settings by the last part of their keys, secrets as texts, lists as sequences. `normalise` holds
     what is the same for all sources; one that gives HTML or names a zone replaces that. `brands` are for sources that
-    are asked for words.
+    are asked for words. `rows` is how rows of files are read (`[source.file]`), for sources of files.
     """
 
     values: Mapping[str, Any]
@@ -29,6 +30,7 @@ class SourceContext:
     brands: Sequence[Brand]
     clock: Clock
     allow_private: bool = False
+    rows: FileSettings | None = None
 
     def texts(self, name: str) -> tuple[str, ...]:
         """Give a list of texts."""

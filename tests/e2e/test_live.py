@@ -11,7 +11,7 @@ import pytest
 from e2e.cluster import Cluster
 from e2e.command_line import Soundings
 from e2e.test_up import Running
-from fakes.live_hackernews import HackerNewsWorld, open_hackernews
+from fakes.live_hackernews import HackerNewsWorld, environment, open_hackernews
 
 from domain.errors import RetryLater
 
@@ -35,15 +35,6 @@ def listen(soundings: Soundings, world: HackerNewsWorld, monkeypatch: pytest.Mon
     return running
 
 
-def environment(world: HackerNewsWorld) -> dict[str, str]:
-    return {
-        "SOUNDINGS_SOURCES_ENABLED": "hackernews",
-        "SOUNDINGS_SOURCES_ALLOW_PRIVATE": "true",
-        "SOUNDINGS_SOURCE_HACKERNEWS_ADDRESS": world.address,
-        "SOUNDINGS_SOURCE_HACKERNEWS_POLL_SECONDS": "1",
-    }
-
-
 def found(address: str) -> int:
     with urllib.request.urlopen(f"{address}/api/mentions?limit=500", timeout=60) as answer:
         total: int = json.loads(answer.read())["total"]
@@ -65,6 +56,23 @@ def test_a_live_source_is_searched_within_moments_and_a_kill_loses_nothing(
     running.output.unlink()
     running = listen(soundings, world, monkeypatch)
     soundings.wait_for(lambda: found(running.address) == 100, "what came while it was away")
+
+
+def test_a_dead_letter_of_a_live_source_is_read_again(
+    soundings: Soundings, world: HackerNewsWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = listen(soundings, world, monkeypatch)
+    world.publish_bad()
+    world.publish([100], text=TEXT)
+    soundings.wait_for(lambda: found(running.address) == 1, "the good one")
+    soundings.wait_for(lambda: "999" in soundings.run("dead-letters", "list").stdout, "the bad one")
+    done = soundings.run("dead-letters", "retry", "--all")
+    assert "still wrong_type" in done.stdout + done.stderr
+    running.process.terminate()
+    running.process.wait()
+    soundings.extra.pop("SOUNDINGS_SOURCES_ENABLED")
+    done = soundings.run("dead-letters", "retry", "--all")
+    assert "name it in sources.enabled" in done.stdout + done.stderr
 
 
 def text_of(address: str) -> str:

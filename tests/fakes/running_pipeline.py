@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,16 +44,16 @@ class Running:
 
 
 @contextmanager
-def running_pipeline(folder: Path) -> Iterator[Running]:
-    """Run a pipeline until the block ends."""
+def running_pipeline(folder: Path, environ: Mapping[str, str] | None = None) -> Iterator[Running]:
+    """Run a pipeline until the block ends; `environ` overrides settings."""
     config = folder / "soundings.toml"
     config.write_text(CONFIG, encoding="utf-8")
-    settings = load(config, environ={"SOUNDINGS_DATA_DIR": str(folder / "data")})
+    settings = load(config, environ={"SOUNDINGS_DATA_DIR": str(folder / "data"), **(environ or {})})
     listening = listen("127.0.0.1", 0)
     with (
         httpx.Client(base_url=address_of(listening), trust_env=False, timeout=60) as client,
         Operations(settings, "pipeline", STAGE_NAMES, listening) as operations,
-        Pipeline(settings, operations=operations) as pipeline,
+        Pipeline(settings, operations=operations, listens=True) as pipeline,
     ):
         pipeline.start()
         yield Running(pipeline, operations, settings, client)

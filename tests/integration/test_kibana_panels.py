@@ -24,14 +24,18 @@ from deploy.kibana.describe import Panel, Search, View
 from deploy.kibana.marketing import ALL_MENTIONS, MARKETING, NOT_JUDGED
 from deploy.kibana.operations import OPERATIONS
 from domain.aggregation import Buckets, Distinct, DistinctResult, Terms
+from domain.clock import to_ms
 from domain.query import parse
 from domain.query.ast import Everything, Flag
-from domain.records import Mention
+from domain.records import Event, Mention
+from ingest.status import SourceState, SourceStatus
+from search.elastic_listening import document_of
 from search.embedded import EmbeddedStore
 from search.store import SearchRequest, Sort, Written
 from service.data_folder import DataFolder
 from service.pipeline import Pipeline
 from service.settings import load
+from stream.codec import to_json
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -109,9 +113,31 @@ def health_documents() -> list[Document]:
                     "lag": minute * share,
                 }
             )
-        if minute % 30 == 0:
-            made.append({"at": at, "kind": "gap", "source": "x", "stage": "ingest"})
     return made
+
+
+def source_documents() -> list[Document]:
+    """Three hours of three sources, as the store writes them: heartbeats, and gaps of one."""
+    events = []
+    for minute in range(180):
+        at = NOW - timedelta(minutes=minute)
+        for place, source in enumerate(("bluesky", "x", "rss")):
+            status = SourceStatus(
+                source=source,
+                state=SourceState.WAITING if source == "x" and minute % 50 == 7 else SourceState.LISTENING,
+                since=NOW - timedelta(hours=4),
+                silent=minute % 60 > 30 + 10 * place,
+                event_at=at - timedelta(seconds=3 + minute % 5 + place),
+                per_minute=float(7 * (minute % 9 + place)),
+                errors=2 * place + 1,
+                spent_today=0.25 * (place + 1),
+            )
+            events.append(status.heartbeat(at))
+        if minute % 45 == 3:
+            moments = {"start_ms": to_ms(at) - 90_000, "end_ms": to_ms(at), "reason": "cut off"}
+            events.append(Event(kind="gap", source="x", at=at, detail=moments))
+    documents: list[Document] = [json.loads(to_json(document_of(event))) for event in events]
+    return documents
 
 
 def dead_documents() -> list[Document]:
@@ -144,7 +170,7 @@ def loaded(elastic_server: ElasticServer, tmp_path_factory: pytest.TempPathFacto
         outcomes = elastic.write(list(all_mentions(page)))
         assert set(outcomes) == {Written.STORED}
         elastic.refresh()
-        made = {"soundings-events": health_documents(), "soundings-dead": dead_documents()}
+        made = {"soundings-events": [*health_documents(), *source_documents()], "soundings-dead": dead_documents()}
         for index, documents in made.items():
             fill(f"{elastic_server.url}/panels-{index}", documents)
         loaded = Loaded(elastic_server.url, "panels-", made, page)

@@ -6,12 +6,14 @@ import json
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from fakes.live_hackernews import environment, open_hackernews
 from fakes.running_pipeline import post, running_pipeline, write_rows
 
 from deploy.grafana.dashboard import DASHBOARD, written
@@ -54,10 +56,13 @@ def expressions() -> Iterator[tuple[str, str]]:
 def exposition(tmp_path_factory: pytest.TempPathFactory) -> str:
     """What `/metrics` of a real pipeline says after it has seen posts and a bad one."""
     folder = tmp_path_factory.mktemp("prometheus")
-    with running_pipeline(folder) as running:
+    with open_hackernews() as world, running_pipeline(folder, environment(world)) as running:
+        world.publish([100])
         running.replay(write_rows(folder / "posts.jsonl", [*(post(number) for number in range(50)), "{broken"]))
-        while running.client.get("/readyz").status_code != 200:
-            pass
+        while running.client.get("/readyz").status_code != 200 or "source_behind_seconds{" not in (
+            running.client.get("/metrics").text
+        ):
+            time.sleep(0.1)
         return running.client.get("/metrics").text
 
 
