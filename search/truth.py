@@ -254,6 +254,8 @@ class Truth:
     def retracted_ms(self, post_id: str) -> int | None:
         """Give when a post was retracted, or None."""
         rows = self._forbidden(RETRACTED_SQL, post_id)
+        if not self._has_authors:
+            rows = self._rows("SELECT retracted_ms FROM tombstone WHERE post_id = ?", post_id)
         return rows[0][0] if rows else None
 
     def _forbidden(self, sql: str, *parameters: object) -> list[Any]:
