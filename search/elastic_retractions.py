@@ -37,6 +37,11 @@ Subject: TypeAlias = Literal["post", "author"]
 _LETTER: Final[Mapping[Subject, str]] = {"post": "p", "author": "a"}
 
 
+# What must be known of a mention to say whose it is.
+_IDS: Final = ("post_id", "source", "author_id")
+_OF_AUTHOR: Final = (*_IDS, *(f"{AS_WRITTEN}.{name}" for name in _IDS), "collected_at")
+
+
 def post_stone(post_id: str) -> str:
     """Give the id of the tombstone of a post."""
     return f"p{ids.post_key(post_id)}"
@@ -197,7 +202,7 @@ def mentions_of(elastic: Elastic, names: Names, retraction: AuthorRetraction, st
     refresh(elastic, names.mentions, patient=True)
     terms = [{"term": {"author_id": folded(author_id)}}, {"term": {"source": folded(retraction.source)}}]
     found = []
-    for hit in scan(elastic, names.mentions, {"bool": {"filter": terms}}):
+    for hit in scan(elastic, names.mentions, {"bool": {"filter": terms}}, fields=_OF_AUTHOR):
         document = {**hit["_source"], **hit["_source"].get(AS_WRITTEN, {})}
         is_theirs = (document.get("source"), document.get("author_id")) == (retraction.source, author_id)
         if is_theirs and stone.forbids_collected(datetime.fromisoformat(document["collected_at"])):

@@ -336,9 +336,11 @@ def test_while_the_server_stands_still_nothing_is_lost_and_it_goes_on_by_itself(
     elastic_server: ElasticServer, settings: ElasticSettings
 ) -> None:
     hasty = replace(settings, request_timeout_seconds=0.5, retry_seconds=0.5)
-    store = ElasticStore.open(hasty)
     before, during = [mention(f"a{n}") for n in range(50)], [mention(f"b{n}") for n in range(50)]
-    store.write(before)
+    # Making an index may take a busy machine longer than a hasty writer waits.
+    calm = ElasticStore.open(settings)
+    calm.write(before)
+    store = ElasticStore.open(hasty)
     elastic_server.pause()
     try:
         for _ in range(3):
@@ -348,7 +350,6 @@ def test_while_the_server_stands_still_nothing_is_lost_and_it_goes_on_by_itself(
             store.search(SearchRequest())
     finally:
         elastic_server.resume()
-    calm = ElasticStore.open(settings)
     for attempt in range(20):
         try:
             calm.write(during)
