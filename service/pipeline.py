@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,7 @@ from ingest.normalise import Normaliser
 from ingest.runner import IngestResult, Progress, RunnerSettings, run_source
 from ingest.stage import IngestStage
 from search.embedded import EmbeddedStore
+from search.retractions import RetractionRow
 from search.stage import IndexStage
 from service import runs
 from service.books import run_books
@@ -36,6 +37,8 @@ from service.components import (
 )
 from service.control import Report
 from service.data_folder import DataFolder, require_room
+from service.forget import ForgetRequest
+from service.forgetting import Forgetting
 from service.garbage import rare_collections
 from service.live import LiveSources
 from service.mirror import mirror_events
@@ -117,6 +120,7 @@ class Pipeline:
             runner = RunnerSettings(batch_items=BATCH_RECORDS, max_lag=MAX_LAG, downstream=_READERS)
             self.live = LiveSources(sources, settings, self._log, self._clock, runner, operations)
             self._store = open_store(settings, self._clock)
+            self._forgetting = Forgetting(self._log, self._store, self._clock)
         except BaseException:
             self._log.close()
             raise
@@ -143,6 +147,7 @@ class Pipeline:
             self._begin(stage.name, lambda run=run: run(self._stop))  # type: ignore[misc]
         self._begin("tally", lambda: keep_tally(self._log, self._stop))
         self._begin("prune", self._prune)
+        self._begin("forgetting", partial(self._forgetting.run, self._stop))
         self._begin("events", lambda: mirror_events(self._log, self._store, None, self._stop))
         for source in self.live.sources:
             self._begin(f"source {source.name}", partial(self.live.listen, source, self._ingest, self._stop))
@@ -293,6 +298,24 @@ class Pipeline:
                 self.check()
                 self._clock.sleep(0.02)
         return answer
+
+    def forget(self, request: ForgetRequest, report: Report) -> dict[str, Any]:
+        """Retract what a person asks for; gives its `id` once the store and the dead letters have forgotten it."""
+        since = self._clock.now()
+        key = request.perform(self._ingest)
+        told = time.monotonic()
+        while not any(row.key == key and row.asked_by == request.asked_by for row in self._done(since)):
+            self.check()
+            if time.monotonic() - told >= REPORT_SECONDS:
+                told = time.monotonic()
+                report({"stages": {"forget": {"done": 0, "total": 1}}})
+            self._clock.sleep(0.02)
+        self._forgetting.step()
+        return {"id": key}
+
+    def _done(self, since: datetime) -> Sequence[RetractionRow]:
+        # The ledger counts in milliseconds.
+        return self._store.retractions(done_since=since - timedelta(milliseconds=1))
 
     def reindex(self, report: Report) -> dict[str, Any]:
         """Build the search index again from the truth."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from domain.errors import ConfigError
 from service.control import Handler, Report, Request
+from service.forget import ForgetRequest
 from service.pipeline import Pipeline
 from service.settings import fingerprint
 
@@ -35,4 +36,7 @@ def handlers(pipeline: Pipeline) -> Mapping[str, Handler]:
     def reindex(request: Request, report: Report) -> Mapping[str, Any]:
         return pipeline.reindex(report)
 
-    return {"replay": replay, "retry": retry, "reindex": reindex}
+    def forget(request: Request, report: Report) -> Mapping[str, Any]:
+        return pipeline.forget(ForgetRequest.of(request), report)
+
+    return {"replay": replay, "retry": retry, "reindex": reindex, "forget": forget}
