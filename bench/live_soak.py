@@ -34,7 +34,7 @@ from bench.soak_stream import Stream  # noqa: E402
 from bench.soak_up import PATIENCE_SECONDS, Up, is_alive, megabytes, wait_for, wait_until  # noqa: E402
 from domain.clock import to_ms  # noqa: E402
 from domain.errors import ServiceError  # noqa: E402
-from domain.records import Event, Outcome, Topic  # noqa: E402
+from domain.records import Event, Outcome, Retraction, Topic  # noqa: E402
 from ingest.jetstream import read_place  # noqa: E402
 from ingest.runner import books_of, saved_cursor  # noqa: E402
 from search.embedded import TRUTH_FILE, EmbeddedStore  # noqa: E402
@@ -260,7 +260,7 @@ def find(data: Path) -> Found:
         for kept in truth.mentions():
             mention = decode(kept.json)
             found.texts[mention.mention_id, mention.text] += 1  # type: ignore[union-attr]
-        found.gone = {post_id for post_id, _ in truth.tombstones()}
+        found.gone = {one.post_id for one in truth.tombstones() if isinstance(one, Retraction)}
     return found
 
 

@@ -112,7 +112,7 @@ def expect(stream: Stream, told: Hearing) -> Expected:
         elif event.kind != "identity" and event.key not in counted and event.key not in expected.missed:
             expected.problems.append(f"event {event.key} was neither heard nor lost")
     for n, row in ledger.rows.items():
-        if row.gone:
+        if row.leaves_tombstone:
             expected.gone.add(_post_id(n))
         for brand in () if row.gone else row.brands:
             expected.texts[ids.mention_id(_post_id(n), brand)] = row.text
@@ -138,6 +138,7 @@ class _Row:
     brands: tuple[str, ...]
     text: str
     gone: bool = False
+    leaves_tombstone: bool = False
 
 
 @dataclass
@@ -145,21 +146,24 @@ class _Ledger:
     """The seen ledger as its contract says: `ingest.stage.IngestStage`."""
 
     rows: dict[int, _Row] = field(default_factory=dict)
+    # Removed before they were known: what comes after is not taken.
+    removed: set[int] = field(default_factory=set)
 
     def take(self, event: Event) -> Outcome:
         row, revision_ms = self.rows.get(event.n), event.revision // 1000
         if event.kind == "delete":
             if row is None:
+                self.removed.add(event.n)
                 return Outcome.FILTERED
             if row.gone:
                 return Outcome.DUPLICATE
-            row.gone = True
+            row.gone = row.leaves_tombstone = True
             return Outcome.OK
         if row is None:
             if not event.brands:
                 return Outcome.FILTERED
-            self.rows[event.n] = _Row(revision_ms, event.brands, event.text)
-            return Outcome.OK
+            self.rows[event.n] = _Row(revision_ms, event.brands, event.text, gone=event.n in self.removed)
+            return Outcome.FILTERED if event.n in self.removed else Outcome.OK
         if row.gone or revision_ms <= row.revision_ms:
             return Outcome.DUPLICATE
         said = bool(event.brands or row.brands)
