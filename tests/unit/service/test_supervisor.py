@@ -54,6 +54,24 @@ def supervised(*specs: ChildSpec) -> Supervisor:
     return Supervisor(specs, command=(sys.executable, "-c", CHILD))
 
 
+@pytest.mark.parametrize(("set_by_operator", "found"), [(None, "2"), ("8", "8")])
+def test_children_share_few_heaps_unless_the_operator_says_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, set_by_operator: str | None, found: str
+) -> None:
+    monkeypatch.delenv("MALLOC_ARENA_MAX", raising=False)
+    if set_by_operator is not None:
+        monkeypatch.setenv("MALLOC_ARENA_MAX", set_by_operator)
+    place = tmp_path / "heaps"
+    child = f"import os\nopen({str(place)!r}, 'w').write(os.environ['MALLOC_ARENA_MAX'])\n{CHILD}"
+    supervisor = Supervisor([ChildSpec("one", bytes(tmp_path / "pid"))], command=(sys.executable, "-c", child))
+    running = threading.Thread(target=supervisor.run)
+    running.start()
+    wait_for(supervisor.ready("one").is_set)
+    supervisor.stop()
+    running.join()
+    assert place.read_text() == found
+
+
 def test_a_killed_child_is_started_again_and_all_stop_on_request(tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     supervisor = supervised(ChildSpec("one", bytes(first)), ChildSpec("two", bytes(second), after="one"))
