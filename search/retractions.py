@@ -67,7 +67,8 @@ class Stone(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetractionRow:
-    """One retraction that was asked for. `mentions` is how many went by it; `done_at` None: not all are gone yet.
+    """One retraction that was asked for. `mentions` is how many went by it; `done_at`, to the
+    millisecond, is None while not all are gone.
 
     It never holds anything of what a post says.
     """
