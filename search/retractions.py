@@ -67,10 +67,9 @@ class Stone(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetractionRow:
-    """One retraction that was asked for. `mentions` is how many went by it; `done_at`, to the
-    millisecond, is None while not all are gone.
+    """One retraction that was asked for. `mentions` is how many went by it.
 
-    It never holds anything of what a post says.
+    `done_at` is to the millisecond, and None while not all are gone. It never holds anything of what a post says.
     """
 
     subject: Literal["post", "author"]
