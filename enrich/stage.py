@@ -87,11 +87,14 @@ class EnrichStage:
         """
         self._engine = engine
         self._language = language
-        self._brands = brands
-        self._places = BrandPlaces(brands)
+        self.name_by(brands)
         self._clock = clock
         # The engine computes outside Python's lock: what it does not need is read from the posts meanwhile.
         self._beside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
+
+    def name_by(self, brands: Mapping[str, Brand]) -> None:
+        """Call brands so from now on; a batch under way keeps the places that it began with."""
+        self._brands, self._places = brands, BrandPlaces(brands)
 
     def handle(self, records: Sequence[LogRecord]) -> Sequence[Handled]:
         return self.begin(records)()

@@ -16,7 +16,12 @@ class Seen:
     """What is known of a post: its newest revision, the brands it matched, the month it is routed by.
 
     `queries` identifies the brand queries it was matched against (`BrandMatcher.queries`). `gone`: the post was
-    retracted and never comes back.
+    retracted and never comes back. `behind` are brands that were paused when the post was edited: their mentions are
+    of an older revision. `lang` is what the source declared, which no mention keeps.
+
+    `revision_ms` is the post's own. A withdrawal forbids its version for good, so a brand that is found again in the
+    same revision needs a higher one: what goes on carries `next_ms`, which is `shift` above the post's own, and one
+    more for each withdrawal since (`flips`).
     """
 
     revision_ms: int
@@ -24,6 +29,24 @@ class Seen:
     routing_month: str
     queries: str
     gone: bool = False
+    behind: tuple[str, ...] = ()
+    shift: int = 0
+    flips: int = 0
+    lang: str | None = None
+
+    @property
+    def passed_ms(self) -> int:
+        """The least revision under which the text of this revision went on."""
+        return self.revision_ms + self.shift
+
+    @property
+    def next_ms(self) -> int:
+        """The revision under which this revision goes on next."""
+        return self.passed_ms + self.flips
+
+    def shift_of(self, revision_ms: int) -> int:
+        """Give by how much a newer revision of the post must be raised to be above all that went on before."""
+        return max(0, self.next_ms + 1 - revision_ms)
 
     def to_bytes(self) -> bytes:
         """Give the row as it is kept. Short keys: there is one row for each matched post, for years."""
@@ -31,6 +54,8 @@ class Seen:
         row["b"] = list(self.brand_ids)
         if self.gone:
             row["gone"] = True
+        rare = {"h": list(self.behind), "s": self.shift, "f": self.flips, "l": self.lang}
+        row |= {name: value for name, value in rare.items() if value}
         return to_json(row)
 
     @staticmethod
@@ -43,6 +68,10 @@ class Seen:
             routing_month=row["m"],
             queries=row["q"],
             gone=row.get("gone", False),
+            behind=tuple(row.get("h", ())),
+            shift=row.get("s", 0),
+            flips=row.get("f", 0),
+            lang=row.get("l"),
         )
 
 

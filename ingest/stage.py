@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol, TypeAlias
@@ -12,15 +12,15 @@ from typing import Protocol, TypeAlias
 from domain import ids
 from domain.clock import Clock, to_ms
 from domain.errors import BadRecord
-from domain.records import BrandMatch, DeadLetter, Event, MatchedPost, Outcome, Post, Retraction, Topic
+from domain.records import BrandMatch, DeadLetter, Event, MatchedPost, Mention, Outcome, Post, Retraction, Topic
 from ingest.ledger import LedgerPage, Seen
 from ingest.normalise import Normaliser
+from ingest.rematch import STAGE as STAGE
+from ingest.rematch import Rematched, rematch
 from ingest.source import AuthorRemoved, Gap, Item, RawPost, Removed, Restored
 from stream.dead_letters import make_dead_letter
 from stream.observer import Observer, SettledBatch
 from stream.protocol import Count, Log, OutRecord, Settlement, StateWrite
-
-STAGE = "ingest"
 
 # An item's content once it was normalised.
 _Read: TypeAlias = Post | Removed | AuthorRemoved | Restored | Gap | BadRecord
@@ -32,6 +32,10 @@ class Matcher(Protocol):
     @property
     def queries(self) -> str:
         """Identify all brands and their queries; changes when any of them does."""
+
+    @property
+    def brand_ids(self) -> frozenset[str]:
+        """The ids of all brands that are matched."""
 
     def match(self, post: Post) -> tuple[BrandMatch, ...]:
         """Give the brands that a post names, in the brands' order."""
@@ -55,15 +59,58 @@ class IngestStage:
 
     For each post: an unseen one that matches no brand is FILTERED and leaves no trace; one that matches is OK. Of a
     post seen before, the same or an older revision is a DUPLICATE, a newer one is OK with the brands it no longer
-    matches in `withdrawn`. Where brands were added or changed since, a seen revision is OK once more with its new
-    brands alone. A removal of a known post is OK and sent on; nothing brings the post back after it. The removal of an
-    unknown post is FILTERED: a firehose deletes mostly what never was ours.
+    matches in `withdrawn`; a brand that is not matched for now (paused, removed) keeps its mention. Where brands were
+    added or changed since, a seen revision is OK once more with its new brands alone. A removal of a known post is OK
+    and sent on; nothing brings the post back after it. The removal of an unknown post is FILTERED: a firehose deletes
+    mostly what never was ours.
     """
 
     def __init__(self, log: Log, matcher: Matcher, clock: Clock, observer: Observer | None = None) -> None:
         self._log, self._matcher, self._clock, self._observer = log, matcher, clock, observer
         # Reading the ledger and settling belong together, or two sources both take the same post for new.
         self._lock = threading.Lock()
+
+    def match_by(self, matcher: Matcher) -> None:
+        """Match all that comes from now on by other brands; a batch under way ends with those that it began with."""
+        self._matcher = matcher
+
+    def rematch(
+        self,
+        brand_id: str,
+        matcher: Matcher,
+        retained: Sequence[Post],
+        kept: Callable[[str], Sequence[Mention]],
+        *,
+        run: str,
+        source: str = "",
+        state: Callable[[Rematched], Sequence[StateWrite]] = lambda _: (),
+    ) -> Rematched:
+        """Hold posts that are kept against the query of one brand, and make what follows durable, all or nothing.
+
+        A post that is found and lacks the brand gets its mention, marked as backfilled; one that is not found any more
+        has it withdrawn. Doing it again changes nothing.
+
+        Args:
+            brand_id: the brand.
+            matcher: of this brand alone.
+            retained: posts as they are kept (`ingest.rematch.retained_post`), each once.
+            kept: gives all mentions of a post that the ledger does not know, or knows in a newer revision.
+            run: that it belongs to.
+            source: whose owner settles it, where machines share a log.
+            state: gives what must be durable together with it.
+
+        Raises:
+            RetryLater, BackendDown: nothing of it was settled.
+        """
+        since = self._clock.monotonic()
+        with self._lock:
+            page = LedgerPage(self._log, [post.post_id for post in retained])
+            settlement, rematched = rematch(brand_id, matcher, retained, kept, page, run)
+            settlement.source = source
+            settlement.state = [*page.writes(), *state(rematched)]
+            self._log.settle(settlement)
+        self._tell(settlement, since)
+        return rematched
 
     def handle(
         self,
@@ -199,7 +246,14 @@ class _Batch:
             matches = self._matcher.match(post)
             if not matches:
                 return Outcome.FILTERED
-            self._pass_on(post, matches, (), page, brand_ids=_brand_ids(matches))
+            new_row = Seen(
+                revision_ms=post.revision_ms,
+                brand_ids=_brand_ids(matches),
+                routing_month=post.routing_month,
+                queries=queries,
+                lang=post.declared_lang,
+            )
+            self._pass_on(post, matches, (), page, new_row)
             return Outcome.OK
         if seen.gone or post.revision_ms < seen.revision_ms:
             return Outcome.DUPLICATE
@@ -212,35 +266,38 @@ class _Batch:
             if not new:
                 page.put(post.post_id, replace(seen, queries=queries))
                 return Outcome.DUPLICATE
-            self._pass_on(post, new, (), page, brand_ids=brand_ids)
+            behind = tuple(brand_id for brand_id in seen.behind if brand_id not in brand_ids)
+            self._pass_on(post, new, (), page, replace(seen, brand_ids=brand_ids, behind=behind, queries=queries))
             return Outcome.OK
         matches = self._matcher.match(post)
         brand_ids = _brand_ids(matches)
-        withdrawn = tuple(brand_id for brand_id in seen.brand_ids if brand_id not in brand_ids)
+        lost = [brand_id for brand_id in (*seen.brand_ids, *seen.behind) if brand_id not in brand_ids]
+        # Of a brand that is paused or removed nobody knows whether it would match: its mention stays as it is.
+        withdrawn = tuple(brand_id for brand_id in lost if brand_id in self._matcher.brand_ids)
         post = replace(post, routing_month=seen.routing_month)
+        now = replace(
+            seen,
+            revision_ms=post.revision_ms,
+            brand_ids=brand_ids,
+            behind=tuple(brand_id for brand_id in lost if brand_id not in withdrawn),
+            queries=queries,
+            shift=seen.shift_of(post.revision_ms),
+            flips=0,
+            lang=post.declared_lang,
+        )
         if not matches and not withdrawn:
-            page.put(post.post_id, replace(seen, revision_ms=post.revision_ms, queries=queries))
+            page.put(post.post_id, now)
             return Outcome.FILTERED
-        self._pass_on(post, matches, withdrawn, page, brand_ids=brand_ids)
+        self._pass_on(post, matches, withdrawn, page, now)
         return Outcome.OK
 
     def _pass_on(
-        self,
-        post: Post,
-        matches: tuple[BrandMatch, ...],
-        withdrawn: tuple[str, ...],
-        page: LedgerPage,
-        *,
-        brand_ids: tuple[str, ...],
+        self, post: Post, matches: tuple[BrandMatch, ...], withdrawn: tuple[str, ...], page: LedgerPage, row: Seen
     ) -> None:
-        seen = Seen(
-            revision_ms=post.revision_ms,
-            brand_ids=brand_ids,
-            routing_month=post.routing_month,
-            queries=self._matcher.queries,
-        )
-        page.put(post.post_id, seen)
-        self._emit(post.post_id, MatchedPost(post=post, matches=matches, withdrawn=withdrawn))
+        """Send a post on under the revision that its row says, and keep the row."""
+        passed = replace(post, revision_ms=row.next_ms) if row.next_ms != post.revision_ms else post
+        self._emit(post.post_id, MatchedPost(post=passed, matches=matches, withdrawn=withdrawn))
+        page.put(post.post_id, replace(row, flips=row.flips + 1) if withdrawn else row)
         self.handled.brands.update(match.brand_id for match in matches)
 
     def _emit(self, post_id: str, content: MatchedPost | Retraction) -> None:

@@ -56,6 +56,7 @@ def run_pipeline(task: Task) -> int:
         Operations(task.settings, "pipeline", STAGE_NAMES, health) as operations,
         Pipeline(task.settings, operations=operations, listens=True) as pipeline,
     ):
+        signal.signal(signal.SIGHUP, lambda *_: pipeline.read_again.set())
         for line in pipeline.notices:
             log.warning(line)
         control = ControlServer(task.settings.data.dir, handlers(pipeline))
