@@ -75,18 +75,19 @@ class BrandBook:
     `states` is replaced as a whole: whoever holds one sees one moment.
     """
 
-    def __init__(self, stream: Log, settings: Settings, *, writes: bool) -> None:
+    def __init__(self, stream: Log, settings: Settings, *, writes: bool, rereads: bool = True) -> None:
         """Read all brands.
 
         Args:
             stream: the log that keeps what was made here.
             settings: with the brands of the file.
             writes: whether revisions are settled here; a reader takes those that others settled.
+            rereads: whether the file is read again; a command has just read it.
 
         Raises:
             RetryLater, BackendDown: the log cannot be read or written.
         """
-        self._stream, self._writes = stream, writes
+        self._stream, self._writes, self._rereads = stream, writes, rereads
         self._file = BrandFile(settings)
         self._lock = threading.Lock()
         self._telling = threading.Lock()
@@ -119,7 +120,8 @@ class BrandBook:
             RetryLater, BackendDown: the log cannot be read or written; nothing changed.
         """
         with self._lock:
-            self._file.look(anyway=anyway)
+            if self._rereads:
+                self._file.look(anyway=anyway)
             self._take(Kept.read(self._stream))
 
     def _take(self, kept: Kept) -> None:
