@@ -28,6 +28,7 @@ def main() -> int:
         ["bench.sentiment", str(POSTS), *(["--peer-python", peer] if peer else [])],
         ["bench.replay", str(POSTS)],
         ["bench.matching"],
+        ["bench.jetstream"],
         ["bench.language", str(POSTS)],
         ["bench.search", "--elastic"],
         ["bench.bulk"],

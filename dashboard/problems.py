@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 
 from dashboard.answers import Problem
 from dashboard.question import BadParameter
-from domain.errors import BackendDown, ConfigError, QueryError, RetryLater, ServiceError
+from domain.errors import AccessRefused, BackendDown, ConfigError, QueryError, RetryLater, ServiceError
 
 
 class NotFound(ServiceError):
@@ -41,6 +41,13 @@ def problem_of(error: Exception) -> tuple[int, Problem]:
             return 404, problem
         case QueryError():
             return 400, query_problem(error)
+        case AccessRefused():
+            return 503, Problem(
+                code="refused_access",
+                found=str(error),
+                expected="a store and a log that let the dashboard read",
+                hint="whoever runs it must mend its access; nothing is lost",
+            )
         case ConfigError():
             # The one other thing of a request that a store refuses; its message may quote what was sent.
             return 400, Problem(

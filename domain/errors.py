@@ -2,7 +2,8 @@
 
     ServiceError
     ├── ConfigError      the operator mends the configuration: exit code 2, every problem listed
-    │   └── QueryError   a query cannot be read: the position and what was expected
+    │   ├── QueryError   a query cannot be read: the position and what was expected
+    │   └── AccessRefused  a server knows us not, or does not let us: which setting or role is to be mended
     ├── BadRecord        park this record with its reason and go on
     ├── RetryLater       the same record again after a wait; nothing is committed
     ├── PartialWrite     some items of a batch failed, the others did not
@@ -42,6 +43,10 @@ class QueryError(ConfigError):
         self.query, self.position, self.found, self.expected, self.hint = query, position, found, expected, hint
         message = f"at position {position + 1}: found {found}, expected {expected}"
         super().__init__(f"{message}. {hint}" if hint else message)
+
+
+class AccessRefused(ConfigError):
+    """A server refuses who we are or what we may do there. No waiting mends it, and nothing was carried out."""
 
 
 class BadReason(StrEnum):

@@ -1,25 +1,31 @@
-"""Hacker News: stories and comments, read in slices of time from its public search, no key."""
+"""Hacker News: stories and comments from its public search, in slices of time, and what becomes of them. No key."""
 
 from __future__ import annotations
 
 import json
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
-from urllib.parse import urlencode
 
 from domain.clock import Clock
-from domain.errors import BadReason, BadRecord, ConfigError
+from domain.errors import ConfigError
+from ingest.hackernews_items import hit_id, in_order, item_of, written
+from ingest.hackernews_search import MAX_HITS, Search, Slice
+from ingest.hackernews_updates import Updates
 from ingest.normalise import NormaliserSettings
 from ingest.polling import Polled, PollingReader
-from ingest.source import Item, RawPost, Vitals
-from ingest.web import Asker, Fetcher
+from ingest.source import Extent, Gap, Item, Source, SourceReader, Vitals
+from ingest.web import Fetcher
 
-PAGE = "docs/sources/hackernews.md"
-# The search gives no more than this of one question, so a slice that is full is cut.
-MAX_HITS = 1_000
 # The search lags behind the site by some seconds: what was indexed late is looked for again.
 OVERLAP_SECONDS = 120
+# Some 600 items in usual times, so that a slice of the past seldom has to be cut.
+SLICE_SECONDS = 3_600
+# What claims to be written later than this is no place to go on from.
+_AHEAD_SECONDS = 3_600
+# Nothing is older.
+FIRST = datetime(2006, 10, 9, tzinfo=UTC)
 
 
 def _html() -> NormaliserSettings:
@@ -28,16 +34,20 @@ def _html() -> NormaliserSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HackerNewsSettings:
-    """Where the search is and how often it is asked (seconds)."""
+    """Where the search and the live data are, and how often they are asked (seconds).
+
+    Without `updates_address` edits and deletions are not heard.
+    """
 
     address: str = "https://hn.algolia.com"
+    updates_address: str = "https://hacker-news.firebaseio.com"
     poll_seconds: float = 60.0
     normalise: NormaliserSettings = field(default_factory=_html)
     allow_private: bool = False
 
 
 class HackerNewsSource:
-    """`ingest.source.LiveSource` over the search of Hacker News. A cursor is a time in seconds since 1970."""
+    """`ingest.source.LiveSource` and `History` over Hacker News. A cursor is a time in seconds since 1970."""
 
     name = "hackernews"
     key = "hackernews"
@@ -50,14 +60,23 @@ class HackerNewsSource:
         return self._settings.normalise
 
     def can_resume(self, cursor: str) -> bool:
-        return cursor.isascii() and cursor.isdigit()
+        return _is_second(cursor)
 
     def open(self, cursor: str | None) -> PollingReader:
-        now = int(self._clock.now().timestamp())
-        start = int(cursor) if cursor is not None and self.can_resume(cursor) else now
+        start = int(cursor) if cursor is not None and self.can_resume(cursor) else None
         fetcher = Fetcher(allow_private=self._settings.allow_private)
-        slices = _Slices(self._settings, self._clock, fetcher, start)
-        return PollingReader(slices.poll, self._settings.poll_seconds, self._clock, fetcher.close)
+        rounds = _Rounds(
+            Search(self._settings.address, fetcher, self._clock),
+            Updates(self._settings.updates_address, fetcher, self._clock),
+            self._clock,
+            start,
+        )
+        return PollingReader(rounds.poll, self._settings.poll_seconds, self._clock, fetcher.close)
+
+    def history(self, start: datetime, end: datetime) -> Source:
+        if end <= FIRST:
+            raise ConfigError(f"Hacker News gives nothing of before {FIRST:%Y-%m-%d}")
+        return _Past(self._settings, self._clock, int(max(start, FIRST).timestamp()), int(end.timestamp()))
 
     def reread(self, payload: bytes, position: str, *, id_owed: bool = False) -> Item:
         try:
@@ -66,85 +85,135 @@ class HackerNewsSource:
             hit = None
         if not isinstance(hit, dict):
             raise ConfigError(f"found no hit of Hacker News in the dead letter from {position}, expected a JSON object")
-        return replace(_item(hit), position=position)
+        return replace(item_of(hit, str(written(hit))), position=position)
 
 
-class _Slices:
-    """Asks for what was written since a time, and some time before it once more."""
+class _Rounds:
+    """Asks, round by round, for all that was written since the newest thing known, and some time before it once more.
 
-    def __init__(self, settings: HackerNewsSettings, clock: Clock, fetcher: Fetcher, start: int) -> None:
-        self._settings, self._clock, self._start = settings, clock, start
-        self._asker = Asker(fetcher, setting="source.hackernews.address", page=PAGE, clock=clock)
-        # When each item of the overlap was written: it is given once.
+    A round is one question, or after a long absence many, an hour each: no more than a slice is held at a time. Where a
+    round begins is told by the source's times and never by our clock, which only says how many slices it may take.
+    """
+
+    def __init__(self, search: Search, updates: Updates, clock: Clock, start: int | None) -> None:
+        self._search, self._updates, self._clock = search, updates, clock
+        self._newest = start
+        self._next = 0 if start is None else max(0, start - OVERLAP_SECONDS)
+        # When each item that may come again was written: it is given once.
         self._given: dict[str, int] = {}
+        # The last second whose rest could not be had: it is told once.
+        self._overfull = 0
 
     def poll(self) -> Polled:
-        since = self._start - OVERLAP_SECONDS
-        # Newest first: a full slice is cut off at its old end.
-        hits, until = self._hits(since, None), None
-        while len(hits) == MAX_HITS:
-            until = min(_written(hit) for hit in hits)
-            older = self._hits(since, until)
-            hits += older
-            if len(older) < MAX_HITS:
-                break
-        fresh = {_id(hit): hit for hit in hits if _id(hit) not in self._given}
-        items = [_item(hit) for hit in sorted(fresh.values(), key=_order)]
-        self._given |= {name: _written(hit) for name, hit in fresh.items()}
-        newest = max(self._given.values(), default=self._start)
-        self._start = max(self._start, newest)
-        self._given = {name: at for name, at in self._given.items() if at >= self._start - OVERLAP_SECONDS}
-        event_at = datetime.fromtimestamp(newest, UTC) if self._given else None
-        return Polled(items, Vitals(connected=True, event_at=event_at))
+        if self._updates.waiting:
+            return self._polled(self._updates.take(str(self._newest or 0)), again=self._updates.waiting)
+        if self._newest is None:
+            newest = self._search.newest()
+            if newest is None:
+                return self._polled([])
+            self._newest = self._believed(newest)
+            self._next = max(0, self._newest - OVERLAP_SECONDS)
+        now = int(self._clock.now().timestamp())
+        found = self._search.slice(self._next, self._next + SLICE_SECONDS if self._next + SLICE_SECONDS < now else None)
+        items = self._take(found)
+        if found.until is not None:
+            self._next = found.until + 1
+            self._forget(min(self._next, self._newest - OVERLAP_SECONDS))
+            return self._polled(items, again=True)
+        self._next = max(0, self._newest - OVERLAP_SECONDS)
+        self._forget(self._next)
+        self._updates.look()
+        return self._polled(items, again=self._updates.waiting)
 
-    def _hits(self, since: int, until: int | None) -> list[dict[str, Any]]:
-        limits = f"created_at_i>={since}" + (f",created_at_i<={until}" if until is not None else "")
-        query = urlencode({"tags": "(story,comment)", "numericFilters": limits, "hitsPerPage": MAX_HITS})
-        found = self._asker.ask_json(f"{self._settings.address}/api/v1/search_by_date?{query}")
-        hits = found.get("hits") if isinstance(found, dict) else None
-        if not isinstance(hits, list):
-            raise self._asker.unreadable("the search of Hacker News gave no hits")
-        return [hit for hit in hits if isinstance(hit, dict)]
+    def _take(self, found: Slice) -> list[Item]:
+        assert self._newest is not None
+        fresh = {hit_id(hit): hit for hit in found.hits if hit_id(hit) not in self._given}
+        hits = sorted(fresh.values(), key=in_order)
+        self._given |= {name: max(written(hit), self._next) for name, hit in fresh.items()}
+        self._updates.gave(hits)
+        items: list[Item] = []
+        for hit in hits:
+            self._newest = max(self._newest, self._believed(written(hit)))
+            items.append(item_of(hit, str(self._newest)))
+        if found.overfull and self._next > self._overfull:
+            self._overfull = self._next
+            items.append(_overfull(self._next, str(self._newest)))
+        return items
+
+    def _believed(self, second: int) -> int:
+        return min(second, int(self._clock.now().timestamp()) + _AHEAD_SECONDS)
+
+    def _forget(self, before: int) -> None:
+        self._given = {name: at for name, at in self._given.items() if at >= before}
+
+    def _polled(self, items: Sequence[Item], *, again: bool = False) -> Polled:
+        event_at = datetime.fromtimestamp(self._newest, UTC) if self._newest is not None else None
+        vitals = Vitals(connected=True, event_at=event_at, errors=self._updates.errors, note=self._updates.trouble)
+        return Polled(items, vitals, 0.0 if again else None)
 
 
-def _item(hit: dict[str, Any]) -> Item:
-    raw = json.dumps(hit, ensure_ascii=False).encode("utf-8", "surrogatepass")
-    return Item(position=f"hackernews:{_id(hit)}", cursor=str(_written(hit)), raw=raw, content=_content(hit))
+def _overfull(second: int, cursor: str) -> Item:
+    at = datetime.fromtimestamp(second, UTC)
+    gap = Gap(
+        start=at,
+        end=datetime.fromtimestamp(second + 1, UTC),
+        reason=f"the search gives {MAX_HITS:,} hits of one second and no more",
+        recovered=MAX_HITS,
+        method="search",
+    )
+    return Item(position=f"hackernews@{second}", cursor=cursor, raw=b"", content=gap)
 
 
-def _id(hit: dict[str, Any]) -> str:
-    return str(hit.get("objectID", ""))
+def _is_second(cursor: str) -> bool:
+    return cursor.isascii() and cursor.isdigit() and len(cursor) <= 10
 
 
-def _written(hit: dict[str, Any]) -> int:
-    value = hit.get("created_at_i")
-    return value if isinstance(value, int) and 0 <= value < 2**40 else 0
+class _Past:
+    """`ingest.source.Source` over what was written in a span of seconds. A cursor is the second to go on with."""
+
+    name = "hackernews"
+
+    def __init__(self, settings: HackerNewsSettings, clock: Clock, start: int, end: int) -> None:
+        self._settings, self._clock, self._start, self._end = settings, clock, start, end
+        self.key = f"hackernews:{start}-{end}"
+
+    def can_resume(self, cursor: str) -> bool:
+        return _is_second(cursor) and self._start <= int(cursor) <= self._end
+
+    def open(self, cursor: str | None) -> SourceReader:
+        start = int(cursor) if cursor is not None and self.can_resume(cursor) else self._start
+        fetcher = Fetcher(allow_private=self._settings.allow_private)
+        search = Search(self._settings.address, fetcher, self._clock)
+        return _PastReader(search, fetcher, self._start, start, self._end)
 
 
-def _order(hit: dict[str, Any]) -> tuple[int, str]:
-    return _written(hit), _id(hit).rjust(20)
+class _PastReader:
+    def __init__(self, search: Search, fetcher: Fetcher, start: int, at: int, end: int) -> None:
+        self._search, self._fetcher = search, fetcher
+        self._start, self._next, self._end = start, at, end
+        self._waiting: deque[Item] = deque()
 
+    def read(self, max_items: int) -> Sequence[Item] | None:
+        if not self._waiting:
+            if self._next >= self._end:
+                return None
+            self._ask()
+        return [self._waiting.popleft() for _ in range(min(max_items, len(self._waiting)))]
 
-def _content(hit: dict[str, Any]) -> RawPost | BadRecord:
-    name = _id(hit)
-    if not name:
-        return BadRecord(BadReason.MISSING_ID, "objectID: is absent")
-    is_comment = hit.get("comment_text") is not None
-    title = None if is_comment else hit.get("title")
-    fields = {
-        "id": name,
-        # A story that is a link has no text but its title.
-        "text": hit.get("comment_text") if is_comment else hit.get("story_text") or hit.get("title"),
-        "title": title if hit.get("story_text") else None,
-        "url": f"https://news.ycombinator.com/item?id={name}",
-        "kind": "comment" if is_comment else "story",
-        "author_handle": hit.get("author"),
-        "author_id": hit.get("author"),
-        "published_at": hit.get("created_at_i"),
-        "likes": hit.get("points"),
-        "replies": hit.get("num_comments"),
-        "thread_id": None if hit.get("story_id") is None else str(hit["story_id"]),
-        "reply_to": None if hit.get("parent_id") is None else str(hit["parent_id"]),
-        "links": [hit["url"]] if isinstance(hit.get("url"), str) and hit["url"] else None,
-    }
-    return RawPost(fields={key: value for key, value in fields.items() if value is not None})
+    def _ask(self) -> None:
+        low = self._next
+        found = self._search.slice(low, min(low + SLICE_SECONDS, self._end) - 1)
+        # Within a slice a kill comes back to the second of the last item, whose others then come again.
+        for hit in sorted(found.hits, key=in_order):
+            self._waiting.append(item_of(hit, str(min(max(written(hit), low), self._end))))
+        if found.overfull:
+            self._waiting.append(_overfull(low, str(low)))
+        assert found.until is not None
+        self._next = found.until + 1
+
+    def extent(self) -> Extent | None:
+        """In seconds of the span."""
+        return Extent(self._next - self._start, self._end - self._start)
+
+    def close(self) -> None:
+        self._fetcher.close()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -35,6 +35,8 @@ MAX_RETRY_AFTER_SECONDS = 86_400.0
 # Stands in an address as it is.
 _KEPT = "%:@!$&'()*+,;=~-._"
 _REDIRECTS = (301, 302, 303, 307, 308)
+# They hold secrets, and belong to the host that they were meant for.
+_SECRET_HEADERS = ("authorization", "x-goog-api-key")
 
 
 class NotAllowed(Exception):
@@ -134,7 +136,7 @@ class Fetcher:
 
         Args:
             url: http or https.
-            headers: beside our own; Authorization is not sent on to another host.
+            headers: beside our own; those that hold secrets are not sent on to another host.
             max_bytes: of the body as it comes; it is asked for without compression.
             method: of the first request.
             body: to send with it.
@@ -165,7 +167,7 @@ class Fetcher:
             raise NotAllowed(f"{shown(url)}: only http and https are fetched")
         sent = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
         if parts.netloc != urlsplit(first).netloc:
-            sent.pop("Authorization", None)
+            sent = {name: value for name, value in sent.items() if name.lower() not in _SECRET_HEADERS}
         timeout = dict.fromkeys(("connect", "read", "write", "pool"), self._timeout)
         try:
             with self._pool.stream(
@@ -251,8 +253,15 @@ class Asker:
         # The last answer could not be read.
         self._unread = False
 
-    def ask(self, url: str, *, headers: Mapping[str, str] | None = None, max_bytes: int = MAX_BODY_BYTES) -> Answer:
-        """Give an answer of status 2xx, 304, 400, 404 or 410.
+    def ask(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        max_bytes: int = MAX_BODY_BYTES,
+        taken: Collection[int] = (),
+    ) -> Answer:
+        """Give an answer of status 2xx, 304, 400, 404 or 410, or of one in `taken`.
 
         Raises:
             RetryLater: no answer, 429 or 5xx: after what `Retry-After` says, else by the ladder.
@@ -265,7 +274,7 @@ class Asker:
             raise RetryLater(str(exc), self._backoff.next()) from exc
         except (NotAllowed, TooLarge) as exc:
             raise ConfigError(str(exc)) from exc
-        if answer.status in (401, 403):
+        if answer.status in (401, 403) and answer.status not in taken:
             raise ConfigError(f"{self._setting}: {host} refuses it ({answer.status}); see {self._page}")
         if answer.status == 429 or answer.status >= 500:
             wait = retry_after(answer.headers, self._clock.now())
@@ -281,15 +290,27 @@ class Asker:
         Raises:
             RetryLater, ConfigError: as `ask`; RetryLater also where it is of another status or cannot be read.
         """
-        answer = self.ask(url, headers=headers, max_bytes=max_bytes)
+        return self.read_json(self.ask(url, headers=headers, max_bytes=max_bytes))
+
+    def read_json(self, answer: Answer) -> Any:
+        """Give what an answer of status 200 says in JSON.
+
+        Raises:
+            RetryLater: it is of another status or cannot be read.
+        """
         if answer.status != 200:
-            raise self.unreadable(f"{urlsplit(url).hostname} answers {answer.status}")
+            raise self.unreadable(f"{urlsplit(answer.url).hostname} answers {answer.status}")
         try:
             found = json.loads(answer.body)
         except (ValueError, RecursionError) as exc:
-            raise self.unreadable(f"{urlsplit(url).hostname} gave something else than JSON") from exc
-        self._unread = False
+            raise self.unreadable(f"{urlsplit(answer.url).hostname} gave something else than JSON") from exc
+        self.understood()
         return found
+
+    def understood(self) -> None:
+        """What an answer said could be read: the next wait is a short one again."""
+        self._unread = False
+        self._backoff.reset()
 
     def unreadable(self, message: str) -> RetryLater:
         """Give the error for an answer that came and says nothing: the wait grows until one could be read."""

@@ -12,7 +12,7 @@ from domain.clock import Clock, from_ms, to_ms
 from domain.errors import BackendDown, BadRecord
 from domain.query.ast import Keyword, Node
 from domain.records import Event, Mention, Retraction, Withdrawal
-from search import elastic_aggregations, elastic_setup
+from search import elastic_aggregations, elastic_drop, elastic_setup
 from search.cursor import decode_cursor, encode_cursor, position_of
 from search.elastic_bulk import Bulk
 from search.elastic_document import EVENT_AT, mention_of
@@ -45,7 +45,7 @@ class ElasticStore:
         """Use `open`."""
         self._settings, self._names = settings, settings.names
         self._elastic = Elastic(settings, clock)
-        self._bulk = Bulk(self._elastic, settings, clock)
+        self._bulk = Bulk(self._elastic, settings)
         self._writer = Writer(self._elastic, self._bulk, settings)
 
     @classmethod
@@ -102,11 +102,13 @@ class ElasticStore:
         for index in (self._names.mentions, self._names.stories, self._names.events):
             refresh(self._elastic, index)
 
-    def drop_months(self, before: datetime) -> list[str]:
-        """Remove whole months before the one that holds `before`; give them as `YYYY.MM`."""
-        gone = elastic_setup.drop_months(self._elastic, self._settings, before)
-        self._writer.forget_months()
-        return gone
+    def drop_months(self, before: datetime) -> dict[str, int]:
+        """Remove whole months before the one that holds `before`.
+
+        Gives them as `YYYY.MM`, each with how many posts of stories went with it: see `search.elastic_drop`.
+        """
+        gone = elastic_drop.drop_months(self._elastic, self._writer, self._settings, before)
+        return {month.month: posts for month, posts in gone}
 
     def adopt(self, posts: Sequence[StoryPost]) -> None:
         """See `search.transfer.Transferable`."""

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
-from domain.clock import Clock, SystemClock
-from domain.errors import BackendDown, BadReason, BadRecord, RetryLater
+from domain.errors import BackendDown, BadReason, BadRecord, RetryLater, ServiceError
 from search.elastic_http import (
-    FIRST_WAIT_SECONDS,
+    BLOCKED,
     IMPATIENT,
     LATER_SECONDS,
-    MOST_WAIT_SECONDS,
+    SEVERAL_INDICES,
     Answer,
     Elastic,
     NoAnswer,
+    said_of,
 )
 from search.elastic_settings import ElasticSettings
 from stream.codec import to_json
@@ -34,6 +33,8 @@ _BAD_DOCUMENT: Final = frozenset(
         "x_content_parse_exception",
     }
 )
+# Of a name that is an alias of several indices.
+_NO_ONE_INDEX: Final = "no write index is defined for alias"
 # A reason may quote the text of a document; the name of the field is all that is taken from it.
 _FIELD: Final = re.compile(r"field[ =]?[\"'\[]{0,2}([A-Za-z_][A-Za-z0-9_.]{0,60})")
 # All that is read of an answer; without it the answer is as large as the request.
@@ -83,10 +84,8 @@ ItemOutcome: TypeAlias = Applied | Conflict | BadRecord
 class Bulk:
     """Writes items to one Elasticsearch. Thread-safe."""
 
-    def __init__(self, elastic: Elastic, settings: ElasticSettings, clock: Clock | None = None) -> None:
+    def __init__(self, elastic: Elastic, settings: ElasticSettings) -> None:
         self._elastic, self._settings = elastic, settings
-        self._clock = clock or SystemClock()
-        self._draw = random.Random()  # noqa: S311  # when to come back is no secret
         self._executor = ThreadPoolExecutor(settings.bulks_in_flight, "search-bulk")
 
     def close(self) -> None:
@@ -107,19 +106,19 @@ class Bulk:
         Raises:
             RetryLater: the server asked for patience for longer than `retry_seconds`, or did not answer; some items
                 may have been carried out.
-            BackendDown: it refused, or said what we do not know; likewise.
+            AccessRefused, BackendDown: it refused, or said what we do not know; likewise.
         """
         chunks = list(_chunks(ops, self._settings.bulk_bytes))
         if in_order or len(chunks) < 2:
             return [outcome for chunk in chunks for outcome in self._write_chunk(chunk, visible)]
         futures = [self._executor.submit(self._write_chunk, chunk, visible) for chunk in chunks]
         outcomes: list[ItemOutcome] = []
-        failure: RetryLater | BackendDown | None = None
+        failure: ServiceError | None = None
         for future in futures:
             # Every answer is waited for: a request that is still under way must not outlive the call.
             try:
                 outcomes += future.result()
-            except (RetryLater, BackendDown) as exc:
+            except ServiceError as exc:
                 failure = failure or exc
         if failure is not None:
             raise failure
@@ -130,8 +129,7 @@ class Bulk:
         waiting = list(range(len(chunk)))
         # Places whose last request may have been carried out without our hearing of it.
         unheard: set[int] = set()
-        deadline = self._clock.monotonic() + self._settings.retry_seconds
-        most = FIRST_WAIT_SECONDS
+        patience = self._elastic.patience(self._settings.retry_seconds)
         while True:
             try:
                 answer = self._send([chunk[place][1] for place in waiting], visible)
@@ -144,11 +142,7 @@ class Bulk:
                 trouble, waiting = self._read(answer, chunk, waiting, unheard, outcomes)
             if not waiting:
                 return [outcome for outcome in outcomes if outcome is not None]
-            wait = self._draw.uniform(0.0, most)
-            if self._clock.monotonic() + wait >= deadline:
-                raise trouble
-            self._clock.sleep(wait)
-            most = min(2 * most, MOST_WAIT_SECONDS)
+            patience.wait(trouble)
 
     def _send(self, lines: Sequence[bytes], visible: bool) -> Answer:
         refresh = "&refresh=true" if visible else ""
@@ -174,7 +168,7 @@ class Bulk:
         if answer.status in IMPATIENT:
             return self._elastic.impatient(answer), waiting
         if answer.status != 200:
-            raise self._elastic.refused(answer, "a bulk")
+            raise self._elastic.refused(answer, "a bulk of writes")
         items = answer.body.get("items") if isinstance(answer.body, dict) else None
         if not isinstance(items, list) or len(items) != len(waiting):
             # Cut off where it still is JSON: as good as no answer.
@@ -184,7 +178,7 @@ class Bulk:
         trouble = RetryLater("", LATER_SECONDS)
         for place, item in zip(waiting, items, strict=True):
             (said,) = item.values()
-            found = _outcome(chunk[place][0], said, place in unheard)
+            found = _outcome(self._elastic, chunk[place][0], said, place in unheard)
             if isinstance(found, RetryLater):
                 again.append(place)
                 trouble = found
@@ -210,10 +204,11 @@ def _chunks(ops: Sequence[Op], most_bytes: int) -> Iterator[_Chunk]:
         yield chunk
 
 
-def _outcome(op: Op, said: dict[str, Any], unheard: bool) -> ItemOutcome | RetryLater:
+def _outcome(elastic: Elastic, op: Op, said: dict[str, Any], unheard: bool) -> ItemOutcome | RetryLater:
     """Give what became of an item; RetryLater where it must be sent again.
 
     Raises:
+        AccessRefused: we may not write there.
         BackendDown: it is none of the known outcomes.
     """
     status = said.get("status")
@@ -226,21 +221,33 @@ def _outcome(op: Op, said: dict[str, Any], unheard: bool) -> ItemOutcome | Retry
             return Applied(said.get("_seq_no", -1))
         case 409:
             return Conflict(unheard)
+        case 400 if _NO_ONE_INDEX in str(error.get("reason", "")):
+            # Nothing of the document's.
+            return RetryLater(f"{op.index} {SEVERAL_INDICES}", LATER_SECONDS)
         case 400 if kind in _BAD_DOCUMENT:
             field = _FIELD.search(str(error.get("reason", "")))
             return BadRecord(
                 BadReason.STORE_REFUSED, f"Elasticsearch: {kind}{f' in the field {field[1]}' if field else ''}"
             )
-    patience = (
-        status in IMPATIENT
-        # Read-only for a while: a disk above its flood stage, or a migration.
-        or kind == "cluster_block_exception"
-        # Dropped under our hands; the next try makes it again.
-        or kind == "index_not_found_exception"
-    )
-    if patience:
-        return RetryLater(f"Elasticsearch answers an item with {status}, {kind}", LATER_SECONDS)
+    if kind == BLOCKED:
+        return RetryLater(f"Elasticsearch does not write to {op.index} now: {_of_block(op, error)}", LATER_SECONDS)
+    # Dropped under our hands; the next try makes it again.
+    if status in IMPATIENT or kind == "index_not_found_exception":
+        return RetryLater(f"Elasticsearch answers a write to {op.index} with {status}, {said_of(error)}", LATER_SECONDS)
+    if status in (401, 403):
+        raise elastic.no_access(status, said_of(error), f"a write to {op.index}")
     raise BackendDown(
-        f"Elasticsearch answers an item of a bulk with {status}, {kind or 'no type of error'}, which is unknown here: "
+        f"Elasticsearch answers a write to {op.index} with {status}, {said_of(error)}, which is unknown here: "
         "nothing more is written. Check its log, the role of the user and the template"
     )
+
+
+def _of_block(op: Op, error: Mapping[str, Any]) -> str:
+    """Tell what a block of writes is about: a migration sets one of its own kind."""
+    said = said_of(error)
+    if "index write (api)" in said:
+        return (
+            f"{said}. `soundings migrate` refuses writes for as long as it switches a month; if none runs, one was cut "
+            "off: run it again"
+        )
+    return f"{said}. Look at the disk of Elasticsearch"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import random
+import re
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -12,10 +14,17 @@ from urllib.parse import urlencode, urlsplit
 import elastic_transport
 
 from domain.clock import Clock, SystemClock
-from domain.errors import BackendDown, ConfigError, RetryLater
+from domain.errors import AccessRefused, BackendDown, ConfigError, RetryLater
+from domain.safe_text import safe
 from search.elastic_settings import ElasticSettings, problems_of
 from stream.codec import from_json, to_json
 
+# The type of error while writes to an index are refused: a migration, or a disk that is full.
+BLOCKED: Final = "cluster_block_exception"
+# What is said of a month that cannot be written to, with its name before.
+SEVERAL_INDICES: Final = (
+    "is the name of several indices, of which none takes writes: a migration was cut off. `soundings migrate` mends it"
+)
 # Statuses by which a server, or a proxy before it, asks for patience.
 IMPATIENT: Final = frozenset({408, 429, 500, 502, 503, 504})
 # Waits are drawn evenly between zero and these, doubling (full jitter): many workers do not come back at once.
@@ -25,8 +34,18 @@ MOST_WAIT_SECONDS: Final = 5.0
 LATER_SECONDS: Final = 5.0
 # A person waits for a search: one more try, for a node that was just lost.
 _READING_SECONDS: Final = 1.0
+# After so long somebody who waits is told what for; once for each thing that is waited for.
+TELL_AFTER_SECONDS: Final = 2.0
+# Of a reason: enough to name an index and what stands in the way.
+_MOST_REASON: Final = 300
+# Where a reason of Elasticsearch goes on with the request, which may hold what people wrote.
+_QUOTED: Final = re.compile(r"(?:source\[|request:? ?\[|containing \[|Preview of field).*", re.DOTALL)
+_ACCESS_PAGE: Final = "docs/deploying.md"
 _NDJSON: Final = "application/x-ndjson"
 _JSON: Final = "application/json"
+_NODES: Final = "elastic_transport.node_pool"
+
+log = logging.getLogger(__name__)
 
 
 class NoAnswer(RetryLater):
@@ -43,8 +62,28 @@ class Answer:
     @property
     def error_type(self) -> str:
         """The server's name of an error, "" where it gave none."""
+        return str(self._error.get("type", ""))
+
+    @property
+    def said(self) -> str:
+        """The server's type of error and its reason, cut and safe to show; never what a request held."""
+        return said_of(self._error)
+
+    @property
+    def _error(self) -> Mapping[str, Any]:
         error = self.body.get("error") if isinstance(self.body, dict) else None
-        return str(error.get("type", "")) if isinstance(error, dict) else ""
+        return error if isinstance(error, dict) else {}
+
+
+def said_of(error: Mapping[str, Any]) -> str:
+    """Give an error of Elasticsearch as `type: reason`, cut and safe to show; never what a request held."""
+    roots = error.get("root_cause")
+    # "all shards failed" says nothing; the first of them does.
+    if error.get("type") == "search_phase_execution_exception" and isinstance(roots, list) and roots:
+        error = roots[0]
+    kind, reason = str(error.get("type", "")), _QUOTED.sub("...", str(error.get("reason") or ""))
+    reason = f"{reason[:_MOST_REASON]}..." if len(reason) > _MOST_REASON else reason
+    return safe(f"{kind}: {reason}" if kind and reason else kind or reason or "nothing more")
 
 
 class _Bytes(elastic_transport.Serializer):
@@ -75,6 +114,8 @@ class Elastic:
         if problems := problems_of(settings):
             raise ConfigError(problems)
         self._settings, self._clock = settings, clock or SystemClock()
+        # It warns of every node at every failure; what is waited for is told here, once.
+        logging.getLogger(_NODES).setLevel(logging.ERROR)
         self._draw = random.Random()  # noqa: S311  # when to come back is no secret
         self._where = ", ".join(settings.hosts)
         self._headers = {"accept": _JSON, **_authorization(settings)}
@@ -144,6 +185,7 @@ class Elastic:
 
         Raises:
             RetryLater: no answer, or the server asked for patience for too long.
+            AccessRefused: it does not know us, or does not let us.
             BackendDown: it refused.
         """
         target = f"{path}?{urlencode(parameters)}" if parameters else path
@@ -171,36 +213,71 @@ class Elastic:
         Raises:
             RetryLater: the last one that `attempt` raised.
         """
-        deadline = self._clock.monotonic() + seconds
-        most = FIRST_WAIT_SECONDS
+        patience = self.patience(seconds)
         while True:
             try:
                 return attempt()
-            except RetryLater:
-                wait = self._draw.uniform(0.0, most)
-                if self._clock.monotonic() + wait >= deadline:
-                    raise
-                self._clock.sleep(wait)
-                most = min(2 * most, MOST_WAIT_SECONDS)
+            except RetryLater as exc:
+                patience.wait(exc)
+
+    def patience(self, seconds: float) -> Patience:
+        """Give the waits of one thing that is tried for so long."""
+        return Patience(self._clock, self._draw, seconds)
 
     def impatient(self, answer: Answer) -> RetryLater:
         """Give the error for a status that asks for patience."""
-        what = answer.error_type or "nothing more"
-        return RetryLater(f"Elasticsearch at {self._where} says {answer.status}, {what}", LATER_SECONDS)
+        return RetryLater(f"Elasticsearch at {self._where} says {answer.status}, {answer.said}", LATER_SECONDS)
 
-    def refused(self, answer: Answer, doing: str) -> BackendDown:
-        """Give the error for a request that was refused. Says the server's type of error and never its reason.
-
-        A reason may quote text.
-        """
+    def refused(self, answer: Answer, doing: str) -> RetryLater | AccessRefused | BackendDown:
+        """Give the error for a request that was refused; `doing` names it."""
+        if answer.error_type == BLOCKED:
+            return RetryLater(f"Elasticsearch at {self._where} refuses {doing} for now: {answer.said}", LATER_SECONDS)
         if answer.status in (401, 403):
-            hint = "Check the user or key, and its role"
-        elif answer.status == 404:
-            hint = "Run `soundings setup`"
+            return self.no_access(answer.status, answer.said, doing)
+        hint = "Run `soundings setup`" if answer.status == 404 else "See Elasticsearch's log; this may be a bug of ours"
+        return BackendDown(f"Elasticsearch at {self._where} refused {doing}: {answer.status}, {answer.said}. {hint}")
+
+    def no_access(self, status: int, said: str, doing: str) -> AccessRefused:
+        """Give the error for who we are (401), or for what we may not do (403): it names the setting and the page."""
+        settings = self._settings
+        if settings.api_key:
+            who, mend = "the key", "elastic.api_key"
+        elif settings.user:
+            who, mend = f"the user {settings.user}", "elastic.user and elastic.password"
         else:
-            hint = "See Elasticsearch's log; this may be a bug of ours"
-        what = answer.error_type or "no type of error"
-        return BackendDown(f"Elasticsearch at {self._where} refused {doing}: {answer.status}, {what}. {hint}")
+            who, mend = "a request without a name", "elastic.user and elastic.password, or elastic.api_key"
+        if status == 403:
+            mend = f"the role behind {mend}"
+        return AccessRefused(
+            f"{mend}: Elasticsearch at {self._where} refuses {doing} to {who}: {status}, {said}. Mend it as "
+            f"{_ACCESS_PAGE} says, and start again"
+        )
+
+
+class Patience:
+    """The waits of one thing that is tried again: full jitter, doubling, until its time is over."""
+
+    def __init__(self, clock: Clock, draw: random.Random, seconds: float) -> None:
+        self._clock, self._draw, self._seconds = clock, draw, seconds
+        self._since = clock.monotonic()
+        self._most = FIRST_WAIT_SECONDS
+        self._told = False
+
+    def wait(self, trouble: RetryLater) -> None:
+        """Wait before the next try; of a longer wait it is told what for.
+
+        Raises:
+            RetryLater: `trouble`, when the time is over.
+        """
+        wait = self._draw.uniform(0.0, self._most)
+        passed = self._clock.monotonic() - self._since
+        if passed + wait >= self._seconds:
+            raise trouble
+        if not self._told and passed + wait >= TELL_AFTER_SECONDS:
+            log.warning("waits, for up to %.0f s: %s", self._seconds - passed, trouble)
+            self._told = True
+        self._clock.sleep(wait)
+        self._most = min(2 * self._most, MOST_WAIT_SECONDS)
 
 
 def _node(host: str, settings: ElasticSettings) -> elastic_transport.NodeConfig:

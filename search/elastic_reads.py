@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from domain.errors import RetryLater
-from search.elastic_http import IMPATIENT, LATER_SECONDS, Answer, Elastic
+from search.elastic_http import IMPATIENT, LATER_SECONDS, SEVERAL_INDICES, Answer, Elastic, said_of
 from search.elastic_settings import Names
 
 # An alias without indices is an empty store; an answer that misses a shard is no answer.
@@ -64,7 +64,11 @@ def _filter(fields: tuple[str, ...]) -> bool | list[str]:
 def _found(doc: Mapping[str, Any]) -> Found | None:
     error = doc.get("error")
     if error is not None and error.get("type") != "index_not_found_exception":
-        raise RetryLater(f"Elasticsearch could not read a document: {error.get('type')}", LATER_SECONDS)
+        # An alias of several indices is refused as an argument.
+        hint = f". {doc['_index']} {SEVERAL_INDICES}" if "more than one ind" in str(error.get("reason", "")) else ""
+        raise RetryLater(
+            f"Elasticsearch could not look up a document of {doc['_index']}: {said_of(error)}{hint}", LATER_SECONDS
+        )
     if not doc.get("found"):
         return None
     return Found(doc["_index"], doc["_id"], doc.get("_version", 0), doc.get("_source", {}))
@@ -86,9 +90,9 @@ def search_many(
         answer = elastic.ask("POST", "/_msearch", lines, patient=patient)
         for one in answer.body["responses"]:
             if one["status"] in IMPATIENT:
-                raise RetryLater(f"Elasticsearch answers a search with {one['status']}", LATER_SECONDS)
+                raise elastic.impatient(Answer(one["status"], one))
             if one["status"] != 200:
-                raise elastic.refused(Answer(one["status"], one), "one of several searches")
+                raise elastic.refused(Answer(one["status"], one), "a search")
             answers.append(one)
     return answers
 
@@ -105,7 +109,12 @@ def month_indices(elastic: Elastic, names: Names) -> list[str]:
 
 
 def scan(
-    elastic: Elastic, index: str, query: Mapping[str, Any], *, after_sequence: int | None = None
+    elastic: Elastic,
+    index: str,
+    query: Mapping[str, Any],
+    *,
+    after_sequence: int | None = None,
+    fields: tuple[str, ...] = ALL_FIELDS,
 ) -> Iterator[Mapping[str, Any]]:
     """Give every document that matches, with `_id`, `_version`, `_seq_no` and `_source`, as they are now.
 
@@ -116,6 +125,7 @@ def scan(
         index: an index or an alias.
         query: what must match.
         after_sequence: only writes with a higher number; for an index of one shard.
+        fields: parts of the source to give.
 
     Raises:
         RetryLater, BackendDown.
@@ -135,6 +145,7 @@ def scan(
         "version": True,
         "seq_no_primary_term": True,
         "track_total_hits": False,
+        "_source": _filter(fields),
     }
     try:
         while True:

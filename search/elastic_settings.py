@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 DEFAULT_PREFIX: Final = "soundings-"
 # Twelve hundred names and no others: what a record says never becomes a name as it is.
 _MONTH: Final = re.compile(r"20[0-9]{2}\.(?:0[1-9]|1[0-2])", re.ASCII)
+# A month that was migrated lies in an index with a number, and keeps its name as an alias.
+_INDEX: Final = re.compile(r"(20[0-9]{2}\.(?:0[1-9]|1[0-2]))(?:-([0-9]{1,9}))?", re.ASCII)
 # Elasticsearch wants lower case, and 255 bytes at most; the rest is so that a prefix cannot hold a pattern.
 _PREFIX: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}", re.ASCII)
 
@@ -85,6 +87,18 @@ class Names:
         if not is_month(month):
             raise ValueError(f"found the month {month!r}, expected one like 2026.03")
         return f"{self.mentions}-{month}"
+
+    def month_of(self, index: str) -> tuple[str, int] | None:
+        """Give the month `YYYY.MM` of an index and its number, 1 for the first; None where it is none of ours."""
+        found = _INDEX.fullmatch(index.removeprefix(f"{self.mentions}-"))
+        if found is None or not index.startswith(f"{self.mentions}-"):
+            return None
+        return found[1], int(found[2] or 1)
+
+    def written(self, index: str) -> str:
+        """Give the name under which the index of a month is written to, whatever migration it lies in now."""
+        found = self.month_of(index)
+        return index if found is None else self.month(found[0])
 
 
 def is_month(month: str) -> bool:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 from domain.errors import ConfigError
 from search.elastic_http import Elastic
+from search.elastic_months import find_months, leftovers, troubles
 from search.elastic_reads import month_indices
 from search.elastic_settings import ElasticSettings
 
@@ -18,7 +17,10 @@ from search.elastic_settings import ElasticSettings
 MAPPINGS: Final = Path(__file__).with_name("mapping")
 # Made at once; the months are made when their first mention comes.
 FIXED: Final = ("tombstones", "stories", "events", "dead")
-_MONTH: Final = re.compile(r"-(20\d\d\.\d\d)(?:-|$)", re.ASCII)
+# Prefixes of others that are told where ours is not there.
+_SHOWN: Final = 5
+# Settings that follow the configuration, and that an index takes at any time.
+_DYNAMIC: Final = ("number_of_replicas", "refresh_interval")
 
 
 def template(name: str, settings: ElasticSettings) -> dict[str, Any]:
@@ -39,7 +41,8 @@ def template(name: str, settings: ElasticSettings) -> dict[str, Any]:
 def prepare(elastic: Elastic, settings: ElasticSettings) -> list[str]:
     """Install templates and make the fixed indices; give what was done and what differs, a line each.
 
-    Running it again changes nothing. Fields that are new are added to indices that exist.
+    Running it again changes nothing. Indices that exist are given fields that are new, and the replicas and the
+    refresh interval of the settings.
 
     Raises:
         ConfigError: a newer program's templates are there; nothing is changed then.
@@ -70,8 +73,36 @@ def prepare(elastic: Elastic, settings: ElasticSettings) -> list[str]:
     return done
 
 
+def _brought_up_to_date(elastic: Elastic, index: str, wanted: Mapping[str, Any]) -> str:
+    """Give an index the fields and the settings that it lacks, where that is possible while it is in use."""
+    done = [*_settings_set(elastic, index, wanted), *_fields_added(elastic, index, wanted)]
+    return "; ".join(done) or "as it should be"
+
+
+def _settings_set(elastic: Elastic, index: str, wanted: Mapping[str, Any]) -> list[str]:
+    """Set what may be set at any time, how many replicas there are and how soon writes are found."""
+    other = _other_settings(elastic, index, wanted)
+    if other:
+        body = {"index": {name: value for name, (_, value) in other.items()}}
+        elastic.ask("PUT", f"/{index}/_settings", body)
+    return [f"{name} was {found}, is {value} now" for name, (found, value) in other.items()]
+
+
+def _other_settings(elastic: Elastic, index: str, wanted: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Give the settings of `_DYNAMIC` that are otherwise than wanted: name -> (found, wanted)."""
+    names = ",".join(f"index.{name}" for name in _DYNAMIC)
+    answer = elastic.ask("GET", f"/{index}/_settings/{names}", parameters={"flat_settings": "true"})
+    about = wanted["template"]["settings"]["index"]
+    return {
+        name: (found, str(about[name]))
+        for one in answer.body.values()
+        for name in _DYNAMIC
+        if (found := one["settings"].get(f"index.{name}", "not set")) != str(about[name])
+    }
+
+
 def differences(elastic: Elastic, settings: ElasticSettings) -> list[str]:
-    """Give what `prepare` would change, a line each, without changing it; none when all is as it should be."""
+    """Give what `prepare` or a migration would change, a line each, without changing it; none when all is well."""
     lines = []
     for name in ("mentions", *FIXED):
         wanted, found = template(name, settings), _installed(elastic, settings, name)
@@ -92,7 +123,14 @@ def differences(elastic: Elastic, settings: ElasticSettings) -> list[str]:
             version = int(mapping["mappings"].get("_meta", {}).get("template_version", 0))
             if version != _version(expected):
                 lines.append(f"index {index} was made with version {version}: run `soundings migrate`")
-    return lines
+        for name, (was, will) in _other_settings(elastic, index, expected).items():
+            lines.append(f"index {index}: {name} is {was}, the settings say {will}: run `soundings setup`")
+    return lines + leftovers(find_months(elastic, settings.names))
+
+
+def month_troubles(elastic: Elastic, settings: ElasticSettings) -> list[str]:
+    """Give what keeps months from being written to or read, a line each, with how to mend it; none when all is well."""
+    return troubles(find_months(elastic, settings.names), settings.names)
 
 
 def check_ready(elastic: Elastic, settings: ElasticSettings) -> None:
@@ -105,7 +143,7 @@ def check_ready(elastic: Elastic, settings: ElasticSettings) -> None:
     index = settings.names.tombstones
     answer = elastic.ask("GET", f"/{index}/_mapping", also=(404,), patient=True)
     if answer.status == 404:
-        raise ConfigError(f"Elasticsearch has no index {index}: run `soundings setup` first")
+        raise ConfigError(_not_set_up(elastic, settings))
     expected = _version(template("tombstones", settings))
     for mapping in answer.body.values():
         found = int(mapping["mappings"].get("_meta", {}).get("template_version", 0))
@@ -115,26 +153,16 @@ def check_ready(elastic: Elastic, settings: ElasticSettings) -> None:
             raise ConfigError(f"the index {index} has version {found}, this program reads {expected}: use a newer one")
 
 
-def drop_months(elastic: Elastic, settings: ElasticSettings, before: datetime) -> list[str]:
-    """Remove the indices of whole months before the one that holds `before`; give the months that went.
-
-    Tombstones stay: a replay may be older than what is kept.
-    """
-    gone = months_before(elastic, settings, before)
-    for indices in gone.values():
-        for index in indices:
-            elastic.ask("DELETE", f"/{index}", also=(404,))
-    return sorted(gone)
-
-
-def months_before(elastic: Elastic, settings: ElasticSettings, before: datetime) -> dict[str, list[str]]:
-    """Give the months before the one that holds `before`, as `YYYY.MM`, with their indices."""
-    found: dict[str, list[str]] = {}
-    for index in month_indices(elastic, settings.names):
-        month = _MONTH.search(index)
-        if month and month[1] < before.strftime("%Y.%m"):
-            found.setdefault(month[1], []).append(index)
-    return found
+def _not_set_up(elastic: Elastic, settings: ElasticSettings) -> str:
+    """Tell what was looked for, what is there of other prefixes, and what to try."""
+    answer = elastic.ask("GET", "/*tombstones/_alias", also=(401, 403, 404))
+    others = sorted(index.removesuffix("tombstones") for index in answer.body) if answer.status == 200 else []
+    shown = ", ".join(others[:_SHOWN]) + (", ..." if len(others) > _SHOWN else "")
+    found = f"found those of the prefix {shown}" if others else "found nothing of ours"
+    return (
+        f"elastic.prefix: looked for the index {settings.names.tombstones} at {', '.join(settings.hosts)}, {found}: "
+        f"{'check the prefix, or ' if others else ''}run `soundings setup` first"
+    )
 
 
 def _name_of(index: str, settings: ElasticSettings) -> str:
@@ -153,17 +181,18 @@ def _installed(elastic: Elastic, settings: ElasticSettings, name: str) -> dict[s
 def _install(
     elastic: Elastic, settings: ElasticSettings, name: str, wanted: Mapping[str, Any], found: Mapping[str, Any]
 ) -> str:
-    if found and _fields(found) == _fields(wanted) and _about(found) == _about(wanted):
+    other = _other_than(found, wanted) if found else []
+    if found and not other and _version(found) == _version(wanted):
         return f"version {_version(wanted)}, as it should be"
     elastic.ask("PUT", f"/_index_template/{settings.prefix}{name}", wanted)
     if not found:
         return f"version {_version(wanted)} installed"
     if _version(found) != _version(wanted):
         return f"version {_version(found)} replaced by {_version(wanted)}"
-    return f"version {_version(wanted)} had been changed, and is installed again"
+    return f"version {_version(wanted)} installed again: {', '.join(other)}"
 
 
-def _brought_up_to_date(elastic: Elastic, index: str, wanted: Mapping[str, Any]) -> str:
+def _fields_added(elastic: Elastic, index: str, wanted: Mapping[str, Any]) -> list[str]:
     """Add what fields an index lacks, where that is possible."""
     answer = elastic.ask("GET", f"/{index}/_mapping")
     (mapping,) = (one["mappings"] for one in answer.body.values())
@@ -176,24 +205,29 @@ def _brought_up_to_date(elastic: Elastic, index: str, wanted: Mapping[str, Any])
             body.pop("_meta")
         elastic.ask("PUT", f"/{index}/_mapping", body)
         line = f"{len(missing)} new fields ({', '.join(sorted(missing))}), empty in what is there already"
-        return f"{line}; other fields differ: run `soundings migrate`" if other else line
+        return [line, "other fields differ: run `soundings migrate`"] if other else [line]
     version = int(mapping.get("_meta", {}).get("template_version", 0))
-    return "as it should be" if version == _version(wanted) else f"made with version {version}: run `soundings migrate`"
+    return [] if version == _version(wanted) else [f"made with version {version}: run `soundings migrate`"]
 
 
 def _fields(body: Mapping[str, Any]) -> dict[str, Any]:
-    fields: dict[str, Any] = body["template"]["mappings"]["properties"]
+    fields: dict[str, Any] = body["template"].get("mappings", {}).get("properties", {})
     return {name: _plain(field) for name, field in fields.items()}
 
 
-def _about(body: Mapping[str, Any]) -> tuple[object, ...]:
-    about = body["template"]["settings"]["index"]
-    return (
-        int(about.get("number_of_replicas", -1)),
-        str(about.get("refresh_interval")),
-        sorted(body.get("index_patterns", ())),
-        _version(body),
-    )
+def _other_than(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Give in what a template differs from the one that is wanted, as people would say it."""
+    was, will = found["template"].get("settings", {}).get("index", {}), wanted["template"]["settings"]["index"]
+    other = [
+        f"{name} was {was.get(name, 'not set')}, is {will[name]} now"
+        for name in _DYNAMIC
+        if str(was.get(name, "")) != str(will[name])
+    ]
+    if sorted(found.get("index_patterns", ())) != sorted(wanted["index_patterns"]):
+        other.append("its index_patterns had been changed")
+    if _fields(found) != _fields(wanted):
+        other.append("its fields had been changed")
+    return other
 
 
 def _plain(field: Mapping[str, Any]) -> dict[str, str]:

@@ -42,7 +42,7 @@ class Sound(NamedTuple):
 
 
 class _Doc(NamedTuple):
-    """A document that the index has, forbidden or not."""
+    """A document that an index has, forbidden or not; `where` is the name under which it is written to."""
 
     where: str
     version: int
@@ -163,7 +163,7 @@ class Slice:
             self.shelf.know(post_id, one)
         for mention_id, one in zip(mentions, found[len(stones) + len(posts) :], strict=True):
             if one is not None:
-                self._has(mention_id, mentions[mention_id].post_id, _Doc(one.index, one.version))
+                self._has(mention_id, mentions[mention_id].post_id, _Doc(self._names.written(one.index), one.version))
         self._read_others(self._of_interest())
         self.shelf.read_ahead(
             (one.record, one.signature)
@@ -213,7 +213,7 @@ class Slice:
             for hit in answer.body["hits"]["hits"]:
                 post_id = hit["_source"].get(AS_WRITTEN, {}).get("post_id") or hit["_source"]["post_id"]
                 if post_id in part:
-                    self._has(hit["_id"], post_id, _Doc(hit["_index"], hit["_version"]))
+                    self._has(hit["_id"], post_id, _Doc(self._names.written(hit["_index"]), hit["_version"]))
 
     # --- working out
 

@@ -253,11 +253,33 @@ class ElasticShelf:
         self._gone[place.story_id].add(post_id)
         self._came[place.story_id].discard(post_id)
         if before is not None and before.original.post_id == post_id:
-            self._set_story(place.story_id, self._next(place.story_id))
+            (following,) = self._next([place.story_id])
+            self._set_story(place.story_id, following)
         if for_good:
             # A post that moves is written once, where it ends: without a place it would be a new one after a crash.
             self.ops.append(Op("delete", self._index, _post_doc(post_id)))
             self._posts[post_id] = None
+
+    def remove_many(self, posts: Sequence[str]) -> int:
+        """Take many posts out of their stories for good, in a few requests for all; give how many stood in one."""
+        found = get_many(self._elastic, [self.wanted(post_id) for post_id in posts], patient=True)
+        for post_id, one in zip(posts, found, strict=True):
+            self.know(post_id, one)
+        places = {post_id: place for post_id in posts if (place := self.place(post_id)) is not None}
+        self._read_stories({place.story_id for place in places.values()})
+        for post_id, place in places.items():
+            self._gone[place.story_id].add(post_id)
+        left = [
+            story_id
+            for story_id, gone in self._gone.items()
+            if (story := self._stories.get(story_id)) is not None and story.original.post_id in gone
+        ]
+        for story_id, following in zip(left, self._next(left) if left else (), strict=True):
+            self._set_story(story_id, following)
+        for post_id in places:
+            self.ops.append(Op("delete", self._index, _post_doc(post_id)))
+            self._posts[post_id] = None
+        return len(places)
 
     def rescore(self, post_id: str, place: Place, version: int) -> None:
         post = self._posts[post_id]
@@ -307,20 +329,26 @@ class ElasticShelf:
             self._read_stories([story_id])
         return self._stories[story_id]
 
-    def _next(self, story_id: str) -> _Story | None:
-        """Give what a story is once its original has left: its first post among those in the index and those here."""
+    def _next(self, story_ids: Sequence[str]) -> list[_Story | None]:
+        """Give what stories are once their originals have left: of each the first post, in the index or here."""
+        searches = []
+        for story_id in story_ids:
+            query = {
+                "filter": [{"term": {"kind": "post"}}, {"term": {"story_id": story_id}}],
+                "must_not": [{"terms": {"post_id": sorted(self._gone[story_id] | self._came[story_id])}}],
+            }
+            search = {"size": 1, "query": {"bool": query}, "sort": ["at_ms", "post_id"], "track_total_hits": False}
+            searches.append(search)
+        refresh(self._elastic, self._index, patient=True)
+        answers = search_many(self._elastic, self._index, searches, patient=True)
+        return [self._first(story_id, answer) for story_id, answer in zip(story_ids, answers, strict=True)]
+
+    def _first(self, story_id: str, answer: Mapping[str, Any]) -> _Story | None:
         first: tuple[int, str, _Post] | None = None
         for post_id in self._came[story_id]:
             post = self._posts[post_id]
             if post is not None and (first is None or (post.place.at_ms, post_id) < first[:2]):
                 first = (post.place.at_ms, post_id, post)
-        query = {
-            "filter": [{"term": {"kind": "post"}}, {"term": {"story_id": story_id}}],
-            "must_not": [{"terms": {"post_id": sorted(self._gone[story_id] | self._came[story_id])}}],
-        }
-        search = {"size": 1, "query": {"bool": query}, "sort": ["at_ms", "post_id"], "track_total_hits": False}
-        refresh(self._elastic, self._index, patient=True)
-        (answer,) = search_many(self._elastic, self._index, [search], patient=True)
         for hit in answer["hits"]["hits"]:
             source = hit["_source"]
             if first is None or (source["at_ms"], source["post_id"]) < first[:2]:

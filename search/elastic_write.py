@@ -14,7 +14,7 @@ from domain.errors import BackendDown, BadRecord, ConfigError, RetryLater
 from domain.records import Mention, Retraction, Withdrawal
 from search.elastic_bulk import Applied, Bulk, Conflict, ItemOutcome, Op
 from search.elastic_document import STORY_ID
-from search.elastic_http import LATER_SECONDS, Elastic
+from search.elastic_http import LATER_SECONDS, SEVERAL_INDICES, Elastic
 from search.elastic_reads import ALL_FIELDS, Wanted, get_many, refresh
 from search.elastic_settings import ElasticSettings
 from search.elastic_slice import Record, Slice, Sound, Stones, checked, mention_stone, post_stone
@@ -58,6 +58,20 @@ class Writer:
                 shelf.adopt([post for post, stone in zip(part, found, strict=True) if stone is None])
                 self._write_story_ops(shelf.ops)
 
+    def remove_from_stories(self, posts: Sequence[str]) -> int:
+        """Take posts out of their stories for good, with their words; give how many stood in one.
+
+        Raises:
+            AccessRefused, RetryLater, BackendDown.
+        """
+        if not posts:
+            return 0
+        with self._lock:
+            shelf = ElasticShelf(self._elastic, self._names, self._cache)
+            removed = shelf.remove_many(posts)
+            self._write_story_ops(shelf.ops)
+            return removed
+
     def _write_slice(self, records: Sequence[Record]) -> list[Written | BadRecord]:
         outcomes: list[Written | BadRecord] = [Written.STORED] * len(records)
         sound: list[Sound] = []
@@ -97,6 +111,8 @@ class Writer:
                 # Another worker may be sooner.
                 self._elastic.ask("PUT", f"/{index}", {}, also=(400,), patient=True)
                 answer = self._elastic.ask("GET", f"/{index}/_mapping", patient=True)
+            if len(answer.body) > 1:
+                raise RetryLater(f"{index} {SEVERAL_INDICES}", LATER_SECONDS)
             for mapping in answer.body.values():
                 if "template_version" not in mapping["mappings"].get("_meta", {}):
                     raise ConfigError(f"the index {index} was made without our template: run `soundings setup`")
@@ -147,7 +163,8 @@ class Writer:
             if found is not None and found.source.get(STORY_ID) != story_id:
                 body = to_json({**found.source, STORY_ID: story_id})
                 # Over the same version, and never over one that came meanwhile.
-                ops.append(Op("index", found.index, mention_id, body, found.version, strictly=False))
+                index = self._names.written(found.index)
+                ops.append(Op("index", index, mention_id, body, found.version, strictly=False))
         self._bulk.write(ops)
 
     def _settled(self, work: Slice, mention_id: str, outcome: ItemOutcome) -> Written | BadRecord:

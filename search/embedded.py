@@ -145,7 +145,7 @@ class EmbeddedStore:
         """See `search.transfer.Transferable`; from a reading process as well."""
         for post_id, place, json in self._truth.story_posts():
             said = ""
-            if json is not None:
+            if json is not None and place.keys:
                 document = glance(json)
                 said = " ".join(story_words(document["tokens"], document.get("domains", ())))
             yield StoryPost(post_id, place, said)

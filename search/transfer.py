@@ -20,7 +20,10 @@ _BATCH: Final = 500
 
 
 class StoryPost(NamedTuple):
-    """Where a post stands among the stories, and the words of it that count."""
+    """Where a post stands among the stories, and the words of it that count.
+
+    `said` is "" where the post has no keys: it says too little to be compared with anything, in any store.
+    """
 
     post_id: str
     place: Place

@@ -111,12 +111,13 @@ def _store(settings: Settings, finding: Finding) -> None:
     if settings.store.kind == "elastic":
         from search.elastic_http import Elastic
         from search.elastic_settings import problems_of
-        from search.elastic_setup import check_ready, differences
+        from search.elastic_setup import check_ready, differences, month_troubles
 
         if problems := problems_of(settings.elastic):
             raise ConfigError(problems)
         with closing(Elastic(settings.elastic)) as elastic:
             check_ready(elastic, settings.elastic)
+            finding.problems += month_troubles(elastic, settings.elastic)
             finding.notes += differences(elastic, settings.elastic)
     with closing(open_store(settings, SystemClock(), read_only=True)) as store:
         where = ", ".join(settings.elastic.hosts) if settings.store.kind == "elastic" else f"in {settings.data.dir}"

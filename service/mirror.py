@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from domain.errors import BackendDown, BadRecord, RetryLater
+from domain.errors import AccessRefused, BackendDown, BadRecord, RetryLater
 from domain.records import Event, Health, Topic
 from stream.codec import decode
 from stream.protocol import Consumer, DeadLetterRow, Log, LogRecord, Settlement, StateWrite
@@ -105,7 +105,8 @@ def _letters_after(stream: Log, number: int) -> Sequence[DeadLetterRow]:
 def _went_well(what: str, work: Callable[[], None]) -> bool:
     try:
         work()
-    except (RetryLater, BackendDown) as exc:
+    # Without access to these indices the stage itself goes on.
+    except (RetryLater, AccessRefused, BackendDown) as exc:
         log.warning("%s wait to be copied for Kibana: %s", what, exc)
         return False
     return True

@@ -415,6 +415,11 @@ def _rebuild(hint: Any, value: Any) -> Any:
         return cast(type, hint)(**{name: _rebuild(hints[name], item) for name, item in value.items()})
     if get_origin(hint) is tuple:
         return tuple(_rebuild(get_args(hint)[0], item) for item in value)
+    if get_origin(hint) is Mapping:
+        return {name: _rebuild(get_args(hint)[1], item) for name, item in value.items()}
+    if hint is Any and isinstance(value, list):
+        # A value of a setting: JSON has no tuples.
+        return tuple(value)
     return Path(value) if hint is Path else value
 
 

@@ -1,4 +1,4 @@
-"""Showing other people's text on a terminal: nothing in it can move the cursor, recolour or reorder the screen."""
+"""What is shown on a terminal: lines of ours, cut texts, queries with a caret, tables; all of it safe to show."""
 
 from __future__ import annotations
 
@@ -9,32 +9,14 @@ from collections.abc import Iterable, Sequence
 
 from domain.errors import QueryError
 from domain.records import Span
+from domain.safe_text import safe
 from service.logs import as_logged
 
-# What turns the reading order around: a post could make a line of ours read as something else.
-_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_STAND_IN = "\ufffd"
+__all__ = ["announce", "caret", "complain", "safe", "shorten", "table"]
+
 # What is shown of a query around the place where reading failed: with indent and caret it fits 80 columns.
 _COLUMNS_BEFORE = 40
 _COLUMNS_AFTER = 20
-
-
-def _safe_character(character: str) -> str:
-    if " " <= character <= "~":
-        return character
-    if character in "\n\r\t\u2028\u2029\u0085":
-        return " "
-    if character in _BIDI or unicodedata.category(character) in ("Cc", "Cs"):
-        return _STAND_IN
-    return character
-
-
-def safe(text: str) -> str:
-    """Give `text` fit for a terminal: as many code points as before, so spans still hold.
-
-    Line breaks and tabs become spaces; control and bidi characters and lone surrogates become U+FFFD.
-    """
-    return text if text.isascii() and text.isprintable() else "".join(map(_safe_character, text))
 
 
 def complain(lines: Iterable[str], level: int = logging.WARNING) -> None:

@@ -20,7 +20,6 @@ def _migrate_arguments(parser: ArgumentParser) -> None:
 
 
 def _migrate(options: Namespace) -> int:
-    from domain.clock import SystemClock
     from search.elastic_bulk import Bulk
     from search.elastic_http import Elastic
     from search.elastic_migrate import migrate
@@ -28,13 +27,17 @@ def _migrate(options: Namespace) -> int:
     from service.progress import progress_view, tell_stage
 
     settings = _over_elastic(load_settings(options)).elastic
-    with closing(Elastic(settings)) as elastic, progress_view("migrate") as view:
+    with (
+        closing(Elastic(settings)) as elastic,
+        closing(Bulk(elastic, settings)) as bulk,
+        progress_view("migrate") as view,
+    ):
         check_ready(elastic, settings)
 
         def told(index: str, written: int) -> None:
             tell_stage(view, index)(written)
 
-        lines = migrate(elastic, Bulk(elastic, settings, SystemClock()), settings, every=options.every, progress=told)
+        lines = migrate(elastic, bulk, settings, every=options.every, progress=told)
     for line in lines or ["no months are there yet"]:
         print(safe(line))
     return 0
@@ -54,17 +57,25 @@ def _drop_arguments(parser: ArgumentParser) -> None:
 
 def _drop(options: Namespace) -> int:
     from domain.clock import SystemClock
-    from search.elastic_http import Elastic
-    from search.elastic_setup import drop_months, months_before
+    from search.elastic import ElasticStore
+    from search.elastic_drop import months_before
+    from search.elastic_months import shown
 
     settings = _over_elastic(load_settings(options))
     kept = options.before or SystemClock().now() - timedelta(days=settings.data.retention_days)
-    with closing(Elastic(settings.elastic)) as elastic:
-        months = (drop_months if options.yes else months_before)(elastic, settings.elastic, kept)
-    for month in sorted(months):
-        print(f"{month}: {'removed' if options.yes else 'would be removed; --yes does it'}")
-    if not months:
-        print(f"no month before {kept:%Y.%m} is there")
+    # Opened as by a writer: that looks whether anything of ours is there.
+    with closing(ElasticStore.open(settings.elastic)) as store:
+        if options.yes:
+            told = {
+                month: f"removed, with {posts:,} posts of stories" for month, posts in store.drop_months(kept).items()
+            }
+        else:
+            found = months_before(store.elastic, settings.elastic, kept)
+            told = {one.month: "would be removed; --yes does it" for one in found}
+    for month in sorted(told):
+        print(f"{shown(month)}: {told[month]}")
+    if not told:
+        print(f"no month before {kept:%Y-%m} is there")
     return 0
 
 
@@ -94,15 +105,17 @@ MIGRATE = Command(
     "Write the months of Elasticsearch anew under the present template.",
     "After an upgrade whose `soundings setup` tells of a new version of a template. Workers go on; each month is\n"
     "switched at one moment, and writes to it wait for some seconds before. Needs to read and write documents and to\n"
-    "make and remove indices (the role `it`). A run that was cut off is simply started again.",
+    "make and remove indices (the role `it`). A run that was cut off is simply started again, and clears away what\n"
+    "that one left: workers wait meanwhile. Run one at a time.",
     _migrate_arguments,
     _migrate,
 )
 DROP_MONTHS = Command(
     "drop-months",
     "Remove whole months of mentions that are no longer kept from Elasticsearch.",
-    "Tells which months would go; with --yes they do, for good. What was retracted or withdrawn stays known. Needs to\n"
-    "remove indices (the role `it`).",
+    "Tells which months would go; with --yes they do, for good, and with them what the stories kept of their posts.\n"
+    "What was retracted or withdrawn stays known. Needs to write documents and to remove indices (the role `it`).\n"
+    "A run that was cut off is simply started again.",
     _drop_arguments,
     _drop,
 )

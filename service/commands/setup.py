@@ -68,8 +68,9 @@ def _store(settings: Settings) -> Iterator[str]:
 COMMAND = Command(
     "setup",
     "Make the topics, templates and indices that log and store need.",
-    "Run it once before the first worker, and after each upgrade; running it again changes nothing. What is there and\n"
-    "differs is told and left as it is. Needs more rights than any worker. Waits two minutes for what is starting.",
+    "Run it once before the first worker, and after each upgrade; running it again changes nothing. Indices that are\n"
+    "there are given new fields, replicas and refresh interval; what else differs is told and left as it is. Needs\n"
+    "more rights than any worker. Waits two minutes for what is starting.",
     _arguments,
     _run,
 )

@@ -44,8 +44,9 @@ def _export(options: Namespace) -> int:
     # Looked at again when it is whole; who waited for that should not learn it then only.
     if not to_output and options.file.exists():
         raise ConfigError(f"{options.file} exists: nothing is overwritten, choose another name")
+    # Over Elasticsearch opened as by a writer: that looks whether anything of ours is there.
     with (
-        closing(open_store(settings, SystemClock(), read_only=True)) as store,
+        closing(open_store(settings, SystemClock(), read_only=settings.store.kind == "embedded")) as store,
         progress_view("export") as view,
     ):
         pieces, told = _transferable(store).dump(), tell_stage(view, "pieces")

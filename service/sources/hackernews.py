@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from service.setting import Setting
@@ -16,8 +17,9 @@ def _build(context: SourceContext) -> LiveSource:
 
     settings = HackerNewsSettings(
         address=context.values["address"],
+        updates_address=context.values["updates_address"],
         poll_seconds=context.values["poll_seconds"],
-        normalise=context.normalise,
+        normalise=replace(context.normalise, html="always"),
         allow_private=context.allow_private,
     )
     return HackerNewsSource(settings, context.clock)
@@ -28,6 +30,12 @@ HACKERNEWS = SourceKind(
     summary="stories and comments of Hacker News",
     settings=(
         Setting("source.hackernews.address", "text", "https://hn.algolia.com", "where its search is"),
+        Setting(
+            "source.hackernews.updates_address",
+            "text",
+            "https://hacker-news.firebaseio.com",
+            "where its live data is, for edits and deletions; empty: not heard",
+        ),
         Setting(
             "source.hackernews.poll_seconds",
             "number",

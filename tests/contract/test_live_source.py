@@ -10,10 +10,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from fakes.live_bluesky import open_bluesky, open_bluesky_1
 from fakes.live_folder import open_folder
+from fakes.live_gdelt import open_gdelt
 from fakes.live_hackernews import open_hackernews
 from fakes.live_webhook import open_webhook
 from fakes.live_worlds import Fault, Open, World
+from fakes.live_youtube import open_youtube
 
 from domain.brand import Brand
 from domain.clock import SystemClock
@@ -26,7 +29,15 @@ from ingest.status import SourceState, SourceWatch
 from stream.embedded import EmbeddedLog
 from stream.protocol import LIVE_RUN, Log
 
-WORLDS: dict[str, Open] = {"hackernews": open_hackernews, "folder": open_folder, "webhook": open_webhook}
+WORLDS: dict[str, Open] = {
+    "bluesky": open_bluesky,
+    "bluesky, version 1": open_bluesky_1,
+    "hackernews": open_hackernews,
+    "folder": open_folder,
+    "webhook": open_webhook,
+    "gdelt": open_gdelt,
+    "youtube": open_youtube,
+}
 PATIENCE_SECONDS = 30.0
 ACME = Brand(brand_id="acme", name="Acme", query="acme", query_revision=1)
 

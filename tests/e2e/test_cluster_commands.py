@@ -144,9 +144,9 @@ def test_months_are_told_before_they_are_dropped_and_stay_as_they_are_when_their
     assert "2026.03: version" in migrated.stdout
     assert "as it should be" in migrated.stdout
     told = cluster.run("drop-months", "--before", "2026-04")
-    assert "2026.03: would be removed; --yes does it" in told.stdout, told.stderr
+    assert "2026-03: would be removed; --yes does it" in told.stdout, told.stderr
     kept = cluster.run("drop-months", "--before", "2026-03", "--yes")
-    assert kept.stdout == "no month before 2026.03 is there\n", kept.stderr
+    assert kept.stdout == "no month before 2026-03 is there\n", kept.stderr
     assert result(cluster, "search", "@acme")["total"] > 0
     for wrong in ("2026-13", "2026", "26-01"):
         assert cluster.run("drop-months", "--before", wrong).returncode == 2
@@ -269,6 +269,41 @@ def test_the_doctor_says_what_is_missing_and_what_does_not_answer(cluster: Clust
     assert done.returncode == 1, done.stdout
     assert "127.0.0.1:1" in done.stdout
     assert {"down  log", "down  store"} <= {line[:11].rstrip(":") for line in done.stdout.splitlines()}
+
+
+def test_commands_on_a_prefix_without_setup_say_what_was_looked_for(cluster: Cluster, tmp_path: Path) -> None:
+    unset = replace(cluster, prefix="t-misspelt-", folder=tmp_path, workers=[])
+    for arguments in (["export", "all.gz"], ["drop-months", "--before", "2026-12"], ["migrate"]):
+        done = unset.run(*arguments)
+        assert done.returncode == 2, done.stdout
+        (line,) = done.stderr.splitlines()
+        assert "t-misspelt-tombstones" in line
+        assert cluster.prefix in line
+        assert "soundings setup" in line
+    assert not (tmp_path / "all.gz").exists()
+
+
+def test_commands_say_that_they_wait_for_elasticsearch_while_it_is_away(cluster: Cluster, tmp_path: Path) -> None:
+    away = replace(cluster, elastic="http://127.0.0.1:1", folder=tmp_path, workers=[])
+    for arguments in (["export", "all.gz"], ["migrate"]):
+        done = away.run(*arguments, more={"SOUNDINGS_ELASTIC_RETRY_SECONDS": "12"})
+        assert done.returncode == 1, done.stdout
+        told, failed = done.stderr.splitlines()
+        assert told.startswith("waits, for up to")
+        assert "no answer from Elasticsearch at http://127.0.0.1:1" in told
+        assert "no answer" in failed
+
+
+def test_the_doctor_finds_a_month_that_is_blocked_and_migrate_mends_it(cluster: Cluster) -> None:
+    index = f"{cluster.prefix}mentions-2026.03"
+    with closing(Elastic(settings_for(cluster.elastic, cluster.prefix))) as elastic:
+        elastic.ask("PUT", f"/{index}/_settings", {"index.blocks.write": True})
+    done = cluster.run("doctor")
+    assert done.returncode == 2
+    assert f"writes to {index} are refused" in done.stdout
+    assert "run `soundings migrate`" in done.stdout
+    assert "writes are let in again" in cluster.run("migrate").stdout
+    assert cluster.run("doctor").returncode == 0
 
 
 def test_a_worker_waits_for_what_is_away_and_is_not_ready_meanwhile(cluster: Cluster, tmp_path: Path) -> None:

@@ -71,6 +71,8 @@ class FaultyHandler(BaseHTTPRequestHandler):
     """Answers by `answer`, except where a fault is due. Make a subclass with `faults` and `answer` of its own."""
 
     protocol_version = "HTTP/1.1"
+    # Head and body are two writes: the second would wait for the first to be acknowledged.
+    disable_nagle_algorithm = True
     faults: deque[Fault]
 
     def answer(self) -> tuple[int, Mapping[str, str], bytes]:

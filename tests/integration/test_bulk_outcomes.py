@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,7 +20,7 @@ from fakes.scripted_bulk import (
     scripted,
 )
 
-from domain.errors import BackendDown, BadReason, BadRecord, RetryLater
+from domain.errors import AccessRefused, BackendDown, BadReason, BadRecord, RetryLater
 from search.elastic_bulk import Applied, Bulk, Conflict, ItemOutcome, Op
 from search.elastic_http import Elastic
 from search.elastic_settings import ElasticSettings
@@ -44,7 +44,7 @@ def writing(script: ScriptedBulk, clock: FakeClock | None = None, **changed: Any
     with scripted(script):
         settings = ElasticSettings(**({"hosts": (script.url,), "request_timeout_seconds": 0.5} | changed))
         elastic = Elastic(settings, clock or FakeClock())
-        bulk = Bulk(elastic, settings, clock or FakeClock())
+        bulk = Bulk(elastic, settings)
         try:
             yield bulk
         finally:
@@ -140,22 +140,79 @@ def test_nobody_listening_ends_in_patience() -> None:
         pass
     settings = ElasticSettings(hosts=(script.url,), retry_seconds=1.0)
     elastic = Elastic(settings, FakeClock())
-    bulk = Bulk(elastic, settings, FakeClock())
+    bulk = Bulk(elastic, settings)
     with pytest.raises(RetryLater, match="no answer"):
         bulk.write(ops("a"))
     bulk.close()
     elastic.close()
 
 
-@pytest.mark.parametrize(
-    "said", [(400, "never_heard_of_exception", ""), (418, "", ""), (401, "security_exception", "")]
-)
+@pytest.mark.parametrize("said", [(400, "never_heard_of_exception", ""), (418, "", "")])
 def test_what_is_unknown_stops(said: tuple[int, str, str]) -> None:
     with writing(ScriptedBulk(items={"b": [said]})) as bulk, pytest.raises(BackendDown, match=str(said[0])):
         bulk.write(ops("abc"))
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 409])
+@pytest.mark.parametrize("said", [401, (403, "security_exception", "action [indices:data/write/bulk] is unauthorized")])
+def test_who_may_not_write_is_told_at_once_which_setting_and_page_it_is_about(said: int | tuple[int, str, str]) -> None:
+    script = ScriptedBulk(items={"b": [said]}) if isinstance(said, tuple) else ScriptedBulk(whole=[said])
+    with writing(script, user="soundings", password="s3cret-s3cret") as bulk, pytest.raises(AccessRefused) as caught:
+        bulk.write(ops("abc"))
+    (line,) = caught.value.problems
+    assert "elastic.user and elastic.password" in line
+    assert "user soundings" in line
+    assert "docs/deploying.md" in line
+    assert "s3cret" not in line
+    assert isinstance(said, int) or "is unauthorized" in line
+    assert len(script.requests) == 1
+
+
+def test_a_right_that_is_missing_in_one_of_several_requests_is_told_when_all_were_heard() -> None:
+    script = ScriptedBulk(items={"d0": [(403, "security_exception", "")]})
+    many = [op(f"d{number}", size=60_000) for number in range(6)]
+    with writing(script, bulk_bytes=100_000) as bulk, pytest.raises(AccessRefused):
+        bulk.write(many)
+    assert set(script.stored) == {"d1", "d2", "d3", "d4", "d5"}
+
+
+def test_a_reason_is_told_but_for_what_it_quotes_of_a_document() -> None:
+    reason = "primary shard is not active, request: [BulkShardRequest [[i][0]] containing [index {source[a secret]}]]"
+    script = ScriptedBulk(items={"a": [(503, "unavailable_shards_exception", reason)] * 1_000})
+    with writing(script, retry_seconds=5.0) as bulk, pytest.raises(RetryLater) as caught:
+        bulk.write(ops("a"))
+    assert "a write to mentions-2026.03" in str(caught.value)
+    assert "unavailable_shards_exception: primary shard is not active" in str(caught.value)
+    assert "secret" not in str(caught.value)
+    script = ScriptedBulk(items={"a": [(418, "odd", "x\x1b[2J\n" + "y" * 5_000)]})
+    with writing(script) as bulk, pytest.raises(BackendDown) as down:
+        bulk.write(ops("a"))
+    assert "\x1b" not in str(down.value)
+    assert len(str(down.value)) < 1_000
+
+
+def test_whoever_waits_is_told_once_what_for_and_the_client_adds_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    with scripted(ScriptedBulk()) as script:
+        pass
+    settings = ElasticSettings(hosts=(script.url,), retry_seconds=30.0)
+    elastic = Elastic(settings, FakeClock())
+    bulk = Bulk(elastic, settings)
+    waiting: list[Callable[[], object]] = [
+        lambda: bulk.write(ops("a")),
+        lambda: elastic.ask("GET", "/", patient=True),
+    ]
+    for work in waiting:
+        caplog.clear()
+        with pytest.raises(RetryLater):
+            work()
+        (record,) = caplog.records
+        assert record.levelname == "WARNING"
+        assert record.getMessage().startswith("waits, for up to ")
+        assert script.url in record.getMessage()
+    bulk.close()
+    elastic.close()
+
+
+@pytest.mark.parametrize("status", [400, 404, 409])
 def test_a_refused_request_stops(status: int) -> None:
     with writing(ScriptedBulk(whole=[status])) as bulk, pytest.raises(BackendDown, match=str(status)):
         bulk.write(ops("abc"))

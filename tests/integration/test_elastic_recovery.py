@@ -24,6 +24,7 @@ from search.elastic import ElasticStore
 from search.elastic_settings import ElasticSettings
 from search.embedded import EmbeddedStore
 from search.store import SearchRequest, Store, Written
+from search.transfer import StoryPost
 
 Record = Mention | Withdrawal | Retraction
 
@@ -348,11 +349,74 @@ def test_months_lie_apart_and_are_dropped_whole(settings: ElasticSettings) -> No
     store = ElasticStore.open(settings)
     store.write(records)
     assert held(store, records).keys() == {one.mention_id for one in records}
-    assert store.drop_months(START.replace(month=1)) == ["2025.11", "2025.12"]
+    assert store.drop_months(START.replace(month=1)).keys() == {"2025.11", "2025.12"}
     assert held(store, records).keys() == {one.mention_id for one in records[2:]}
     # A late edit of what was dropped makes its month anew; the next drop takes it.
     store.write([replace(records[0], version=records[0].version + 1)])
-    assert store.drop_months(START.replace(month=1)) == ["2025.11"]
+    assert store.drop_months(START.replace(month=1)).keys() == {"2025.11"}
+    store.close()
+
+
+def kept_of_stories(store: ElasticStore) -> list[dict[str, object]]:
+    store.refresh()
+    answer = store.elastic.ask("POST", f"/{store.names.stories}/_search", {"size": 500})
+    return [hit["_source"] for hit in answer.body["hits"]["hits"]]
+
+
+def test_the_words_of_posts_go_with_their_month_and_stories_that_outlive_it_keep_the_others(
+    settings: ElasticSettings,
+) -> None:
+    old = {"published_at": START - timedelta(days=20), "routing_month": "2026.02"}
+    # A story that goes whole, one whose original goes, and one that stays.
+    gone = [told(f"g{n}", TEXT, **old) for n in range(3)]
+    original, copy = told("o", OTHER, **old), told("p", OTHER)
+    strange = told("ID WITH CAPITALS", "the engine made a strange noise over the ocean tonight", **old)
+    stays = told("s", "a quiet flight with a friendly crew and a window seat")
+    # Somebody asked for another brand later: the post has a mention in a month that stays.
+    late = [
+        told("l", "row seventeen has no window at all", **old),
+        told("l", "row seventeen has no window at all", "b"),
+    ]
+    store = ElasticStore.open(settings)
+    store.write([*gone, original, copy, strange, stays, *late])
+    assert len({store.get(one.mention_id).story_id for one in gone}) == 1  # type: ignore[union-attr]
+    assert store.drop_months(START) == {"2026.02": 5}
+    assert {one["post_id"] for one in kept_of_stories(store)} == {copy.post_id, stays.post_id, late[0].post_id}
+    assert not [one for one in kept_of_stories(store) if "counter" in str(one["said"]) or "noise" in str(one["said"])]
+    found = held(store, [copy, stays, late[1]])
+    assert found.keys() == {copy.mention_id, stays.mention_id, late[1].mention_id}
+    assert {posts for _, posts, _ in told_stories(store, found).values()} == {1}
+    assert {type(piece) for piece in store.dump()} == {StoryPost, Mention}
+    # Nothing is left to be done, and the story is found by those that come.
+    assert store.drop_months(START) == {}
+    store.write([news := told("n", OTHER)])
+    assert store.get(news.mention_id).story_id == found[copy.mention_id].story_id  # type: ignore[union-attr]
+    store.close()
+
+
+def test_a_drop_that_was_cut_off_is_finished_by_the_next(settings: ElasticSettings, proxy: FaultyProxy) -> None:
+    old = {"published_at": START - timedelta(days=20), "routing_month": "2026.02"}
+    texts = [TEXT, OTHER, "the engine made a strange noise over the ocean tonight"]
+    records = [told(f"{n}", texts[n % 3], **old) for n in range(9)]
+    stays = told("s", TEXT)
+    store = ElasticStore.open(settings)
+    requests = 0
+    cut = True
+    while cut:
+        store.write([*(replace(one, version=one.version + requests) for one in records), stays])
+        dying = ElasticStore.open(replace(settings, hosts=(proxy.url,), retry_seconds=0.01))
+        proxy.after(requests, Fault.UNANSWERED)
+        try:
+            dying.drop_months(START)
+            cut = False
+        except RetryLater:
+            requests += 1
+        proxy.mend()
+        dying.close()
+        store.drop_months(START)
+        assert {one["post_id"] for one in kept_of_stories(store)} == {stays.post_id}
+        assert held(store, [*records, stays]).keys() == {stays.mention_id}
+    assert requests > 10
     store.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from fakes.elastic_stores import settings_for, wipe
@@ -16,7 +17,7 @@ from domain.records import Mention
 from search.elastic import ElasticStore
 from search.elastic_http import Elastic
 from search.elastic_settings import ElasticSettings
-from search.elastic_setup import FIXED, MAPPINGS, differences, prepare, template
+from search.elastic_setup import FIXED, MAPPINGS, check_ready, differences, prepare, template
 from stream.codec import values_of
 
 
@@ -85,8 +86,44 @@ def test_a_template_that_somebody_changed_is_installed_again(elastic: Elastic, s
     body = template("mentions", settings)
     del body["template"]["mappings"]["properties"]["likes"]
     elastic.ask("PUT", f"/_index_template/{name}", body)
-    assert [line for line in prepare(elastic, settings) if "had been changed" in line]
+    assert [line for line in prepare(elastic, settings) if "its fields had been changed" in line]
     assert [line for line in prepare(elastic, settings) if "had been changed" in line] == []
+
+
+def test_another_number_of_replicas_is_said_and_given_to_the_indices_that_are_there(
+    elastic: Elastic, settings: ElasticSettings
+) -> None:
+    prepare(elastic, settings)
+    elastic.ask("PUT", f"/{settings.prefix}mentions-2026.01", {})
+    more = replace(settings, replicas=1)
+    expected = {f"{settings.prefix}{name}" for name in (*FIXED, "mentions-2026.01")}
+    told = [line for line in differences(elastic, more) if "number_of_replicas is 0, the settings say 1" in line]
+    assert {line.removeprefix("index ").partition(":")[0] for line in told} == expected
+    lines = prepare(elastic, more)
+    assert [line for line in lines if "had been changed" in line] == []
+    changed = [line for line in lines if "number_of_replicas was 0, is 1 now" in line]
+    assert {line.removeprefix("index ").partition(":")[0] for line in changed if line.startswith("index ")} == expected
+    assert len([line for line in changed if line.startswith("template ")]) == len(FIXED) + 1
+    answer = elastic.ask("GET", f"/{settings.prefix}*/_settings", parameters={"flat_settings": "true"})
+    assert {one["settings"]["index.number_of_replicas"] for one in answer.body.values()} == {"1"}
+    assert differences(elastic, more) == []
+    assert [line for line in prepare(elastic, more) if "as it should be" not in line] == []
+
+
+def test_where_nothing_was_set_up_it_is_said_what_was_looked_for_and_what_is_there(
+    elastic: Elastic, settings: ElasticSettings
+) -> None:
+    with pytest.raises(ConfigError) as nothing:
+        check_ready(elastic, settings)
+    assert f"{settings.prefix}tombstones" in str(nothing.value)
+    assert "soundings setup" in str(nothing.value)
+    prepare(elastic, settings)
+    with pytest.raises(ConfigError) as other:
+        check_ready(elastic, replace(settings, prefix="misspelt-"))
+    (line,) = other.value.problems
+    assert "misspelt-tombstones" in line
+    assert f"{settings.prefix}" in line
+    assert "elastic.prefix" in line
 
 
 def test_an_index_that_lacks_new_fields_is_given_them(elastic: Elastic, settings: ElasticSettings) -> None:
@@ -132,3 +169,6 @@ def test_an_index_made_without_the_template_is_never_written_to(elastic: Elastic
 def test_what_the_server_refuses_is_said_with_what_to_do(elastic: Elastic) -> None:
     with pytest.raises(BackendDown, match="soundings setup"):
         elastic.ask("GET", "/never-made/_mapping")
+    add = {"add": {"index": "never-made", "alias": "a"}}
+    with pytest.raises(BackendDown, match=r"index_not_found_exception: no such index \[never-made\]"):
+        elastic.ask("POST", "/_aliases", {"actions": [add]})

@@ -6,6 +6,7 @@ Elasticsearch and kept by Kibana, which does not run here.
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,20 @@ from deploy.__main__ import main
 from deploy.access import KIBANA_USER, KIBANA_VARIABLE, USERS, roles
 from deploy.json_http import Refused, Server
 from domain.aggregation import Buckets, Terms
-from domain.errors import BackendDown, ConfigError
+from domain.clock import SystemClock
+from domain.errors import AccessRefused, BackendDown, ConfigError
 from domain.query.ast import Everything
+from domain.records import Topic
 from search.elastic import ElasticStore
 from search.elastic_http import Elastic
 from search.elastic_settings import ElasticSettings
 from search.elastic_setup import differences, prepare
+from search.stage import IndexStage
 from search.store import SearchRequest, Written
+from stream.codec import encode
+from stream.embedded import EmbeddedLog
+from stream.protocol import OutRecord, Settlement
+from stream.worker import Worker
 
 ROOT = Path(__file__).resolve().parents[3]
 MONTH = "soundings-mentions-2026.11"
@@ -267,13 +275,47 @@ def test_the_store_writes_as_index_and_reads_as_dashboard_and_needs_no_more(clus
         assert sum(bucket.count for bucket in brands.buckets) == 58
         assert reading.get(made[2].mention_id) == made[2]
         assert reading.story("none") is None
-        with pytest.raises(BackendDown, match="403"):
+        with pytest.raises(AccessRefused, match="403"):
             reading.write([mention("written by a reader")])
-        with pytest.raises(BackendDown, match="403"):
+        with pytest.raises(AccessRefused, match="403"):
             writing.drop_months(START.replace(year=2030))
     finally:
         writing.close()
         reading.close()
+
+
+def test_a_worker_whose_password_was_changed_stops_with_a_line_that_says_so_and_loses_nothing(
+    cluster: SecureElasticServer, tmp_path: Path
+) -> None:
+    made = [mention(f"rotated{number}") for number in range(20)]
+    outputs = [OutRecord(Topic.MENTIONS, one.post_id, encode(one)) for one in made]
+    store = ElasticStore.open(settings_of(cluster, "soundings_index"))
+    before = store.count()
+    with closing(EmbeddedLog.open(tmp_path / "log.sqlite", clock=SystemClock())) as log:
+        log.settle(Settlement(outputs=outputs[:10]))
+        worker = Worker(log, IndexStage(store), clock=SystemClock())
+        worker.drain()
+        try:
+            assert (
+                main(["access"], environ(cluster, INDEX_PASSWORD="rotated, and long enough"), patience_seconds=0) == 0
+            )
+            log.settle(Settlement(outputs=outputs[10:]))
+            with pytest.raises(AccessRefused) as caught:
+                worker.drain()
+            worker.close()
+        finally:
+            assert main(["access"], environ(cluster), patience_seconds=0) == 0
+        (line,) = caught.value.problems
+        assert "401" in line
+        assert "elastic.user and elastic.password" in line
+        assert "docs/deploying.md" in line
+        # The next one, with the right password, goes on where this one stopped.
+        assert log.lag("index", IndexStage.topics) == 10
+        again = Worker(log, IndexStage(store), clock=SystemClock())
+        again.drain()
+        again.close()
+    assert store.count() == before + 20
+    store.close()
 
 
 @pytest.mark.parametrize("user", ["soundings_index", "soundings_dashboard"])

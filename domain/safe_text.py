@@ -1,0 +1,27 @@
+"""Other people's text made fit to be shown: nothing in it can move the cursor, recolour or reorder a screen."""
+
+from __future__ import annotations
+
+import unicodedata
+
+# What turns the reading order around: a post could make a line of ours read as something else.
+_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_STAND_IN = "\ufffd"
+
+
+def _safe_character(character: str) -> str:
+    if " " <= character <= "~":
+        return character
+    if character in "\n\r\t\u2028\u2029\u0085":
+        return " "
+    if character in _BIDI or unicodedata.category(character) in ("Cc", "Cs"):
+        return _STAND_IN
+    return character
+
+
+def safe(text: str) -> str:
+    """Give `text` fit for a terminal: as many code points as before, so spans still hold.
+
+    Line breaks and tabs become spaces; control and bidi characters and lone surrogates become U+FFFD.
+    """
+    return text if text.isascii() and text.isprintable() else "".join(map(_safe_character, text))
