@@ -17,7 +17,8 @@ class Seen:
 
     `queries` identifies the brand queries it was matched against (`BrandMatcher.queries`). `gone`: the post was
     retracted and never comes back. `behind` are brands that were paused when the post was edited: their mentions are
-    of an older revision. `lang` is what the source declared, which no mention keeps.
+    of an older revision. `lang` is what the source declared, which no mention keeps. `reader` is the source that it
+    was read from, whose owner settles this row, where that is not the post's own.
 
     `revision_ms` is the post's own. A withdrawal forbids its version for good, so a brand that is found again in the
     same revision needs a higher one: what goes on carries `next_ms`, which is `shift` above the post's own, and one
@@ -33,6 +34,7 @@ class Seen:
     shift: int = 0
     flips: int = 0
     lang: str | None = None
+    reader: str | None = None
 
     @property
     def passed_ms(self) -> int:
@@ -54,7 +56,7 @@ class Seen:
         row["b"] = list(self.brand_ids)
         if self.gone:
             row["gone"] = True
-        rare = {"h": list(self.behind), "s": self.shift, "f": self.flips, "l": self.lang}
+        rare = {"h": list(self.behind), "s": self.shift, "f": self.flips, "l": self.lang, "o": self.reader}
         row |= {name: value for name, value in rare.items() if value}
         return to_json(row)
 
@@ -72,6 +74,7 @@ class Seen:
             shift=row.get("s", 0),
             flips=row.get("f", 0),
             lang=row.get("l"),
+            reader=row.get("o"),
         )
 
 

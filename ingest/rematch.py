@@ -28,6 +28,15 @@ class Rematched:
     withdrawn: int = 0
     older: int = 0
 
+    def __add__(self, other: Rematched) -> Rematched:
+        """Give both together."""
+        return Rematched(
+            self.looked + other.looked,
+            self.added + other.added,
+            self.withdrawn + other.withdrawn,
+            self.older + other.older,
+        )
+
 
 def retained_post(mention: Mention) -> Post:
     """Give the post that a mention was made of, under the revision that it went on with.
@@ -79,16 +88,21 @@ def rematch(
     kept: Callable[[str], Sequence[Mention]],
     page: LedgerPage,
     run: str,
+    source: str | None,
 ) -> tuple[Settlement, Rematched]:
     """Decide on posts; gives what goes on, without the rows of the ledger, which are put into `page`.
 
     See `IngestStage.rematch`, which holds the ledger's lock meanwhile.
     """
     outputs: list[OutRecord] = []
-    counts: Counter[str] = Counter(looked=len(retained))
+    counts: Counter[str] = Counter(looked=0)
     for given in retained:
         post = given
-        seen = page.get(post.post_id) or _row_of(post, kept(post.post_id))
+        known = page.get(post.post_id)
+        if source is not None and reader_of(post, known) != source:
+            continue
+        counts["looked"] += 1
+        seen = known or _row_of(post, kept(post.post_id))
         if seen.gone:
             continue
         if post.revision_ms < seen.passed_ms:
@@ -100,13 +114,13 @@ def rematch(
         if seen.lang is not None:
             post = replace(post, declared_lang=seen.lang)
         matches = matcher.match(post)
-        known = brand_id in seen.brand_ids
+        has = brand_id in seen.brand_ids
         behind = tuple(one for one in seen.behind if one != brand_id)
-        if matches and not known:
+        if matches and not has:
             row = replace(seen, brand_ids=(*seen.brand_ids, brand_id), behind=behind)
             withdrawn: tuple[str, ...] = ()
             counts["added"] += 1
-        elif not matches and (known or brand_id in seen.behind):
+        elif not matches and (has or brand_id in seen.behind):
             left = tuple(one for one in seen.brand_ids if one != brand_id)
             row = replace(seen, brand_ids=left, behind=behind, flips=seen.flips + 1)
             withdrawn = (brand_id,)
@@ -117,9 +131,14 @@ def rematch(
         passed = replace(post, revision_ms=seen.next_ms, routing_month=seen.routing_month or post.routing_month)
         content = MatchedPost(post=passed, matches=matches, withdrawn=withdrawn)
         outputs.append(OutRecord.of(content, Topic.POSTS.value, post.post_id, run))
-    return Settlement(group=STAGE, outputs=outputs, counts=_books(run, len(outputs), len(retained))), Rematched(
+    return Settlement(group=STAGE, outputs=outputs, counts=_books(run, len(outputs), counts["looked"])), Rematched(
         **counts
     )
+
+
+def reader_of(post: Post, seen: Seen | None) -> str:
+    """Give the source whose owner settles the row of a post."""
+    return post.source if seen is None or seen.reader is None else seen.reader
 
 
 def _books(run: str, passed: int, looked: int) -> list[Count]:

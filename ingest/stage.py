@@ -82,7 +82,7 @@ class IngestStage:
         kept: Callable[[str], Sequence[Mention]],
         *,
         run: str,
-        source: str = "",
+        source: str | None = None,
         state: Callable[[Rematched], Sequence[StateWrite]] = lambda _: (),
     ) -> Rematched:
         """Hold posts that are kept against the query of one brand, and make what follows durable, all or nothing.
@@ -96,7 +96,8 @@ class IngestStage:
             retained: posts as they are kept (`ingest.rematch.retained_post`), each once.
             kept: gives all mentions of a post that the ledger does not know, or knows in a newer revision.
             run: that it belongs to.
-            source: whose owner settles it, where machines share a log.
+            source: whose posts alone are looked at, for their owner settles them where machines share a log; None
+                looks at all.
             state: gives what must be durable together with it.
 
         Raises:
@@ -105,8 +106,8 @@ class IngestStage:
         since = self._clock.monotonic()
         with self._lock:
             page = LedgerPage(self._log, [post.post_id for post in retained])
-            settlement, rematched = rematch(brand_id, matcher, retained, kept, page, run)
-            settlement.source = source
+            settlement, rematched = rematch(brand_id, matcher, retained, kept, page, run, source)
+            settlement.source = source or ""
             settlement.state = [*page.writes(), *state(rematched)]
             self._log.settle(settlement)
         self._tell(settlement, since)
@@ -252,6 +253,7 @@ class _Batch:
                 routing_month=post.routing_month,
                 queries=queries,
                 lang=post.declared_lang,
+                reader=self._source if self._source != post.source else None,
             )
             self._pass_on(post, matches, (), page, new_row)
             return Outcome.OK

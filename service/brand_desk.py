@@ -10,8 +10,9 @@ from typing import Any
 
 from domain.brand import BrandState
 from domain.clock import SystemClock
-from domain.errors import BackendDown, Busy, ConfigError, RetryLater, ServiceError
+from domain.errors import BackendDown, RetryLater
 from service.brands import LOOK_SECONDS, BrandBook, change
+from service.cluster_tasks import ask_for_rematch, together
 from service.components import open_log
 from service.control import ControlClient
 from service.data_folder import DataFolder, FolderLock
@@ -96,7 +97,7 @@ class ServiceDesk:
     def rematching(self, brand_id: str) -> Mapping[str, Any] | None:
         """Tell how far the last rematch of a brand came, or None when there was none."""
         try:
-            now = standing(self._log, brand_id)
+            now = together(self._log, self._settings, brand_id) if self._alone else standing(self._log, brand_id)
         except (RetryLater, BackendDown):
             return None
         names = ("looked", "added", "withdrawn", "older", "total", "done", "query_revision")
@@ -112,11 +113,3 @@ class ServiceDesk:
             raise BackendDown("the pipeline does not run right now; try again in a moment")
         with closing(client):
             return client.ask(request, lambda progress: None)
-
-
-def ask_for_rematch(log: Log, book: BrandBook, brand_id: str) -> None:
-    """Ask the workers of a cluster for a rematch."""
-    raise ConfigError("rematch: not there yet on a cluster")
-
-
-__all__ = ["Busy", "ServiceDesk", "ServiceError", "ask_for_rematch", "change_brands"]

@@ -384,10 +384,10 @@ class Pipeline:
         if not self._replaying.acquire(blocking=False):
             raise Busy("the running pipeline replays a file or fills up; try again when that is done")
         try:
-            span = f"{start.isoformat()}..{end.isoformat()}"
             require_room(self._folder.root, self.settings.data.disk_floor_mb)
-            run = runs.begin_named(self._log, f"backfill-{name}-{start:%Y%m%d}-{end:%Y%m%d}", f"backfill:{name}:{span}")
-            return self._read_to_end(source, normalise, run, report, f"{name} of {span}")
+            run = runs.begin_span(self._log, name, start, end)
+            shown = f"{name} from {start.isoformat()} to {end.isoformat()}"
+            return self._read_to_end(source, normalise, run, report, shown)
         finally:
             self._replaying.release()
 

@@ -5,24 +5,28 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from domain import ids
 from domain.brand import Brand
 from domain.clock import Clock
 from domain.errors import ConfigError
-from domain.query.ast import And, Everything, Keyword, Node, Or
+from domain.query.ast import Everything, Keyword, Node, Or
 from domain.query.parser import parse
 from domain.records import Mention, Post, Topic
+from ingest.ledger import LedgerPage
 from ingest.matching import BrandMatcher
-from ingest.rematch import Rematched, retained_post
+from ingest.rematch import Rematched, reader_of, retained_post
 from ingest.stage import IngestStage
 from search.store import MAX_PAGE, SearchPage, SearchRequest, Sort, Store
 from service import runs
 from service.brands import BrandBook
-from stream.protocol import Log, StateWrite
+from stream.protocol import Log, Settlement, StateWrite
 
 SPACE = "rematch"
+# The part of a rematch that belongs to no source that is listened to. No source is called so.
+REST = "the rest"
 # The stages that read what is written here may be behind by this much before the next page is read.
 _DOWNSTREAM = (("enrich", (Topic.POSTS.value,)), ("index", (Topic.MENTIONS.value,)))
 MAX_LAG = 4_000
@@ -42,6 +46,9 @@ class Standing:
     older: int = 0
     total: int = 0
     done: bool = False
+    # Of the request on a cluster; 0 where nobody asked but who works.
+    number: int = 0
+    problem: str = ""
 
     def after(self, page: Rematched, cursor: str | None) -> Standing:
         """Give how far it is with another page done."""
@@ -101,8 +108,10 @@ class Rematch:
         clock: Clock,
         check: Callable[[], None],
         *,
-        only: Node | None = None,
-        source: str = "",
+        part: str | None = None,
+        listened: Sequence[str] = (),
+        number: int = 0,
+        keeper: str = "",
     ) -> None:
         """Prepare.
 
@@ -114,13 +123,16 @@ class Rematch:
             store: has the posts.
             clock: for waits.
             check: called often; what it raises ends the work, which can be resumed.
-            only: which mentions are looked at; all by default.
-            source: whose ledger it is, where machines share a log.
+            part: where machines share a log, the source whose posts alone are looked at, or REST: those of all that
+                are not `listened` to.
+            listened: the sources that others look after.
+            number: of the request.
+            keeper: the source under which it is kept how far it came.
         """
         self._brand_id, self._book, self._stage = brand_id, book, stage
         self._stream, self._store, self._clock, self._check = stream, store, clock, check
-        self._only, self._source = only, source
-        self._key = f"{brand_id}/{source}" if source else brand_id
+        self._part, self._listened, self._number, self._keeper = part, frozenset(listened), number, keeper
+        self._key = brand_id if part is None else f"{brand_id}/{part}"
 
     def run(self, told: Callable[[Standing], None]) -> tuple[Standing, bool]:
         """Work to the end, telling how far it is; gives where it ended, and whether it had begun before.
@@ -135,7 +147,8 @@ class Rematch:
         while True:
             brand = self._brand()
             before = standing(self._stream, self._key)
-            if before is not None and not before.done and before.query_revision == brand.query_revision:
+            same = before is not None and (before.query_revision, before.number) == (brand.query_revision, self._number)
+            if before is not None and same and not before.done:
                 now, resumed = before, True
             else:
                 now = self._begun(brand)
@@ -156,15 +169,16 @@ class Rematch:
 
     def _run_of(self, brand: Brand) -> runs.Run:
         key = f"rematch:{self._key}:{brand.query_revision}"
-        stem = f"rematch-{self._key.replace('/', '-')}-r{brand.query_revision}"
+        stem = f"rematch-{self._key.replace('/', '-').replace(' ', '-')}-r{brand.query_revision}"
         return runs.begin_named(self._stream, stem, key)
 
     def _begun(self, brand: Brand) -> Standing:
-        return Standing(run=self._run_of(brand).run_id, query_revision=brand.query_revision)
+        return Standing(run=self._run_of(brand).run_id, query_revision=brand.query_revision, number=self._number)
 
-    def _node(self, brand: Brand) -> Node:
-        found = candidates(brand)
-        return found if self._only is None else And((found, self._only))
+    def give_up(self, problem: str) -> None:
+        """Keep that it cannot be done, and why."""
+        end = Standing(run="", query_revision=0, number=self._number, done=True, problem=problem)
+        self._stream.settle(Settlement(source=self._keeper, state=[end.write(self._key)]))
 
     def _pages(self, brand: Brand, now: Standing) -> Iterator[Standing]:
         matcher = BrandMatcher((brand,))
@@ -172,26 +186,31 @@ class Rematch:
             self._held()
             if self._brand() != brand:
                 return
-            request = SearchRequest(self._node(brand), sort=Sort.OLDEST, cursor=now.cursor, limit=MAX_PAGE)
+            request = SearchRequest(candidates(brand), sort=Sort.OLDEST, cursor=now.cursor, limit=MAX_PAGE)
             page = self._store.search(request)
             now = self._settle(matcher, page, now)
             yield now
 
     def _settle(self, matcher: BrandMatcher, page: SearchPage, now: Standing) -> Standing:
-        """Settle a page together with how far it brings us."""
+        """Settle a page, with how far it brings us."""
 
         def after(did: Rematched) -> Standing:
             return replace(now.after(did, page.next_cursor), total=max(page.total, now.total))
 
-        did = self._stage.rematch(
-            self._brand_id,
-            matcher,
-            _newest(page.mentions),
-            self._kept,
-            run=now.run,
-            source=self._source,
-            state=lambda did: [after(did).write(self._key)],
-        )
+        def state(did: Rematched) -> list[StateWrite]:
+            return [after(did).write(self._key)]
+
+        posts = _newest(page.mentions)
+        match = partial(self._stage.rematch, self._brand_id, matcher, kept=self._kept, run=now.run)
+        if self._part != REST:
+            return after(match(retained=posts, source=self._part, state=state))
+        # Each row is settled under the source that it was read from; what a crash leaves undone is done again.
+        seen = LedgerPage(self._stream, [post.post_id for post in posts])
+        readers = {reader_of(post, seen.get(post.post_id)) for post in posts}
+        did = Rematched()
+        for reader in sorted(readers - self._listened):
+            did += match(retained=posts, source=reader)
+        self._stream.settle(Settlement(source=self._keeper, state=state(did)))
         return after(did)
 
     def _kept(self, post_id: str) -> list[Mention]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,16 @@ def begin_named(log: Log, stem: str, key: str) -> Run:
     run = Run(f"{stem}-{attempt}", key, attempt, resumed=False)
     _write(log, run, done=False)
     return run
+
+
+def begin_span(log: Log, source: str, start: datetime, end: datetime) -> Run:
+    """Give the unfinished run of a source's past, or start the next one.
+
+    Raises:
+        BackendDown: the log cannot be written.
+    """
+    key = f"backfill:{source}:{start.isoformat()}..{end.isoformat()}"
+    return begin_named(log, f"backfill-{source}-{start:%Y%m%d}-{end:%Y%m%d}", key)
 
 
 def finish(log: Log, run: Run) -> None:

@@ -51,7 +51,8 @@ def _run(options: Namespace) -> int:
     if settings.log.kind != "embedded":
         from service.cluster_tasks import backfill_on_cluster
 
-        print(safe(backfill_on_cluster(settings, options.source, options.start, options.end)))
+        done = backfill_on_cluster(settings, options.source, options.start, options.end)
+        print(json.dumps(done) if options.json else ", ".join(f"{name} {number}" for name, number in done.items()))
         return 0
     request = {
         "command": "backfill",

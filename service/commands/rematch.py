@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from typing import Any
 
 from service.command import Command, add_config, add_data_dir, load_settings
 from service.terminal import safe
@@ -24,7 +26,7 @@ def _run(options: Namespace) -> int:
     if settings.log.kind != "embedded":
         from service.cluster_tasks import rematch_on_cluster
 
-        did = rematch_on_cluster(settings, options.brand_id)
+        did: Mapping[str, Any] = rematch_on_cluster(settings, options.brand_id)
     else:
         DataFolder(settings.data.dir).require()
         did = perform(

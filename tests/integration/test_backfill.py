@@ -50,9 +50,7 @@ def test_the_past_comes_in_as_a_run_of_its_own_marked_as_backfilled(running: Run
     assert (again["duplicate"], again["matched"]) == (200, 0)
 
 
-def test_a_backfill_that_was_cut_off_goes_on_and_loses_nothing(
-    running: Running, world: HackerNewsWorld
-) -> None:
+def test_a_backfill_that_was_cut_off_goes_on_and_loses_nothing(running: Running, world: HackerNewsWorld) -> None:
     class CutOff(Exception):
         pass
 
