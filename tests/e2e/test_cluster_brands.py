@@ -110,6 +110,8 @@ def test_the_past_of_a_source_is_read_by_its_owner(
     for hour in range(3):
         at = int((start + timedelta(hours=hour, minutes=30)).timestamp())
         world.publish(range(hour * 20, hour * 20 + 20), text="@acme of old {n}", at=at)
+    # Something new: whoever listens begins there, and not with what is old.
+    world.publish([500], text="the weather {n}")
     workers = [cluster.start(role) for role in ("index", "enrich", "ingest")]
     asked = ("backfill", "--source", "hackernews", "--from", "2026-03-01", "--to", "2026-03-01")
     books = result(cluster, *asked)
