@@ -76,6 +76,8 @@ def run_web(task: Task) -> int:
 
     assert task.descriptor is not None
     listening = socket.socket(fileno=task.descriptor)
+    # It looks at the file with every page that is asked for.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with open_reader(task.settings, role="web") as reader:
         server = WebServer(reader.app(), announce_ready)
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -83,9 +83,8 @@ def _lines(found: Preview, costs: tuple[Price, ...]) -> list[str]:
     lines = [f"{found.posts:,} kept posts match. Kept are the posts that some brand found; a source may hold more."]
     lines += [f"  {source:<16}{number:>10,}" for source, number in found.by_source]
     if found.a_day is not None and found.until is not None:
-        lines.append(
-            f"About {found.a_day:,.1f} a day, over {found.days:.0f} days to the newest kept, {found.until:%Y-%m-%d}."
-        )
+        span = "the day" if found.days < 1.5 else f"the {found.days:.0f} days"
+        lines.append(f"About {found.a_day:,.1f} a day, over {span} to the newest kept, {found.until:%Y-%m-%d}.")
     daily = dict(found.a_day_by_source)
     for price in costs:
         if price.source in daily:
