@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
@@ -41,18 +42,20 @@ def build_brand_api(store: Store, desk: BrandDesk) -> APIRouter:
     refused: dict[int | str, dict[str, Any]] = {status: {"model": ErrorAnswer} for status in (400, 404, 409, 422, 503)}
     api = APIRouter(prefix="/api", tags=["api"])
 
-    def answer(state: BrandState, mentions: int) -> BrandAnswer:
-        return brand_answer(state, mentions, desk)
-
     def changed(brand_id: str) -> ChangedBrandAnswer:
         state = brand_of(desk, brand_id)
         mentions = count_by_brand(store, Keyword("brand_id", brand_id)).measures.mentions
-        return ChangedBrandAnswer(brand=answer(state, mentions), warnings=query_warnings(state.brand.query))
+        return ChangedBrandAnswer(
+            brand=brand_answer(state, mentions, desk.rematches()), warnings=query_warnings(state.brand.query)
+        )
 
     @api.get("/brands", summary="The brands that are listened for")
     def get_brands() -> BrandsAnswer:
         mentions = {group.key: group.measures.mentions for group in count_by_brand(store, Everything()).groups}
-        return BrandsAnswer(brands=[answer(one, mentions.get(one.brand.brand_id, 0)) for one in desk.states()])
+        done = desk.rematches()
+        return BrandsAnswer(
+            brands=[brand_answer(one, mentions.get(one.brand.brand_id, 0), done) for one in desk.states()]
+        )
 
     @api.post("/brands", status_code=201, responses=refused, summary="Listen for a brand, from now on")
     def add_brand(body: NewBrandBody) -> ChangedBrandAnswer:
@@ -91,9 +94,9 @@ def build_brand_api(store: Store, desk: BrandDesk) -> APIRouter:
     return api
 
 
-def brand_answer(state: BrandState, mentions: int, desk: BrandDesk) -> BrandAnswer:
+def brand_answer(state: BrandState, mentions: int, rematches: Mapping[str, Mapping[str, Any]]) -> BrandAnswer:
     """Tell a brand."""
-    brand, now = state.brand, desk.rematching(state.brand.brand_id)
+    brand, now = state.brand, rematches.get(state.brand.brand_id)
     return BrandAnswer(
         brand_id=brand.brand_id,
         name=brand.name,

@@ -32,8 +32,11 @@ class BrandDesk(Protocol):
             ConfigError, Busy, RetryLater, BackendDown: as `change`.
         """
 
-    def rematching(self, brand_id: str) -> Mapping[str, Any] | None:
-        """Tell how far the last rematch of a brand came: `looked added withdrawn older total done query_revision`."""
+    def rematches(self) -> Mapping[str, Mapping[str, Any]]:
+        """Tell how far the last rematch of each brand came that had one.
+
+        Each has `looked added withdrawn older total done query_revision`.
+        """
 
     def prices(self) -> Mapping[str, tuple[float, str]]:
         """Give what a post costs and in which currency, by source, where a source asks for money."""
@@ -54,8 +57,8 @@ class FixedBrands:
     def rematch(self, brand_id: str) -> None:
         raise ConfigError("brands cannot be changed here")
 
-    def rematching(self, brand_id: str) -> Mapping[str, Any] | None:
-        return None
+    def rematches(self) -> Mapping[str, Mapping[str, Any]]:
+        return {}
 
     def prices(self) -> Mapping[str, tuple[float, str]]:
         return {}

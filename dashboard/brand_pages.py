@@ -102,7 +102,7 @@ def build_brand_pages(store: Store, desk: BrandDesk, templates: jinja2.Environme
         mentions = {str(group.key): group.measures.mentions for group in count_by_brand(store, Everything()).groups}
         return HTMLResponse(
             templates.get_template("brands.html").render(
-                rows=[_row(state, mentions, desk) for state in desk.states()],
+                rows=_rows(desk, mentions),
                 draft=draft,
                 done=done,
                 problem=problem,
@@ -171,10 +171,13 @@ def _draft_of(state: BrandState) -> Draft:
     return Draft(brand.brand_id, brand.name, brand.query, ", ".join(brand.handles), ", ".join(brand.competitors))
 
 
-def _row(state: BrandState, mentions: Mapping[str, int], desk: BrandDesk) -> BrandRow:
-    brand_id = state.brand.brand_id
-    address = Question().only(brand=brand_id).address()
-    return BrandRow(state, mentions.get(brand_id, 0), address, desk.rematching(brand_id))
+def _rows(desk: BrandDesk, mentions: Mapping[str, int]) -> list[BrandRow]:
+    done = desk.rematches()
+    found = [(state.brand.brand_id, state) for state in desk.states()]
+    return [
+        BrandRow(state, mentions.get(name, 0), Question().only(brand=name).address(), done.get(name))
+        for name, state in found
+    ]
 
 
 def _view(store: Store, desk: BrandDesk, node: Node, clock: Clock) -> PreviewView:

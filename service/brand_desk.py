@@ -17,7 +17,7 @@ from service.components import open_log
 from service.control import ControlClient
 from service.data_folder import DataFolder, FolderLock
 from service.prices import prices
-from service.rematching import standing
+from service.rematching import standings
 from service.settings import Settings
 from stream.protocol import Log
 
@@ -94,14 +94,15 @@ class ServiceDesk:
         else:
             self._ask({"command": "rematch", "brand_id": brand_id, "wait": False})
 
-    def rematching(self, brand_id: str) -> Mapping[str, Any] | None:
-        """Tell how far the last rematch of a brand came, or None when there was none."""
+    def rematches(self) -> Mapping[str, Mapping[str, Any]]:
+        """Tell how far the last rematch of each brand came; of none while the log cannot be read."""
+        names = [state.brand.brand_id for state in self._book.states]
         try:
-            now = together(self._log, self._settings, brand_id) if self._alone else standing(self._log, brand_id)
+            found = together(self._log, self._settings, names) if self._alone else standings(self._log, names)
         except (RetryLater, BackendDown):
-            return None
-        names = ("looked", "added", "withdrawn", "older", "total", "done", "query_revision")
-        return None if now is None else {name: getattr(now, name) for name in names}
+            return {}
+        shown = ("looked", "added", "withdrawn", "older", "total", "done", "query_revision")
+        return {brand_id: {name: getattr(now, name) for name in shown} for brand_id, now in found.items()}
 
     def prices(self) -> Mapping[str, tuple[float, str]]:
         """Give what a post costs, by source."""

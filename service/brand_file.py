@@ -21,9 +21,11 @@ _Mark: TypeAlias = tuple[int, int, int]
 class BrandFile:
     """The file that settings were read from, or none. Not thread-safe."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, aloud: bool) -> None:
+        """Begin with the brands of `settings`. `aloud`: what is wrong is told; of several processes one does."""
         self.brands: tuple[Brand, ...] = settings.brands
         self._path = settings.origin
+        self._level = (logging.ERROR, logging.WARNING) if aloud else (logging.DEBUG, logging.DEBUG)
         self._mark: _Mark | None = None
         self._before: Settings | None = None
         self._told: frozenset[str] = frozenset()
@@ -45,8 +47,8 @@ class BrandFile:
             problems.append(f"{self._path}: names no brand any more; pause the brands instead")
         if problems:
             for problem in problems:
-                log.error("%s", safe(problem))
-            log.error("%s has problems: its brands stay as they were", self._path)
+                log.log(self._level[0], "%s", safe(problem))
+            log.log(self._level[0], "%s has problems: its brands stay as they were", self._path)
             return
         self._tell_of_others(settings)
         self.brands = settings.brands
@@ -56,7 +58,8 @@ class BrandFile:
             self._before = settings
         changed = frozenset(_changed(self._before, settings))
         if changed - self._told:
-            log.warning("%s: %s changed, which needs a restart", self._path, ", ".join(sorted(changed - self._told)))
+            names = ", ".join(sorted(changed - self._told))
+            log.log(self._level[1], "%s: %s changed, which needs a restart", self._path, names)
         self._told |= changed
 
 

@@ -88,7 +88,7 @@ class BrandBook:
             RetryLater, BackendDown: the log cannot be read or written.
         """
         self._stream, self._writes, self._rereads = stream, writes, rereads
-        self._file = BrandFile(settings)
+        self._file = BrandFile(settings, aloud=writes)
         self._lock = threading.Lock()
         self._telling = threading.Lock()
         self._clashes: frozenset[str] = frozenset()
@@ -167,9 +167,14 @@ class BrandBook:
         """Call `changed` if something is different since it was called last; one call at a time."""
         with self._telling:
             states = self.states
-            if states != self._told:
+            if states == self._told:
+                return
+            self._told = states
+            try:
                 changed(states)
-                self._told = states
+            except ConfigError as exc:
+                # All were checked when they were made: by another version, perhaps.
+                log.error("these brands cannot be used, the ones before stay: %s", exc)
 
     # --- changes of brands made here
 

@@ -27,7 +27,7 @@ from service.brands import BrandBook
 from service.components import file_source, open_log, open_store
 from service.past import past_of
 from service.progress import progress_view
-from service.rematching import REST, Rematch, Standing, standing
+from service.rematching import REST, Rematch, Standing, standings
 from service.settings import Settings
 from service.source_owner import FILES_GROUP, SourceOwner
 from stream.kafka_log import KafkaLog
@@ -98,12 +98,21 @@ def ask_for_rematch(stream: Log, book: BrandBook, brand_id: str) -> Request:
     return ask(stream, f"rematch/{brand_id}")
 
 
-def together(stream: Log, settings: Settings, brand_id: str, number: int | None = None) -> Standing | None:
-    """Give how far the parts of a rematch are, as one; None before any has begun (with the request `number`)."""
-    found = [standing(stream, f"{brand_id}/{part}") for part in parts(settings)]
-    begun = [one for one in found if one is not None and (number is None or one.number == number)]
-    if not begun:
-        return None
+def together(
+    stream: Log, settings: Settings, brand_ids: Sequence[str], number: int | None = None
+) -> dict[str, Standing]:
+    """Give how far the parts of each brand's rematch are, as one; none before any has begun (the request `number`)."""
+    names = {brand_id: [f"{brand_id}/{part}" for part in parts(settings)] for brand_id in brand_ids}
+    found = standings(stream, [key for keys in names.values() for key in keys])
+    merged: dict[str, Standing] = {}
+    for brand_id, keys in names.items():
+        begun = [found[key] for key in keys if key in found and (number is None or found[key].number == number)]
+        if begun:
+            merged[brand_id] = _merged(begun, all_begun=len(begun) == len(keys))
+    return merged
+
+
+def _merged(begun: Sequence[Standing], *, all_begun: bool) -> Standing:
     return Standing(
         run=begun[0].run,
         query_revision=begun[0].query_revision,
@@ -112,9 +121,21 @@ def together(stream: Log, settings: Settings, brand_id: str, number: int | None 
         withdrawn=sum(one.withdrawn for one in begun),
         older=sum(one.older for one in begun),
         total=sum(one.total for one in begun),
-        done=len(begun) == len(found) and all(one.done for one in begun),
+        done=all_begun and all(one.done for one in begun),
         problem=next((one.problem for one in begun if one.problem), ""),
     )
+
+
+def _keeper(part: str) -> str:
+    """Give the source under which it is kept how far a part is: the one that its worker owns."""
+    return TASKS if part == REST else part
+
+
+def give_up(stream: Log, brand_id: str, part: str, number: int, problem: str) -> None:
+    """Keep that a part cannot be done, and why."""
+    log.error("brand %s, %s, is not rematched: %s", brand_id, part, problem)
+    end = Standing(run="", query_revision=0, number=number, done=True, problem=problem)
+    stream.settle(Settlement(source=_keeper(part), state=[end.write(f"{brand_id}/{part}")]))
 
 
 class TaskRunner:
@@ -156,19 +177,25 @@ class TaskRunner:
 
     def _rematches(self) -> None:
         names = {f"rematch/{state.brand.brand_id}": state.brand.brand_id for state in self._book.states}
-        for key, request in requests(self._stream, list(names)).items():
-            for part in parts(self._settings):
-                before = standing(self._stream, f"{names[key]}/{part}")
-                due = before is None or before.number < request.number or not before.done
-                if due and (lost := self._owns(part)) is not None:
-                    self._rematch(names[key], part, request.number, lost)
+        asked = requests(self._stream, list(names))
+        pairs = [(key, part) for key in asked for part in parts(self._settings)]
+        found = standings(self._stream, [f"{names[key]}/{part}" for key, part in pairs])
+        for key, part in pairs:
+            request, before = asked[key], found.get(f"{names[key]}/{part}")
+            due = before is None or before.number < request.number or not before.done
+            if due and (lost := self._owns(part)) is not None:
+                self._rematch(names[key], part, request.number, lost)
 
     def _rematch(self, brand_id: str, part: str, number: int, lost: threading.Event) -> None:
         def check() -> None:
             if lost.is_set() or self._stop.is_set():
                 raise RetryLater("another worker goes on with the rematch", 1.0)
 
-        self._store = self._store or open_store(self._settings, self._clock, read_only=True)
+        try:
+            self._store = self._store or open_store(self._settings, self._clock, read_only=True)
+        except ConfigError as exc:
+            give_up(self._stream, brand_id, part, number, f"ingest cannot read the store: {exc.problems[0]}")
+            return
         work = Rematch(
             brand_id,
             self._book,
@@ -180,13 +207,13 @@ class TaskRunner:
             part=part,
             listened=self._settings.sources.enabled,
             number=number,
-            keeper=TASKS if part == REST else part,
+            keeper=_keeper(part),
         )
         with self._files(part, lost):
             try:
                 end, _ = work.run(lambda now: None)
             except ConfigError as exc:
-                work.give_up(exc.problems[0])
+                give_up(self._stream, brand_id, part, number, exc.problems[0])
                 return
         log.info("brand %s, %s: %d mentions added, %d withdrawn", brand_id, part, end.added, end.withdrawn)
 
@@ -270,7 +297,7 @@ def rematch_on_cluster(settings: Settings, brand_id: str) -> dict[str, Any]:
         with progress_view("rematch") as view:
 
             def look() -> Standing | None:
-                now = together(stream, settings, brand_id, request.number)
+                now = together(stream, settings, [brand_id], request.number).get(brand_id)
                 if now is not None:
                     view.update({"stages": {"rematch": {"done": now.looked, "total": max(now.total, now.looked)}}})
                 return now

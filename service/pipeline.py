@@ -45,7 +45,7 @@ from service.live import LiveSources
 from service.mirror import mirror_events
 from service.operations import Operations
 from service.past import past_of
-from service.rematching import Rematch, Standing
+from service.rematching import Rematch, Standing, standings
 from service.rematching import told as rematch_told
 from service.retrying import retry_letters
 from service.settings import Settings
@@ -106,6 +106,9 @@ class Pipeline:
         self._threads: list[threading.Thread] = []
         self._replaying = threading.Lock()
         self._rematching = threading.Lock()
+        # Brands whose rematch waits for its turn.
+        self._asked: set[str] = set()
+        self._listens = listens
         # Set by whoever wants the configuration read again at once.
         self.read_again = threading.Event()
         self._operations = operations
@@ -157,6 +160,8 @@ class Pipeline:
             self._begin(f"source {source.name}", partial(self.live.listen, source, self._ingest, self._stop))
         if self.live.sources:
             self._begin("heartbeats", partial(self.live.beat, self._stop))
+        if self._listens:
+            self._go_on_rematching()
         if self._operations is not None:
             self._operations.opened(
                 log=self._log,
@@ -341,6 +346,10 @@ class Pipeline:
         """
         if not self._rematching.acquire(blocking=False):
             raise Busy("the running pipeline rematches another brand; try again when that is done")
+        return self._rematch(brand_id, report)
+
+    def _rematch(self, brand_id: str, report: Report) -> dict[str, Any]:
+        """Rematch, and let go of the right to do so."""
         try:
             started = time.monotonic()
 
@@ -365,12 +374,27 @@ class Pipeline:
 
         def work() -> None:
             try:
-                self.rematch(brand_id, lambda progress: None)
-            except (ConfigError, Busy, Interrupted) as exc:
+                while not self._rematching.acquire(timeout=POLL_SECONDS):
+                    self._going_on()
+                # From here on the posts that were kept meanwhile are new again to whoever asks.
+                self._asked.discard(brand_id)
+                self._rematch(brand_id, lambda progress: None)
+            except (ConfigError, Interrupted) as exc:
                 log.warning("brand %s is not rematched: %s", brand_id, exc)
+            finally:
+                self._asked.discard(brand_id)
 
-        self._begin(f"rematch {brand_id}", work)
+        if brand_id not in self._asked:
+            self._asked.add(brand_id)
+            self._begin(f"rematch {brand_id}", work)
         return {"brand_id": brand_id}
+
+    def _go_on_rematching(self) -> None:
+        """Go on with what was cut off."""
+        names = [state.brand.brand_id for state in self.book.states if not state.paused]
+        for brand_id, now in standings(self._log, names).items():
+            if not now.done:
+                self.begin_rematch(brand_id)
 
     def backfill(self, name: str, start: datetime, end: datetime, report: Report) -> dict[str, Any]:
         """Take what a live source has of `[start, end)` through every stage, and give its books.

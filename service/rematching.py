@@ -74,8 +74,16 @@ def standing(stream: Log, key: str) -> Standing | None:
     Raises:
         RetryLater, BackendDown: the log cannot be read.
     """
-    raw = stream.state(SPACE, [key]).get(key)
-    return None if raw is None else Standing(**json.loads(raw))
+    return standings(stream, [key]).get(key)
+
+
+def standings(stream: Log, keys: Sequence[str]) -> dict[str, Standing]:
+    """Give how far the last rematch under each key came, by key.
+
+    Raises:
+        RetryLater, BackendDown: the log cannot be read.
+    """
+    return {key: Standing(**json.loads(raw)) for key, raw in stream.state(SPACE, keys).items()}
 
 
 def candidates(brand: Brand) -> Node:
@@ -174,11 +182,6 @@ class Rematch:
 
     def _begun(self, brand: Brand) -> Standing:
         return Standing(run=self._run_of(brand).run_id, query_revision=brand.query_revision, number=self._number)
-
-    def give_up(self, problem: str) -> None:
-        """Keep that it cannot be done, and why."""
-        end = Standing(run="", query_revision=0, number=self._number, done=True, problem=problem)
-        self._stream.settle(Settlement(source=self._keeper, state=[end.write(self._key)]))
 
     def _pages(self, brand: Brand, now: Standing) -> Iterator[Standing]:
         matcher = BrandMatcher((brand,))
