@@ -107,6 +107,7 @@ class PreviewAnswer(Answer):
     """What a query finds among the posts that are kept: those that some brand found. A source may hold more."""
 
     posts: int = Field(description="each counted once, however many brands it names")
+    estimated: bool = Field(description="`posts` is an estimate: there are more than 20,000 mentions")
     sources: list[SourcePreviewAnswer]
     a_day: float | None = Field(description="average over `days`; null where nothing has a date")
     days: float

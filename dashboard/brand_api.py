@@ -125,6 +125,7 @@ def preview_answer(store: Store, desk: BrandDesk, q: str) -> PreviewAnswer:
     warnings: list[WarningAnswer] = query_warnings(q)
     return PreviewAnswer(
         posts=found.posts,
+        estimated=found.estimated,
         sources=[
             SourcePreviewAnswer(
                 source=source,

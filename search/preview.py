@@ -18,6 +18,8 @@ SHOWN = 20
 LEAST_COMPARED = 10
 UNLIKE = 5
 MAX_SOURCES = 20
+# Up to so many mentions both stores count posts one by one.
+MOST_COUNTED = 20_000
 # Four weeks even out weekdays.
 MOST_DAYS = 28.0
 _DAY = timedelta(days=1)
@@ -40,6 +42,8 @@ class Preview:
     """
 
     posts: int
+    # The stores' own estimate, for so many.
+    estimated: bool = False
     by_source: tuple[tuple[str, int], ...] = ()
     newest: tuple[Mention, ...] = ()
     compared: int = 0
@@ -51,7 +55,7 @@ class Preview:
 
 
 def preview(store: Store, node: Node, *, shown: int = SHOWN) -> Preview:
-    """Look at what a query finds. Of more than 20,000 mentions the counts are estimates of the store.
+    """Look at what a query finds. Of more than `MOST_COUNTED` mentions the counts are estimates of the store.
 
     Raises:
         RetryLater, BackendDown: the store cannot be read.
@@ -72,6 +76,7 @@ def preview(store: Store, node: Node, *, shown: int = SHOWN) -> Preview:
         daily = tuple((source, number / days) for source, number in _by_source(store, lately))
     return Preview(
         posts=_posts(store, node),
+        estimated=page.total > MOST_COUNTED,
         by_source=by_source,
         newest=tuple(posts[:shown]),
         compared=len(posts),

@@ -80,7 +80,10 @@ def _short(mention: Mention) -> dict[str, Any]:
 
 
 def _lines(found: Preview, costs: tuple[Price, ...]) -> list[str]:
-    lines = [f"{found.posts:,} kept posts match. Kept are the posts that some brand found; a source may hold more."]
+    about = "About " if found.estimated else ""
+    lines = [
+        f"{about}{found.posts:,} kept posts match. Kept are the posts that some brand found; a source may hold more."
+    ]
     lines += [f"  {source:<16}{number:>10,}" for source, number in found.by_source]
     if found.a_day is not None and found.until is not None:
         span = "the day" if found.days < 1.5 else f"the {found.days:.0f} days"

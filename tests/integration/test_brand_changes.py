@@ -288,6 +288,34 @@ def test_a_rematch_that_was_cut_off_goes_on_with_the_next_page(
     assert ("ok", 45) in {(outcome.value, number) for outcome, number in books}
 
 
+def test_a_rematch_that_nobody_waits_for_goes_on_after_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.rematching.MAX_PAGE", 10)
+    with running_pipeline(tmp_path) as running:
+        running.replay(write_rows(tmp_path / "a.jsonl", [post(number, "acme mug") for number in range(45)]))
+        change(running, "add", name="Mug", query="mug")
+
+        def cut_off(progress: object) -> None:
+            raise ConfigError("the power went")
+
+        with pytest.raises(ConfigError, match="the power went"):
+            running.pipeline.rematch("mug", cut_off)
+        assert len(found(running, "mug")) < 45
+    with running_pipeline(tmp_path) as running:
+        until(lambda: len(found(running, "mug")) == 45)
+
+
+def test_rematches_that_nobody_waits_for_take_turns(running: Running, tmp_path: Path) -> None:
+    running.replay(write_rows(tmp_path / "a.jsonl", ROWS))
+    for name, query in (("Mug", "mug"), ("Lid", "lid")):
+        change(running, "add", name=name, query=query)
+    for brand_id in ("mug", "lid", "mug"):
+        running.pipeline.begin_rematch(brand_id)
+    until(lambda: (sorted(found(running, "mug")), sorted(found(running, "lid"))) == (["p1", "p3"], ["p2", "p4"]))
+    running.pipeline.check()
+
+
 def test_a_paused_brand_is_not_rematched(running: Running) -> None:
     change(running, "pause", "acme")
     with pytest.raises(ConfigError, match="paused"):
