@@ -6,7 +6,7 @@ RUN python -m venv /opt/soundings
 WORKDIR /build
 # What is seldom changed first: the packages are fetched again only when these two files change.
 COPY pyproject.toml constraints.txt ./
-RUN /opt/soundings/bin/python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; print('\n'.join(p['dependencies'] + p['optional-dependencies']['cluster']))" >needed.txt \
+RUN /opt/soundings/bin/python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; print('\n'.join(p['dependencies'] + p['optional-dependencies']['cluster'] + p['optional-dependencies']['sources']))" >needed.txt \
  && /opt/soundings/bin/pip install --constraint constraints.txt --requirement needed.txt
 COPY README.md LICENSE ./
 COPY domain domain

@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 DATA   ?= soundings-data
 
-.PHONY: help run servers test test-torch lint type format bench soak docs clean
+.PHONY: help run cluster servers test test-torch lint type format bench soak docs clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -18,6 +18,12 @@ $(VENV)/base: pyproject.toml constraints.txt
 $(VENV)/dev: $(VENV)/base
 	$(PIP) install --progress-bar on --quiet --constraint constraints.txt --editable '.[dev,cluster,sources]'
 	@touch $@
+
+$(VENV)/cluster: $(VENV)/base
+	$(PIP) install --progress-bar on --quiet --constraint constraints.txt --editable '.[cluster]'
+	@touch $@
+
+cluster: $(VENV)/cluster ## Install what workers over Kafka and Elasticsearch need (no torch)
 
 run: $(VENV)/base ## Replay the sample through every stage and serve at http://127.0.0.1:8000
 	$(BIN)/soundings up --config examples/sample.toml --replay service/samples/sample.jsonl --data-dir $(DATA)

@@ -497,6 +497,15 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
         default=TrainingSettings().contrast_share,
         help="see `contrast_share`",
     )
+    parser.add_argument(
+        "--early-layers",
+        type=int,
+        nargs="+",
+        default=TrainingSettings().early_layers,
+        metavar="LAYER",
+        help="layers after which there are heads too",
+    )
+    parser.add_argument("--ordinal", type=float, default=TrainingSettings().ordinal_weight, help="see `ordinal_weight`")
     parser.add_argument("--encoder", type=Path, default=None, help="local encoder folder (default: MiniLM)")
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint")
     parser.add_argument("--epochs", type=int, default=TrainingSettings().epochs)
@@ -508,7 +517,14 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
 def main(argv: Sequence[str]) -> int:
     """Train and write the checkpoint; 0 when done."""
     args = _arguments(argv)
-    settings = TrainingSettings(epochs=args.epochs, bf16=args.bf16, seed=args.seed, contrast_share=args.contrasts)
+    settings = TrainingSettings(
+        epochs=args.epochs,
+        bf16=args.bf16,
+        seed=args.seed,
+        contrast_share=args.contrasts,
+        early_layers=tuple(args.early_layers),
+        ordinal_weight=args.ordinal,
+    )
     brands = tuple(args.brands) if args.brands else None
     train(tuple(args.texts), brands, args.encoder or packaged_encoder(), args.out, settings)
     return 0

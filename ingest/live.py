@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 REFUSED_SECONDS = 60.0
 FLOOD_SECONDS = 600.0
 _FAULT_SECONDS = 30.0
+# The same trouble is told again this often, where its reason changes.
+_TELL_SECONDS = 60.0
 
 
 def no_hold() -> str:
@@ -89,6 +91,9 @@ class _Listener:
         self._brake = Brake(log, settings, clock)
         self._park = ParkWatch(settings.park_cap)
         self._reader: LiveReader | None = None
+        # What the program's log was last told, and when.
+        self._told: SourceState | None = None
+        self._told_at = 0.0
 
     def step(self) -> None:
         """Read and settle one batch, or wait for what stands in the way."""
@@ -123,7 +128,11 @@ class _Listener:
                 cursor = patiently(self._saved, nowhere, "the log", self._clock, self._stop)
                 self._reader = self._source.open(cursor)
             items = self._reader.read(self._settings.batch_items) or ()
-            self._watch.got(items, self._reader.vitals())
+            vitals = self._reader.vitals()
+            self._watch.got(items, vitals)
+            if vitals.connected and self._told is not None:
+                self._told = None
+                logger.info("source %s is heard again", self._source.name)
             return items
         except RetryLater as exc:
             self._wait(SourceState.WAITING, str(exc), exc.after_seconds)
@@ -162,6 +171,9 @@ class _Listener:
 
     def _wait(self, state: SourceState, reason: str, seconds: float) -> None:
         vitals = self._reader.vitals() if self._reader is not None else None
-        if self._watch.trouble(state, reason, vitals):
+        news, now = self._watch.trouble(state, reason, vitals), self._clock.monotonic()
+        # Whoever tries one host after another has another reason each time.
+        if news and (state is not self._told or now - self._told_at >= _TELL_SECONDS):
+            self._told, self._told_at = state, now
             logger.warning("source %s is %s: %s", self._source.name, state.value, reason)
         sleep_until(max(seconds, PAUSE_SECONDS), self._clock, self._stop)

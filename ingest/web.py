@@ -11,6 +11,7 @@ import ipaddress
 import json
 import socket
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -79,18 +80,18 @@ def check_address(address: str, *, allow_private: bool) -> None:
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
-def resolve(host: str, port: int, *, allow_private: bool) -> str:
-    """Give an address of a host that may be connected to; all its addresses must be.
+def resolve(host: str, port: int, *, allow_private: bool) -> tuple[str, ...]:
+    """Give the addresses of a host, in the order to try them in; all of them may be connected to.
 
     Raises:
         NotAllowed: one of them may not.
         OSError: the name is not known.
     """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    addresses = [str(entry[4][0]) for entry in found]
+    addresses = tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
     for address in addresses:
         check_address(address, allow_private=allow_private)
-    return addresses[0]
+    return addresses
 
 
 class _Guarded(httpcore.SyncBackend):
@@ -108,10 +109,14 @@ class _Guarded(httpcore.SyncBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
         try:
-            address = resolve(host, port, allow_private=self._allow_private)
+            addresses = resolve(host, port, allow_private=self._allow_private)
         except OSError as exc:
             raise httpcore.ConnectError(str(exc.strerror or exc)) from exc
-        return super().connect_tcp(address, port, timeout, local_address, socket_options)
+        # A host of two kinds of addresses is reached where only one of them is.
+        for address in addresses[:-1]:
+            with suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
+                return super().connect_tcp(address, port, timeout, local_address, socket_options)
+        return super().connect_tcp(addresses[-1], port, timeout, local_address, socket_options)
 
 
 class Fetcher:

@@ -98,6 +98,14 @@ class WebSocket:
         self._stack.close()
 
 
+def _connected(addresses: Sequence[str], port: int, timeout_seconds: float) -> socket.socket:
+    """Connect to the first address that answers: a host of two kinds is reached where only one of them is."""
+    for address in addresses[:-1]:
+        with suppress(OSError):
+            return socket.create_connection((address, port), timeout_seconds)
+    return socket.create_connection((addresses[-1], port), timeout_seconds)
+
+
 def open_websocket(
     url: str,
     *,
@@ -128,8 +136,8 @@ def open_websocket(
     port = parts.port or (443 if parts.scheme == "wss" else 80)
     stack = ExitStack()
     try:
-        address = resolve(parts.hostname, port, allow_private=allow_private)
-        sock = stack.enter_context(socket.create_connection((address, port), timeout_seconds))
+        addresses = resolve(parts.hostname, port, allow_private=allow_private)
+        sock = stack.enter_context(_connected(addresses, port, timeout_seconds))
         connection = stack.enter_context(
             connect(
                 url,

@@ -46,6 +46,16 @@ class _Doc(NamedTuple):
 
     where: str
     version: int
+    enriched_at: datetime
+
+
+# By this a mention is told from the same one that another record brought.
+ENRICHED_AT: Final = "enriched_at"
+
+
+def enriched_at_of(source: Mapping[str, Any]) -> datetime:
+    """Give when a stored mention was enriched."""
+    return datetime.fromisoformat(source[ENRICHED_AT])
 
 
 def checked(place: int, record: Record) -> Sound:
@@ -154,7 +164,10 @@ class Slice:
         wanted = [
             *stones,
             *(self.shelf.wanted(post_id) for post_id in posts),
-            *(Wanted(self._names.month(one.routing_month), mention_id) for mention_id, one in mentions.items()),
+            *(
+                Wanted(self._names.month(one.routing_month), mention_id, (ENRICHED_AT,))
+                for mention_id, one in mentions.items()
+            ),
         ]
         found = get_many(self._elastic, wanted, patient=True)
         self._stones = Stones(self._elastic, self._names.tombstones, ())
@@ -163,7 +176,8 @@ class Slice:
             self.shelf.know(post_id, one)
         for mention_id, one in zip(mentions, found[len(stones) + len(posts) :], strict=True):
             if one is not None:
-                self._has(mention_id, mentions[mention_id].post_id, _Doc(self._names.written(one.index), one.version))
+                doc = _Doc(self._names.written(one.index), one.version, enriched_at_of(one.source))
+                self._has(mention_id, mentions[mention_id].post_id, doc)
         self._read_others(self._of_interest())
         self.shelf.read_ahead(
             (one.record, one.signature)
@@ -205,7 +219,7 @@ class Slice:
                 "size": _MOST_MENTIONS,
                 "query": {"terms": {"post_id": sorted({folded(post_id) for post_id in part})}},
                 "version": True,
-                "_source": ["post_id", f"{AS_WRITTEN}.post_id"],
+                "_source": ["post_id", f"{AS_WRITTEN}.post_id", ENRICHED_AT],
                 "track_total_hits": False,
             }
             path = f"/{self._names.mentions}/_search"
@@ -213,15 +227,29 @@ class Slice:
             for hit in answer.body["hits"]["hits"]:
                 post_id = hit["_source"].get(AS_WRITTEN, {}).get("post_id") or hit["_source"]["post_id"]
                 if post_id in part:
-                    self._has(hit["_id"], post_id, _Doc(self._names.written(hit["_index"]), hit["_version"]))
+                    index = self._names.written(hit["_index"])
+                    doc = _Doc(index, hit["_version"], enriched_at_of(hit["_source"]))
+                    self._has(hit["_id"], post_id, doc)
 
     # --- working out
 
     def work_out(self, outcomes: list[Written | BadRecord]) -> None:
         """Apply the records in order, and note what each did."""
         for one in self._records:
-            applied = self._apply(one)
-            outcomes[one.place] = Written.STORED if applied else Written.SUPERSEDED
+            if self._apply(one):
+                outcomes[one.place] = Written.STORED
+            else:
+                outcomes[one.place] = Written.REPEATED if self._comes_again(one.record) else Written.SUPERSEDED
+
+    def _comes_again(self, record: Record) -> bool:
+        """Tell whether the version that the store has was enriched another time."""
+        if not isinstance(record, Mention) or self._version(record.mention_id) != (record.version, True):
+            return False
+        written = self.writes.get(record.mention_id)
+        if written is not None and isinstance(written.record, Mention):
+            return written.record.enriched_at != record.enriched_at
+        doc = self._docs.get(record.mention_id)
+        return doc is not None and doc.enriched_at != record.enriched_at
 
     def _apply(self, one: Sound) -> bool:
         record = one.record

@@ -17,7 +17,17 @@ from search.elastic_document import STORY_ID
 from search.elastic_http import LATER_SECONDS, SEVERAL_INDICES, Elastic
 from search.elastic_reads import ALL_FIELDS, Wanted, get_many, refresh
 from search.elastic_settings import ElasticSettings
-from search.elastic_slice import Record, Slice, Sound, Stones, checked, mention_stone, post_stone
+from search.elastic_slice import (
+    ENRICHED_AT,
+    Record,
+    Slice,
+    Sound,
+    Stones,
+    checked,
+    enriched_at_of,
+    mention_stone,
+    post_stone,
+)
 from search.elastic_stories import ElasticShelf
 from search.store import Written
 from search.stories import ShinglesCache, Stories
@@ -178,14 +188,17 @@ class Writer:
             raise TypeError("only mentions are settled")
         tombstones = self._names.tombstones
         wanted = [
-            Wanted(self._index_of(mention.routing_month), mention_id),
+            Wanted(self._index_of(mention.routing_month), mention_id, (ENRICHED_AT,)),
             Wanted(tombstones, post_stone(mention.post_id)),
             Wanted(tombstones, mention_stone(mention_id), ("version",)),
         ]
         found, retracted, withdrawn = get_many(self._elastic, wanted, patient=True)
         if found is not None and found.version >= mention.version:
-            ours = outcome.repeated and found.version == mention.version
-            return Written.STORED if ours else Written.SUPERSEDED
+            if found.version > mention.version:
+                return Written.SUPERSEDED
+            if enriched_at_of(found.source) != mention.enriched_at:
+                return Written.REPEATED
+            return Written.STORED if outcome.repeated else Written.SUPERSEDED
         if retracted is not None or (withdrawn is not None and withdrawn.source["version"] >= mention.version):
             return Written.SUPERSEDED
         raise RetryLater(

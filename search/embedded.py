@@ -116,8 +116,8 @@ class EmbeddedStore:
             except BadRecord as exc:
                 outcomes[place] = exc
         indexer.wait_for_room()
-        for place, changed in zip(places, self._truth.apply(sound), strict=True):
-            outcomes[place] = Written.STORED if changed else Written.SUPERSEDED
+        for place, written in zip(places, self._truth.apply(sound), strict=True):
+            outcomes[place] = written
         indexer.wake(
             record
             for record, outcome in zip(records, outcomes, strict=True)

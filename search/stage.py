@@ -8,18 +8,20 @@ from typing import Final
 from domain.clock import Clock, SystemClock
 from domain.errors import BadReason, BadRecord
 from domain.records import Mention, Outcome, Retraction, Topic, Withdrawal
-from search.store import Store
+from search.store import Store, Written
 from stream.dead_letters import letter_of_record
 from stream.protocol import LogRecord
 from stream.stage import Handled
 
 _OK: Final = Handled(Outcome.OK)
+_DUPLICATE: Final = Handled(Outcome.DUPLICATE)
 
 
 class IndexStage:
     """`stream.stage.Stage` that writes the topic of mentions to a store.
 
-    What the store already had counts as OK: a record that comes again after a crash must not change the books.
+    A record that comes again after a crash is OK as it was the first time, so a crash does not change the books. A
+    mention that another record brought before is a DUPLICATE: an earlier stage did its work twice.
     """
 
     name = "index"
@@ -44,6 +46,8 @@ class IndexStage:
         for place, written in zip(places, outcomes, strict=True):
             if isinstance(written, BadRecord):
                 handled[place] = self._parked(records[place], written)
+            elif written is Written.REPEATED:
+                handled[place] = _DUPLICATE
         return handled
 
     def _parked(self, record: LogRecord, error: BadRecord) -> Handled:

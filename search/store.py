@@ -22,8 +22,10 @@ class Written(StrEnum):
     """What a write did."""
 
     STORED = "stored"
-    # The store already has this version or a higher one, or a tombstone forbids it: done all the same.
+    # The store already has this mention, or a higher version, or a tombstone forbids it: done all the same.
     SUPERSEDED = "superseded"
+    # The store already has this version of the mention from another record: its post was enriched more than once.
+    REPEATED = "repeated"
 
 
 class Sort(StrEnum):
@@ -84,7 +86,8 @@ class Store(Protocol):
 
         `encoded` is each record as `stream.codec.encode` gives it, from whoever has it at hand: it only saves time.
 
-        A mention is stored if its version is higher than the stored one. A withdrawal of version v removes a mention
+        A mention is stored if its version is higher than the stored one. Of the same version it is SUPERSEDED by
+        itself, and REPEATED where the stored one has another `enriched_at`. A withdrawal of version v removes a mention
         of version <= v and forbids versions <= v later. A retraction removes every mention of the post and forbids
         all later writes of that post.
 

@@ -127,7 +127,7 @@ def copy(pieces: Iterable[Piece], target: Transferable, progress: Progress | Non
                 copied.refused.append(Refused(number, record, outcome))
             else:
                 copied.stored += outcome is Written.STORED
-                copied.known += outcome is Written.SUPERSEDED
+                copied.known += outcome is not Written.STORED
         records.clear()
         numbers.clear()
         if progress is not None:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -15,6 +16,7 @@ from domain.clock import to_ms
 from domain.errors import BackendDown, ConfigError, RetryLater
 from domain.records import Event, Mention, Retraction, Withdrawal
 from domain.stories import Signature
+from search.store import Written
 from search.stories import Place, Stories
 from search.truth_listening import GAPS_SQL, HEARTBEATS_SQL, LISTENING_TABLES, note
 from search.truth_stories import STORY_SQL, STORY_TABLES, ShelfMemory, TruthShelf, numbers
@@ -341,8 +343,8 @@ class Truth:
                     self._writer.execute("ROLLBACK")
                 raise
 
-    def apply(self, records: Sequence[Write]) -> list[bool]:
-        """Write records in order, all or none; tells for each whether it changed anything that counts.
+    def apply(self, records: Sequence[Write]) -> list[Written]:
+        """Write records in order, all or none; tells for each what it did.
 
         Stories are assigned on the way. See `search.store.Store.write` for what overrides what.
         """
@@ -408,34 +410,36 @@ class _Batch:
         self.seq = seq
         self.live_change = 0
 
-    def apply_all(self, records: Sequence[Write]) -> list[bool]:
-        """Write records in order; tells for each whether it changed anything that counts."""
+    def apply_all(self, records: Sequence[Write]) -> list[Written]:
+        """Write records in order; tells for each what it did."""
         posts = [record.mention.post_id if isinstance(record, Content) else record.post_id for record in records]
         self._known.update(post_id for (post_id,) in self._execute(_KNOWN_POSTS_SQL, (json.dumps(posts),)))
-        stored: list[bool] = []
+        stored: list[Written] = []
         for post_id, record in zip(posts, records, strict=True):
             stored.append(self._apply(record))
             self._known.add(post_id)
         return stored
 
-    def _apply(self, record: Write) -> bool:
+    def _apply(self, record: Write) -> Written:
         if isinstance(record, Retraction):
             return self._retract(record)
         subject, content, signature = record if isinstance(record, Content) else (record, None, None)
-        if self._is_retracted(subject.post_id) or not self._put(subject, content):
-            return False
+        if self._is_retracted(subject.post_id):
+            return Written.SUPERSEDED
+        if (written := self._put(subject, content)) is not Written.STORED:
+            return written
         if isinstance(record, Withdrawal):
             self._end_without_mentions(subject.post_id)
         elif signature is not None and self._stories.put(record.mention, signature):
             self._touch_others(record.mention)
-        return True
+        return Written.STORED
 
     def _is_retracted(self, post_id: str) -> bool:
         if post_id not in self._known:
             return False
         return self._execute("SELECT 1 FROM tombstone WHERE post_id = ?", (post_id,)).fetchone() is not None
 
-    def _put(self, subject: Mention | Withdrawal, content: bytes | None) -> bool:
+    def _put(self, subject: Mention | Withdrawal, content: bytes | None) -> Written:
         found = None
         if subject.post_id in self._known:
             sql = "SELECT row, version, json IS NOT NULL FROM mention WHERE mention_id = ?"
@@ -447,30 +451,38 @@ class _Batch:
                 (subject.mention_id, subject.post_id, subject.brand_id, subject.version, self.seq, content),
             )
             self.live_change += content is not None
-            return True
+            return Written.STORED
         row, version, live = found
         # At equal versions a withdrawal takes the mention away, and nothing else changes anything.
         if subject.version < version or (subject.version == version and (content is not None or not live)):
-            return False
+            same = subject.version == version and live
+            if same and isinstance(subject, Mention) and self._enriched_at(row) != subject.enriched_at:
+                return Written.REPEATED
+            return Written.SUPERSEDED
         self.seq += 1
         self._execute(
             "UPDATE mention SET version = ?, seq = ?, json = ? WHERE row = ?", (subject.version, self.seq, content, row)
         )
         self.live_change += (content is not None) - live
-        return True
+        return Written.STORED
 
-    def _retract(self, retraction: Retraction) -> bool:
+    def _enriched_at(self, row: int) -> datetime:
+        """Give when the stored mention of a row was enriched; asked only where one comes again."""
+        (content,) = self._execute("SELECT json FROM mention WHERE row = ?", (row,)).fetchone()
+        return datetime.fromisoformat(json.loads(content)["enriched_at"])
+
+    def _retract(self, retraction: Retraction) -> Written:
         made = self._execute(
             "INSERT OR IGNORE INTO tombstone VALUES (?, ?)", (retraction.post_id, to_ms(retraction.retracted_at))
         )
         if made.rowcount == 0:
-            return False
+            return Written.SUPERSEDED
         for row, _ in self._live(retraction.post_id):
             self.seq += 1
             self._execute("UPDATE mention SET seq = ?, json = NULL WHERE row = ?", (self.seq, row))
             self.live_change -= 1
         self._stories.remove(retraction.post_id)
-        return True
+        return Written.STORED
 
     def _live(self, post_id: str) -> list[tuple[int, str]]:
         sql = "SELECT row, mention_id FROM mention WHERE post_id = ? AND json IS NOT NULL"

@@ -71,6 +71,7 @@ def positive(text: str, most: int = 1_000_000) -> int:
 def read_settings(options: Namespace) -> tuple[Settings, list[str]]:
     """Read the configuration as the options of a command say, with every problem found."""
     from ingest.source import RAW_FIELDS
+    from service.components import kind_problems
 
     given = vars(options)
     data_dir = given.get("data_dir")
@@ -81,7 +82,8 @@ def read_settings(options: Namespace) -> tuple[Settings, list[str]]:
         "web.port": given.get("port"),
         "health.port": given.get("health_port"),
     }
-    return read(given.get("config"), environ=os.environ, overrides=overrides, columns=RAW_FIELDS)
+    settings, problems = read(given.get("config"), environ=os.environ, overrides=overrides, columns=RAW_FIELDS)
+    return settings, problems + kind_problems(settings)
 
 
 def load_settings(options: Namespace, *, brands: bool = False) -> Settings:

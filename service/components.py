@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from enrich.engine import SentimentEngine
     from enrich.model_folder import TransformersSettings
     from ingest.file import FileSource
+    from ingest.file_shape import FileSettings
     from ingest.source import LiveSource
     from search.elastic_health import HealthIndex
     from search.store import Store
@@ -206,8 +207,6 @@ def live_sources(settings: Settings, brands: Sequence[Brand], clock: Clock) -> l
     Raises:
         ConfigError: settings that cannot be used, of all of them.
     """
-    from ingest.normalise import NormaliserSettings
-
     sources: list[LiveSource] = []
     problems: list[str] = []
     rows = file_source(settings, "-").settings
@@ -220,21 +219,39 @@ def live_sources(settings: Settings, brands: Sequence[Brand], clock: Clock) -> l
                 f"{missing[0]})"
             )
             continue
-        context = SourceContext(
-            values=settings.sources.values[kind.name],
-            normalise=NormaliserSettings(retention=timedelta(days=settings.data.retention_days)),
-            brands=brands,
-            clock=clock,
-            allow_private=settings.sources.allow_private,
-            rows=rows,
-        )
         try:
-            sources.append(kind.build(context))
+            sources.append(kind.build(_source_context(kind.name, settings, brands, clock, rows)))
         except ConfigError as exc:
             problems += exc.problems
     if problems:
         raise ConfigError(problems)
     return sources
+
+
+def source_notes(settings: Settings, brands: Sequence[Brand], clock: Clock) -> list[str]:
+    """Give what the live sources that are enabled cannot do for brands, a line each; of settings that can be used."""
+    rows = file_source(settings, "-").settings
+    return [
+        note
+        for kind in SOURCE_KINDS
+        if kind.name in settings.sources.enabled
+        for note in kind.notes(_source_context(kind.name, settings, brands, clock, rows))
+    ]
+
+
+def _source_context(
+    name: str, settings: Settings, brands: Sequence[Brand], clock: Clock, rows: FileSettings
+) -> SourceContext:
+    from ingest.normalise import NormaliserSettings
+
+    return SourceContext(
+        values=settings.sources.values[name],
+        normalise=NormaliserSettings(retention=timedelta(days=settings.data.retention_days)),
+        brands=brands,
+        clock=clock,
+        allow_private=settings.sources.allow_private,
+        rows=rows,
+    )
 
 
 def open_log(settings: Settings, clock: Clock, *, role: str, read_only: bool = False) -> Log:
@@ -324,7 +341,23 @@ def require_extra(setting: str, kind: str, module: str) -> None:
         ConfigError: it is not.
     """
     if find_spec(module) is None:
-        raise ConfigError(f"{setting}: {kind} needs an extra: pip install 'soundings[cluster]'")
+        raise ConfigError(
+            f"{setting}: {kind} needs an extra: `make cluster`, or pip install '.[cluster]', in Soundings' own folder"
+        )
+
+
+def kind_problems(settings: Settings) -> list[str]:
+    """Tell which kinds of log and store do not go together; nothing when they do.
+
+    A store of one process beside a log of many machines is filled by whoever takes a share of the mentions, out of
+    reach of all others. The other way round, one process may well write to Elasticsearch.
+    """
+    if settings.log.kind == "embedded" or settings.store.kind != "embedded":
+        return []
+    return [
+        f"store.kind: is embedded, a folder of one process, while log.kind is {settings.log.kind}, which many share: "
+        "set store.kind to elastic, and [elastic], or log.kind to embedded"
+    ]
 
 
 def require_one_process(settings: Settings, instead: str) -> None:

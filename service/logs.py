@@ -17,9 +17,14 @@ from typing import TextIO, TypeAlias
 
 from service.settings import LoggingSettings
 
-# They tell of each request; this is the least that is let through at DEBUG. kafka-python writes down whole requests
-# there: the one that signs in holds the password, others hold what people wrote.
-_CHATTY = {"elastic_transport": logging.DEBUG, "kafka": logging.INFO, "urllib3": logging.DEBUG}
+# The least that is let through of libraries at DEBUG, and else. They tell of each request; kafka-python writes down
+# whole ones at DEBUG: the one that signs in holds the password, others hold what people wrote. It tells four times of
+# each connection that fails, and raises what is behind it, which our own log tells once a try.
+_CHATTY = {
+    "elastic_transport": (logging.DEBUG, logging.WARNING),
+    "kafka": (logging.INFO, logging.CRITICAL),
+    "urllib3": (logging.DEBUG, logging.WARNING),
+}
 
 _ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
@@ -32,8 +37,8 @@ def configure_logging(settings: LoggingSettings, role: str, stream: TextIO | Non
     handler.setFormatter(JsonLines(role, quiet) if settings.format == "json" else TextLines(role, quiet))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.captureWarnings(True)
-    for library, least in _CHATTY.items():
-        logging.getLogger(library).setLevel(max(level, logging.WARNING if quiet else least))
+    for library, (at_debug, else_least) in _CHATTY.items():
+        logging.getLogger(library).setLevel(max(level, else_least if quiet else at_debug))
 
 
 def as_logged(text: str, level: int) -> str | None:

@@ -13,9 +13,9 @@ from service.prometheus import Meter
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 5.0
-# A look that does not come back is as good as one that failed.
-STALE_SECONDS = 30.0
+LOOK_SECONDS = 2.0
+# A part whose last answer is older than this is as good as away: a look that does not come back is not waited for.
+STALE_SECONDS = 5.0
 # A part that is away is looked at more often: who waits for it wants to go on.
 AWAY_LOOK_SECONDS = 1.0
 _UNKNOWN = "not looked at yet"

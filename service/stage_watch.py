@@ -57,6 +57,10 @@ class StageWatch:
             self._minute[stage]["retried"] += records
             self._trouble.setdefault(stage, (self._clock.monotonic(), trouble))
 
+    def at_rest(self, stage: str) -> None:
+        with self._lock:
+            self._trouble.pop(stage, None)
+
     def check(self) -> None:
         """See that every stage gets on.
 

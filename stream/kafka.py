@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
 
-from domain.errors import ConfigError
+from domain.errors import ConfigError, RetryLater
 from stream import kafka_words
 from stream.kafka_broker import (
     Broker,
@@ -28,7 +28,7 @@ from stream.kafka_broker import (
 )
 from stream.kafka_settings import MAX_RECORD_BYTES, KafkaSettings, check
 from stream.kafka_tls import tls_context
-from stream.kafka_words import Heard
+from stream.kafka_words import RETRY_SECONDS, Heard
 
 # Fetched ahead of what a worker takes, in KiB: more gains nothing on a batch of some hundred records.
 FETCH_QUEUE_KIB = 4 * 1024
@@ -109,6 +109,18 @@ def _common(heard: Heard) -> dict[str, Any]:
     if settings.key_password:
         config["ssl.key.password"] = settings.key_password
     return config
+
+
+def _made(kind: Callable[[dict[str, Any]], _T], heard: Heard, more: Mapping[str, Any] | None = None) -> _T:
+    """Make a client later than the first, of which `open_broker` has seen that the settings can be used.
+
+    Raises:
+        RetryLater: they cannot now: it reads the files of certificates, which may be about to be replaced.
+    """
+    try:
+        return kind(_common(heard) | dict(more or {}))
+    except KafkaException as exc:
+        raise RetryLater(f"{heard.settings.where}: no client can be made: {exc.args[0].str()}", RETRY_SECONDS) from exc
 
 
 def _note(heard: Heard, error: KafkaError) -> None:
@@ -198,7 +210,7 @@ class _Broker:
                 raise _translated(error, self._heard, doing) from exc
         # The client keeps who led a partition before the broker was restarted and never asks again: a new one does.
         if self._admin is admin:
-            self._admin = AdminClient(_common(self._heard))
+            self._admin = _made(AdminClient, self._heard)
         try:
             return self._call(self._admin, call)
         except KafkaException as exc:
@@ -256,7 +268,7 @@ class _Broker:
         with self._asking:
             if group not in self._groups:
                 heard = Heard(self._settings)
-                self._groups[group] = Consumer(_common(heard) | {"group.id": group}), heard
+                self._groups[group] = _made(Consumer, heard, {"group.id": group}), heard
             consumer, heard = self._groups[group]
         wanted = [TopicPartition(*place) for place in places]
         doing = f"asking for the offsets of group {group}"
@@ -340,9 +352,10 @@ class _Sender:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self.heard = Heard(settings)
-        self._producer = Producer(
-            _common(self.heard)
-            | {
+        self._producer = _made(
+            Producer,
+            self.heard,
+            {
                 "enable.idempotence": True,
                 "acks": "all",
                 "compression.type": "lz4",
@@ -350,7 +363,7 @@ class _Sender:
                 "message.max.bytes": MAX_RECORD_BYTES,
                 "queue.buffering.max.kbytes": SEND_QUEUE_KIB,
                 "message.timeout.ms": int(settings.request_seconds * 2_000),
-            }
+            },
         )
         self._lock = threading.Lock()
         self._users = 0
@@ -488,9 +501,10 @@ class _Subscriber:
         self._changes: deque[Change] = deque()
         self._joined = self._given = False
         session_ms = int(settings.session_seconds * 1000)
-        self._consumer = Consumer(
-            _common(self._heard)
-            | {
+        self._consumer = _made(
+            Consumer,
+            self._heard,
+            {
                 "group.id": group,
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
@@ -502,7 +516,7 @@ class _Subscriber:
                 "queued.max.messages.kbytes": FETCH_QUEUE_KIB,
                 "fetch.queue.backoff.ms": QUEUE_BACKOFF_MS,
                 "fetch.error.backoff.ms": 100,
-            }
+            },
         )
 
     def poll(self, max_records: int, timeout_seconds: float) -> Sequence[Fetched]:
@@ -578,9 +592,10 @@ class _Reader:
     def __init__(self, settings: KafkaSettings) -> None:
         self._heard = Heard(settings)
         self._positions: dict[Place, int] = {}
-        self._consumer = Consumer(
-            _common(self._heard)
-            | {
+        self._consumer = _made(
+            Consumer,
+            self._heard,
+            {
                 # librdkafka wants a group; without a subscription and a commit there is none on the broker.
                 "group.id": f"{settings.prefix}reader",
                 "enable.auto.commit": False,
@@ -590,7 +605,7 @@ class _Reader:
                 "queued.max.messages.kbytes": FETCH_QUEUE_KIB,
                 "fetch.queue.backoff.ms": QUEUE_BACKOFF_MS,
                 "fetch.error.backoff.ms": 100,
-            }
+            },
         )
 
     def assign(self, offsets: Mapping[Place, int]) -> None:

@@ -101,6 +101,8 @@ class Member:
         self._turn = 0
         self._ahead_bytes = 0
         self._looked_at = time.monotonic()
+        # Until it answers again, a poll that gives nothing does not pass for one that found nothing.
+        self._unanswered = False
         self._received_bytes = 0
         self._tell_closed = closed
         self._closed = False
@@ -122,7 +124,10 @@ class Member:
                 self._fetch(max(0.0, min(left, most)))
                 over = time.monotonic() >= deadline
                 records = [] if self._starting() and not over else self._take(max_records)
-                if time.monotonic() - self._looked_at > LOOK_SECONDS:
+                if self._unanswered:
+                    if not records:
+                        self._look_after()
+                elif time.monotonic() - self._looked_at > LOOK_SECONDS:
                     self._look_after()
             if records or over:
                 return records
@@ -207,8 +212,9 @@ class Member:
         Raises:
             RetryLater: the broker does not answer.
         """
-        self._looked_at = time.monotonic()
+        self._looked_at, self._unanswered = time.monotonic(), True
         ends = self._broker.ends(list(self._owned) or self._layout.places("posts")[:1])
+        self._unanswered = False
         for place, owned in self._owned.items():
             if self._paused or ends[place] <= owned.next_offset:
                 owned.behind = None

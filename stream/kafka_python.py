@@ -84,11 +84,10 @@ def open_broker(settings: KafkaSettings) -> Broker:
         ConfigError: the settings cannot work, a file of certificates cannot be used.
     """
     check(settings)
-    tls_context(settings)
-    return _Broker(settings)
+    return _Broker(_Door(settings))
 
 
-def _common(settings: KafkaSettings) -> dict[str, Any]:
+def _common(settings: KafkaSettings, context: ssl.SSLContext | None) -> dict[str, Any]:
     """Give what every client needs, in kafka-python's words."""
     config: dict[str, Any] = {
         "bootstrap_servers": settings.bootstrap_servers.split(","),
@@ -103,7 +102,7 @@ def _common(settings: KafkaSettings) -> dict[str, Any]:
         config["sasl_plain_username"] = settings.sasl_username
         config["sasl_plain_password"] = settings.sasl_password
     # Made by us: a client would read the files, and ask for the password of a key, with each connection.
-    if context := tls_context(settings):
+    if context is not None:
         context.sslsocket_class = _Socket
         config["ssl_context"] = context
     return config
@@ -178,25 +177,37 @@ class _Connections(KafkaConnectionManager):  # type: ignore[misc]  # kafka-pytho
         return transport
 
 
-def _open(heard: Heard, make: Callable[..., _T], **config: Any) -> _T:
-    """Make a client whose connections tell `heard` why they fail."""
-    opened: list[tuple[KafkaNetClient, NetworkSelector]] = []
+class _Door:
+    """How clients are made. The files of certificates are read once: later they may be about to be replaced."""
 
-    def connect(**given: Any) -> KafkaNetClient:
-        net = NetworkSelector(**given)
-        connections = _Connections(net, **given)
-        connections.heard = heard
-        opened.append((KafkaNetClient(net, connections, **given), net))
-        return opened[-1][0]
+    def __init__(self, settings: KafkaSettings) -> None:
+        """Read the files.
 
-    try:
-        return make(**_common(heard.settings), kafka_client=connect, **config)
-    except BaseException:
-        # A client that finds no broker leaves its thread behind, which would go on trying.
-        for client, net in opened:
-            client.close()
-            net.stop()
-        raise
+        Raises:
+            ConfigError: one cannot be used.
+        """
+        self.settings = settings
+        self._context = tls_context(settings)
+
+    def open(self, heard: Heard, make: Callable[..., _T], **config: Any) -> _T:
+        """Make a client whose connections tell `heard` why they fail."""
+        opened: list[tuple[KafkaNetClient, NetworkSelector]] = []
+
+        def connect(**given: Any) -> KafkaNetClient:
+            net = NetworkSelector(**given)
+            connections = _Connections(net, **given)
+            connections.heard = heard
+            opened.append((KafkaNetClient(net, connections, **given), net))
+            return opened[-1][0]
+
+        try:
+            return make(**_common(self.settings, self._context), kafka_client=connect, **config)
+        except BaseException:
+            # A client that finds no broker leaves its thread behind, which would go on trying.
+            for client, net in opened:
+                client.close()
+                net.stop()
+            raise
 
 
 def _place(partition: TopicPartition) -> Place:
@@ -206,9 +217,9 @@ def _place(partition: TopicPartition) -> Place:
 class _Broker:
     """See `stream.kafka_broker.Broker`."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
-        self._settings = settings
-        self._sending, self._heard = Heard(settings), Heard(settings)
+    def __init__(self, door: _Door) -> None:
+        self._door, self._settings = door, door.settings
+        self._sending, self._heard = Heard(door.settings), Heard(door.settings)
         self._producer: KafkaProducer | None = None
         self._producing = threading.Lock()
         self._admin: KafkaAdminClient | None = None
@@ -247,7 +258,7 @@ class _Broker:
         with self._producing:
             if self._producer is None:
                 request_ms = int(self._settings.request_seconds * 1000)
-                self._producer = _open(
+                self._producer = self._door.open(
                     self._sending,
                     KafkaProducer,
                     enable_idempotence=True,
@@ -278,10 +289,10 @@ class _Broker:
     # --- reading
 
     def subscriber(self, group: str, topics: Sequence[str]) -> Subscriber:
-        return _Subscriber(self._settings, group, topics)
+        return _Subscriber(self._door, group, topics)
 
     def reader(self) -> Reader:
-        return _Reader(self._settings)
+        return _Reader(self._door)
 
     # --- asking
 
@@ -289,7 +300,7 @@ class _Broker:
         try:
             with self._asking:
                 if self._admin is None:
-                    self._admin = _open(self._heard, KafkaAdminClient)
+                    self._admin = self._door.open(self._heard, KafkaAdminClient)
                 answer = call(self._admin)
         except kafka_errors.KafkaError as exc:
             raise _translated(exc, self._heard, doing) from exc
@@ -417,8 +428,8 @@ class _Noted(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python h
             self._changes.append(Change(kind, places))
 
 
-def _consumer(heard: Heard, **more: Any) -> KafkaConsumer:
-    return _open(
+def _consumer(door: _Door, heard: Heard, **more: Any) -> KafkaConsumer:
+    return door.open(
         heard,
         KafkaConsumer,
         enable_auto_commit=False,
@@ -434,9 +445,10 @@ def _consumer(heard: Heard, **more: Any) -> KafkaConsumer:
 class _Subscriber:
     """See `stream.kafka_broker.Subscriber`."""
 
-    def __init__(self, settings: KafkaSettings, group: str, topics: Sequence[str]) -> None:
-        self._settings, self._group, self._topics = settings, group, list(topics)
-        self._heard = Heard(settings)
+    def __init__(self, door: _Door, group: str, topics: Sequence[str]) -> None:
+        self._door, self._settings = door, door.settings
+        self._group, self._topics = group, list(topics)
+        self._heard = Heard(door.settings)
         self._changes: deque[Change] = deque()
         self._consumer: KafkaConsumer | None = None
 
@@ -444,6 +456,7 @@ class _Subscriber:
         if self._consumer is None:
             session_ms = int(self._settings.session_seconds * 1000)
             self._consumer = _consumer(
+                self._door,
                 self._heard,
                 group_id=self._group,
                 partition_assignment_strategy=(CooperativeStickyAssignor,),
@@ -513,15 +526,15 @@ class _Subscriber:
 class _Reader:
     """See `stream.kafka_broker.Reader`."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
-        self._heard = Heard(settings)
+    def __init__(self, door: _Door) -> None:
+        self._door, self._heard = door, Heard(door.settings)
         self._consumer: KafkaConsumer | None = None
         self._places: tuple[Place, ...] = ()
 
     def _do(self, call: Callable[[KafkaConsumer], _T]) -> _T:
         try:
             if self._consumer is None:
-                self._consumer = _consumer(self._heard)
+                self._consumer = _consumer(self._door, self._heard)
             return call(self._consumer)
         except kafka_errors.KafkaError as exc:
             raise _translated(exc, self._heard, "reading") from exc

@@ -30,3 +30,6 @@ class Observer(Protocol):
 
     def retried(self, stage: str, records: int, trouble: str) -> None:
         """So many records of a stage come again; 0 when it was not even given them. `trouble` says why."""
+
+    def at_rest(self, stage: str) -> None:
+        """Nothing is left to do after records came again: that is over, though no batch of ours was settled since."""

@@ -110,6 +110,8 @@ class Worker:
         self._attempts = 0
         self._resume_at = 0.0
         self._trouble = ""
+        # Something was tried again since a batch was settled, or there was nothing to do.
+        self._troubled = False
 
     def step(self, timeout_seconds: float = 0.0) -> int:
         """Do one batch, waiting up to `timeout_seconds` for records; give how many got their final outcome.
@@ -137,6 +139,7 @@ class Worker:
                 return 0
             self._stuck_since.pop(_POLLING, None)
         if begun is None:
+            self._rest_from_trouble()
             return 0
         if isinstance(self._stage, OverlappingStage):
             # A log in trouble says so again when this batch is done.
@@ -144,6 +147,18 @@ class Worker:
                 self._ahead = self._begin(0.0)
         self._trouble = ""
         return self._settle(begun, self._outcomes(begun.records, begun.finish))
+
+    def _rest_from_trouble(self) -> None:
+        """After a poll that gave nothing, see whether what was tried again is over; another may have seen to it."""
+        if not self._troubled:
+            return
+        with suppress(RetryLater):
+            if self._stuck_since and self._log.lag(self._stage.group, self._stage.topics) > 0:
+                return
+            self._stuck_since.clear()
+            self._attempts, self._troubled = 0, False
+            if self._observer is not None:
+                self._observer.at_rest(self._stage.name)
 
     def _begin(self, timeout_seconds: float) -> _Begun | None:
         """Poll a batch and begin it, if there is one."""
@@ -270,6 +285,7 @@ class Worker:
                 self._back_off([_SETTLING], exc.after_seconds, records=len(begun.records))
                 return 0
             self._attempts = 0
+            self._troubled = False
             self._stuck_since.pop(_SETTLING, None)
             for partition in settlement.offsets:
                 self._stuck_since.pop(partition, None)
@@ -315,6 +331,7 @@ class Worker:
         # Never past the budget, whatever the backend asks for.
         wait = min(max(asked_seconds, self._jitter.uniform(0.0, most)), left)
         self._attempts += 1
+        self._troubled = True
         self._resume_at = now + wait
         # What was begun ahead comes again too.
         self._ahead = None

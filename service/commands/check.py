@@ -20,18 +20,21 @@ def _arguments(parser: ArgumentParser) -> None:
 def _run(options: Namespace) -> int:
     from domain.clock import SystemClock
     from service.brand_check import query_problems, query_warnings
-    from service.components import connection_problems, engine_problems, file_source, live_sources
+    from service.components import connection_problems, engine_problems, file_source, live_sources, source_notes
     from service.web_access import access_problems
 
     settings, problems = read_settings(options)
+    usable = []
     for brand in settings.brands:
-        problems += query_problems(brand)
+        found = query_problems(brand)
+        problems += found
+        usable += [] if found else [brand]
     problems += access_problems(settings.web)
     problems += engine_problems(settings.engine)
     problems += connection_problems(settings)
     parts: list[Callable[[], object]] = [
         lambda: file_source(settings, "-"),
-        lambda: live_sources(settings, settings.brands, SystemClock()),
+        lambda: live_sources(settings, usable, SystemClock()),
     ]
     if not problems:
         # Of a file that cannot be read, nobody knows whether it names a brand.
@@ -41,7 +44,9 @@ def _run(options: Namespace) -> int:
             part()
         except ConfigError as exc:
             problems += exc.problems
-    for warning in (line for brand in settings.brands for line in query_warnings(brand)):
+    warnings = [line for brand in settings.brands for line in query_warnings(brand)]
+    warnings += [] if problems else source_notes(settings, settings.brands, SystemClock())
+    for warning in warnings:
         print(safe(f"warning: {warning}"), file=sys.stderr)
     if problems:
         raise ConfigError(problems)

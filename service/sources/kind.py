@@ -37,11 +37,16 @@ class SourceContext:
         return tuple(self.values[name])
 
 
+def _no_notes(_: SourceContext) -> Sequence[str]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceKind:
     """One live source. `needs` names the extra that must be installed, "" for none; `page` is its page of the docs.
 
-    `keyless`: it listens with its defaults. `build` imports what it needs and connects nothing; it raises ConfigError
+    `keyless`: it listens with its defaults. `notes` gives what it cannot do for these brands, a line each, though it
+    can be built. `build` imports what it needs and connects nothing; it raises ConfigError
     with one line a problem, each naming the setting.
     """
 
@@ -51,6 +56,7 @@ class SourceKind:
     build: Callable[[SourceContext], LiveSource]
     needs: str = ""
     keyless: bool = False
+    notes: Callable[[SourceContext], Sequence[str]] = _no_notes
 
     @property
     def page(self) -> str:

@@ -14,8 +14,12 @@ from fakes.live_bluesky import open_bluesky, open_bluesky_1
 from fakes.live_folder import open_folder
 from fakes.live_gdelt import open_gdelt
 from fakes.live_hackernews import open_hackernews
+from fakes.live_mastodon import open_mastodon
+from fakes.live_reddit import open_reddit
+from fakes.live_rss import open_rss
 from fakes.live_webhook import open_webhook
 from fakes.live_worlds import Fault, Open, World
+from fakes.live_x import open_x
 from fakes.live_youtube import open_youtube
 
 from domain.brand import Brand
@@ -33,6 +37,10 @@ WORLDS: dict[str, Open] = {
     "bluesky": open_bluesky,
     "bluesky, version 1": open_bluesky_1,
     "hackernews": open_hackernews,
+    "mastodon": open_mastodon,
+    "x": open_x,
+    "rss": open_rss,
+    "reddit": open_reddit,
     "folder": open_folder,
     "webhook": open_webhook,
     "gdelt": open_gdelt,

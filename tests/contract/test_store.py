@@ -95,6 +95,22 @@ def test_a_higher_version_replaces_and_an_equal_or_lower_one_does_not(store: Sto
     assert store.count() == 1
 
 
+def test_a_mention_of_a_post_that_was_enriched_twice_is_told_from_the_same_record_again(store: Store) -> None:
+    """The same record comes again after a crash of whoever writes it; another one after a crash of who made it."""
+    first = mention(version=10)
+    twice = replace(first, enriched_at=first.enriched_at + timedelta(microseconds=1))
+    assert store.write([first]) == [Written.STORED]
+    assert store.write([first, twice, first]) == [Written.SUPERSEDED, Written.REPEATED, Written.SUPERSEDED]
+    assert store.get(first.mention_id) == first
+    other = mention("2", version=10)
+    again = replace(other, enriched_at=other.enriched_at + timedelta(seconds=1))
+    assert store.write([other, again, other]) == [Written.STORED, Written.REPEATED, Written.SUPERSEDED]
+    assert store.write([replace(twice, version=11), replace(again, version=9)]) == [Written.STORED, Written.SUPERSEDED]
+    store.write([withdrawal(other), retraction(first)])
+    assert store.write([again, twice]) == [Written.SUPERSEDED, Written.SUPERSEDED]
+    assert store.count() == 0
+
+
 def test_versions_order_within_one_batch_too(store: Store) -> None:
     low, high = mention(version=1, text="low"), mention(version=2, text="high")
     assert store.write([low, high, low]) == [Written.STORED, Written.STORED, Written.SUPERSEDED]

@@ -314,6 +314,24 @@ def test_a_worker_waits_for_what_is_away_and_is_not_ready_meanwhile(cluster: Clu
         assert worker.health()
         assert not worker.is_ready()
         assert worker.stop() == 0, worker.text()
+        # Once a try, and nothing of what a client library has to say beside it.
+        troubles = [line for line in worker.text().splitlines() if line.startswith((f"{role}: W", f"{role}: E"))]
+        assert all("tries again in" in line for line in troubles), worker.text()
+
+
+def test_a_wrong_password_ends_a_worker_with_one_line(cluster: Cluster, kafka_server: KafkaServer) -> None:
+    way = {
+        "BOOTSTRAP_SERVERS": kafka_server.sasl_address,
+        "SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+        "SASL_MECHANISM": "PLAIN",
+        "SASL_USERNAME": "soundings",
+        "SASL_PASSWORD": "not-this-one",
+    }
+    more = {f"SOUNDINGS_KAFKA_{name}": value for name, value in way.items()}
+    done = cluster.run("enrich", "--health-port", "0", more=more)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "does not let the user soundings in" in line
 
 
 def test_what_runs_in_one_process_is_refused_on_a_cluster_and_the_other_way_round(
@@ -331,3 +349,17 @@ def test_what_runs_in_one_process_is_refused_on_a_cluster_and_the_other_way_roun
         assert done.returncode == 2
         assert "`soundings up`" in done.stderr
     assert cluster.run("setup").returncode == 0
+
+
+@pytest.mark.parametrize("role", ["ingest", "enrich", "index", "dashboard", "check", "doctor", "setup"])
+def test_a_store_of_one_process_is_refused_on_a_log_of_many_before_anything_is_taken_from_it(
+    cluster: Cluster, role: str
+) -> None:
+    """A worker that wrote into a folder of its own would take mentions away from the store that is read."""
+    done = cluster.run(role, more={"SOUNDINGS_STORE_KIND": "embedded"}, data="astray")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "store.kind: is embedded" in line
+    assert f"log.kind is {cluster.client}" in line
+    assert done.stdout == ""
+    assert not (cluster.folder / "astray").exists()

@@ -7,6 +7,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 from e2e.cluster import Cluster, Worker, check_exactly_once, write_file
 from servers.elastic import ElasticServer
 from servers.kafka import KafkaServer
@@ -109,3 +110,38 @@ def test_a_source_goes_on_at_its_cursor_on_another_worker_when_its_owner_dies(cl
         cluster.wait_until_done(log)
     assert [enrich.stop(), index.stop()] == [0, 0]
     check_exactly_once(cluster, expected)
+
+
+def test_workers_are_not_ready_while_the_broker_hangs_however_long_they_wait_for_its_answer(
+    cluster: Cluster, kafka_server: KafkaServer
+) -> None:
+    """Frozen, a broker refuses nothing: what is asked of it only never comes back."""
+    cluster.request_seconds = 120
+    roles = (("ingest",), ("enrich",), ("index",), ("dashboard", "--port", "0"))
+    workers = [cluster.start(*role) for role in roles]
+    cluster.wait_for(lambda: all(worker.is_ready() for worker in workers), "that all are ready")
+    kafka_server.pause()
+    try:
+        cluster.wait_for(lambda: not any(worker.is_ready() for worker in workers), "that none is ready")
+        assert not any("did not answer" in worker.text() for worker in workers), cluster.ends()
+    finally:
+        kafka_server.resume()
+    cluster.wait_for(lambda: all(worker.is_ready() for worker in workers), "that all are ready again")
+    assert [worker.stop() for worker in workers] == [0] * 4
+
+
+@pytest.mark.parametrize("client", ["kafka", "kafka-python"])
+def test_an_idle_worker_is_ready_again_after_the_broker_hung_though_no_record_comes(
+    cluster: Cluster, kafka_server: KafkaServer, client: str
+) -> None:
+    cluster.client, cluster.request_seconds = client, 2.0
+    worker = cluster.start("enrich")
+    cluster.wait_for(worker.is_ready, "that it is ready")
+    kafka_server.pause()
+    try:
+        cluster.wait_for(lambda: "stage enrich tries again" in worker.text(), "that its poll fails")
+        cluster.wait_for(lambda: not worker.is_ready(), "that it is not ready")
+    finally:
+        kafka_server.resume()
+    cluster.wait_for(worker.is_ready, "that it is ready again")
+    assert worker.stop() == 0

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ from domain.errors import ConfigError, RetryLater
 from domain.records import Outcome
 from service.logs import configure_logging
 from service.settings import LoggingSettings
-from stream.kafka_broker import Place, ToSend
+from stream.kafka_broker import Broker, Place, ToSend
 from stream.kafka_log import KafkaLog
 from stream.protocol import Consumer, Count, LogRecord, OutRecord, Settlement
 
@@ -224,6 +225,32 @@ def test_a_broker_that_speaks_no_tls_or_nothing_else_gives_no_answer(
         assert "that [kafka] security_protocol is what it speaks there" in said
 
 
+def test_files_that_are_about_to_be_replaced_end_no_process_that_runs(
+    world: KafkaWorld, kafka_server: KafkaServer, tmp_path: Path
+) -> None:
+    """A client that is made meanwhile waits for them, or has no need of them."""
+    way = by_certificate(kafka_server)
+    for setting in ("ca_file", "certificate_file", "key_file"):
+        copy = tmp_path / setting
+        copy.write_bytes(Path(way[setting]).read_bytes())
+        way[setting] = str(copy)
+    whole = (tmp_path / "certificate_file").read_bytes()
+    topic = Place(f"{world.prefix}posts", 0)
+    calls: list[Callable[[Broker], object]] = [
+        lambda broker: broker.send([ToSend(topic, b"x:1", b"one", (), 1)]),
+        lambda broker: broker.group_offsets(f"{world.prefix}g", [topic]),
+        lambda broker: broker.reader().close(),
+        lambda broker: broker.subscriber(f"{world.prefix}g", [topic.topic]).close(),
+    ]
+    for call in calls:
+        with closing(world.broker(**way)) as broker:
+            (tmp_path / "certificate_file").write_bytes(whole[: len(whole) // 2])
+            with suppress(RetryLater):
+                call(broker)
+            (tmp_path / "certificate_file").write_bytes(whole)
+            call(broker)
+
+
 def test_a_file_that_cannot_be_used_is_named_before_anybody_is_asked(
     world: KafkaWorld, kafka_server: KafkaServer, tmp_path: Path
 ) -> None:
@@ -286,6 +313,7 @@ def test_the_doctor_says_what_to_mend_of_a_wrong_password(
     settings = {"log_kind": world.client, "data_dir": str(tmp_path), "kafka_prefix": world.prefix}
     settings["kafka_request_seconds"] = str(REQUEST_SECONDS)
     settings |= {f"kafka_{name}": value for name, value in way.items()}
+    settings |= {"store_kind": "elastic", "elastic_hosts": "http://127.0.0.1:1", "elastic_retry_seconds": "1"}
     done = subprocess.run(
         [sys.executable, "-m", "service.cli", "doctor", "--json"],
         cwd=tmp_path,

@@ -28,6 +28,9 @@ def main() -> int:
         assert isinstance(elastic, ElasticServer)
         print(f"Kafka          {kafka.address}     log {kafka.process.log_path}")
         print(f"Elasticsearch  {elastic.url}     log {elastic.process.log_path}")
+        print("For `soundings` in another terminal:")
+        print("  export SOUNDINGS_LOG_KIND=kafka SOUNDINGS_STORE_KIND=elastic SOUNDINGS_ELASTIC_REPLICAS=0")
+        print(f"  export SOUNDINGS_KAFKA_BOOTSTRAP_SERVERS={kafka.address} SOUNDINGS_ELASTIC_HOSTS={elastic.url}")
         print("Ctrl-C stops both and removes what they stored.", flush=True)
         stop.wait()
     except ServerFailed as exc:

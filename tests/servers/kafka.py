@@ -45,6 +45,8 @@ log.dirs={data}
 auto.create.topics.enable=false
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=4
+# The books stand beside the offsets.
+offsets.retention.minutes=525600
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 share.coordinator.state.topic.replication.factor=1

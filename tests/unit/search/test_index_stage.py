@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,17 @@ def test_a_record_that_comes_again_is_ok_again(store: EmbeddedStore) -> None:
     stage = IndexStage(store, FakeClock())
     records = [log_record(mention("1")), log_record(withdrawal(mention("2"))), log_record(retraction(mention("3")))]
     assert stage.handle(records) == stage.handle(records)
+    assert store.count() == 1
+
+
+def test_a_mention_that_another_record_brought_is_a_duplicate(store: EmbeddedStore) -> None:
+    """Enrich appends a mention again when it was killed before it could say that it had: the books tell them apart."""
+    stage = IndexStage(store, FakeClock())
+    first = mention("1")
+    twice = replace(first, enriched_at=first.enriched_at + timedelta(seconds=3))
+    both = [log_record(first, 0), log_record(twice, 1)]
+    for _ in range(2):
+        assert [one.outcome for one in stage.handle(both)] == [Outcome.OK, Outcome.DUPLICATE]
     assert store.count() == 1
 
 

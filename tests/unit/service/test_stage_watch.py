@@ -63,3 +63,10 @@ def test_a_stage_that_only_tries_again_is_in_trouble_until_it_gets_on(watch: Sta
         watch.check()
     watch.settled(batch((Outcome.OK, 5)))
     watch.check()
+
+
+def test_a_stage_that_is_at_rest_is_in_no_trouble(watch: StageWatch, clock: FakeClock) -> None:
+    watch.retried("enrich", 0, "the log does not answer")
+    watch.at_rest("enrich")
+    clock.advance(TROUBLE_SECONDS)
+    watch.check()

@@ -67,6 +67,9 @@ def main(path: Path, seed: int) -> None:
         def retried(self, stage: str, records: int, trouble: str) -> None:
             raise AssertionError(trouble)
 
+        def at_rest(self, stage: str) -> None:
+            raise AssertionError(stage)
+
     settings = WorkerSettings(batch_records=chance.randint(1, 64))
     Worker(log, ScriptedStage(), clock=SystemClock(), settings=settings, observer=Teller()).run(threading.Event())
 

@@ -257,12 +257,16 @@ class Listener:
     def __init__(self) -> None:
         self.batches: list[SettledBatch] = []
         self.again: list[tuple[str, int, str]] = []
+        self.rests = 0
 
     def settled(self, batch: SettledBatch) -> None:
         self.batches.append(batch)
 
     def retried(self, stage: str, records: int, trouble: str) -> None:
         self.again.append((stage, records, trouble))
+
+    def at_rest(self, stage: str) -> None:
+        self.rests += 1
 
 
 def test_an_observer_is_told_of_each_settlement(log: EmbeddedLog, clock: FakeClock, scripted: Scripted) -> None:
@@ -286,6 +290,56 @@ def test_an_observer_is_told_what_comes_again_and_why(log: EmbeddedLog, clock: F
     Worker(log, scripted(retries=1), clock=clock, observer=listener).drain()
     assert listener.again == [("enrich", 4, "nobody there"), ("enrich", 3, "the stage asked to retry")]
     assert sum(len(batch.records) for batch in listener.batches) == 4
+
+
+class _DeafLog:
+    """A log whose next polls fail as when a broker is away."""
+
+    def __init__(self, log: EmbeddedLog, failures: int) -> None:
+        self._log, self._failures = log, failures
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._consumer if name in ("rewind", "close", "joined") else self._log, name)
+
+    def consumer(self, group: str, topics: Sequence[str]) -> _DeafLog:
+        self._consumer = self._log.consumer(group, topics)
+        return self
+
+    def poll(self, max_records: int, timeout_seconds: float) -> Sequence[LogRecord]:
+        if self._failures > 0:
+            self._failures -= 1
+            raise RetryLater("the broker is away", 0.5)
+        return self._consumer.poll(max_records, timeout_seconds)
+
+
+def test_an_observer_is_told_that_the_log_answers_again_though_it_has_nothing_to_do(
+    log: EmbeddedLog, clock: FakeClock, scripted: Scripted
+) -> None:
+    listener = Listener()
+    idle = Worker(_DeafLog(log, 2), scripted(), clock=clock, observer=listener)  # type: ignore[arg-type]
+    told = []
+    for _ in range(4):
+        idle.step()
+        told.append((len(listener.again), listener.rests))
+        clock.advance(60)
+    assert told == [(1, 0), (2, 0), (2, 1), (2, 1)]
+
+
+def test_an_observer_is_told_that_another_worker_did_what_came_again(
+    log: EmbeddedLog, clock: FakeClock, scripted: Scripted
+) -> None:
+    append(log, "retry")
+    listener = Listener()
+    first = Worker(log, scripted(retries=10**9), clock=clock, observer=listener)
+    for _ in range(2):
+        first.step()
+        clock.advance(60)
+    assert (len(listener.again), listener.rests) == (2, 0)
+    log.settle(Settlement(group="enrich", offsets={("posts", 0): 1}))
+    first.step()
+    clock.advance(60)
+    first.step()
+    assert (len(listener.again), listener.rests) == (2, 1)
 
 
 def test_run_works_until_it_is_told_to_stop_and_leaves_the_group(
