@@ -147,13 +147,15 @@ class TaskRunner:
         stream: KafkaLog,
         stage: IngestStage,
         book: BrandBook,
+        take_up: Callable[[], None],
         owner: SourceOwner,
         runner: RunnerSettings,
         stop: threading.Event,
         clock: Clock,
     ) -> None:
-        """Prepare; nothing is opened before something is asked."""
+        """Prepare; nothing is opened before something is asked. `take_up` puts the brands as they are now in force."""
         self._settings, self._stream, self._stage, self._book = settings, stream, stage, book
+        self._take_up = take_up
         self._owner, self._runner, self._stop, self._clock = owner, runner, stop, clock
         self._store: Store | None = None
 
@@ -191,6 +193,8 @@ class TaskRunner:
             if lost.is_set() or self._stop.is_set():
                 raise RetryLater("another worker goes on with the rematch", 1.0)
 
+        # Whoever asks may have changed the query a moment ago.
+        self._take_up()
         try:
             self._store = self._store or open_store(self._settings, self._clock, read_only=True)
         except ConfigError as exc:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 from domain.brand import BrandState
@@ -73,9 +72,11 @@ def _listen(process: Process) -> None:
 
         threads = [threading.Thread(target=hear, args=(source,), name=f"source {source.name}") for source in sources]
         threads.append(threading.Thread(target=live.beat, args=(process.stop,), name="heartbeats"))
-        watch = partial(_watch_brands, process, book, stage, live)
-        threads.append(threading.Thread(target=watch, name="brands"))
-        tasks = TaskRunner(settings, stream, stage, book, owner, _runner(settings), process.stop, process.clock)
+        brands = _Brands(process, book, stage, live)
+        threads.append(threading.Thread(target=brands.watch, name="brands"))
+        tasks = TaskRunner(
+            settings, stream, stage, book, brands.take_up, owner, _runner(settings), process.stop, process.clock
+        )
         threads.append(threading.Thread(target=tasks.run, name="tasks"))
         process.operations.opened(log=stream, shown=("ingest",), stages=(owner.check_alive, owner.check_member))
         for thread in threads:
@@ -99,16 +100,30 @@ def _stage(process: Process, stream: Log) -> tuple[IngestStage, BrandBook]:
     return IngestStage(stream, BrandMatcher(book.active), process.clock, process.operations.watch), book
 
 
-def _watch_brands(process: Process, book: BrandBook, stage: IngestStage, live: LiveSources | None = None) -> None:
-    """Take up brands that change, until told to stop."""
+class _Brands:
+    """Puts brands that change in force in this worker."""
 
-    def listen_for(states: Sequence[BrandState]) -> None:
+    def __init__(self, process: Process, book: BrandBook, stage: IngestStage, live: LiveSources | None = None) -> None:
+        self._process, self._book, self._stage, self._live = process, book, stage, live
+
+    def watch(self) -> None:
+        """Look until told to stop."""
+        self._book.watch(self._process.stop, self._listen_for, again=self._process.read_again)
+
+    def take_up(self) -> None:
+        """Put the brands as they are now in force before this returns.
+
+        Raises:
+            RetryLater, BackendDown: the log cannot be read.
+        """
+        self._book.look()
+        self._book.tell(self._listen_for)
+
+    def _listen_for(self, states: Sequence[BrandState]) -> None:
         active = tuple(state.brand for state in states if not state.paused)
-        stage.match_by(BrandMatcher(active))
-        if live is not None:
-            live.ask_for(active)
-
-    book.watch(process.stop, listen_for, again=process.read_again)
+        self._stage.match_by(BrandMatcher(active))
+        if self._live is not None:
+            self._live.ask_for(active)
 
 
 def _runner(settings: Settings) -> RunnerSettings:
@@ -129,7 +144,7 @@ def _read_files(process: Process, files: Sequence[Path]) -> None:
         left = list(files)
         while left and (lost := owner.wait(source_name)) is not None:
             stage, book = _stage(process, stream)
-            beside(process, "brands", partial(_watch_brands, process, book, stage))
+            beside(process, "brands", _Brands(process, book, stage).watch)
             while left and not lost.is_set():
                 if _is_done(process, stream, left[0], before) or _read(process, stream, stage, left[0], lost):
                     left.pop(0)

@@ -124,7 +124,13 @@ def enrich(process: Process) -> None:
     settings.require_brands()
     stream = process.open_log()
     book = process.patiently(lambda: BrandBook(stream, settings, writes=False))
-    stage = EnrichStage(engine, FastTextLanguage(), {brand.brand_id: brand for brand in book.brands}, process.clock)
+
+    def look() -> None:
+        book.look()
+        book.tell(rename)
+
+    brands = {brand.brand_id: brand for brand in book.brands}
+    stage = EnrichStage(engine, FastTextLanguage(), brands, process.clock, unknown=look)
 
     def rename(states: Sequence[BrandState]) -> None:
         stage.name_by({state.brand.brand_id: state.brand for state in states})
