@@ -358,7 +358,7 @@ class Pipeline:
 
             work = Rematch(brand_id, self.book, self._ingest, self._log, self._store, self._clock, self._going_on)
             end, resumed = work.run(told)
-            self._done()
+            self._caught_up()
             return rematch_told(brand_id, end, resumed=resumed, seconds=time.monotonic() - started)
         finally:
             self._rematching.release()
@@ -420,7 +420,7 @@ class Pipeline:
         if self._stop.is_set():
             raise Interrupted("the pipeline stops; it goes on when the same command runs again")
 
-    def _done(self) -> None:
+    def _caught_up(self) -> None:
         """Wait until the stages that read what we wrote have caught up, and what they stored can be found."""
         for group, topics in _READERS:
             while self._log.lag(group, topics) > 0:
