@@ -170,6 +170,26 @@ class BooksAnswer(Answer):
     mentions: int = Field(description="mentions in the store")
 
 
+class RetractionAnswer(Answer):
+    """One retraction that was asked for."""
+
+    subject: Literal["post", "author"]
+    id: str = Field(description="the post_id, or source and author id")
+    source: str
+    reason: str
+    asked_by: str = Field(description="the source, or the person who asked")
+    asked_at: datetime
+    done_at: datetime | None = Field(description="when the last mention was gone; null until then")
+    mentions: int = Field(description="mentions that went")
+
+
+class RetractionsAnswer(Answer):
+    """The ledger of retractions, the last one first."""
+
+    retractions: list[RetractionAnswer]
+    note: str
+
+
 class QueryCheckAnswer(Answer):
     """Whether a query can be read, and what is odd about it."""
 

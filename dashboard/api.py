@@ -22,6 +22,8 @@ from dashboard.answers import (
     MomentAnswer,
     Problem,
     QueryCheckAnswer,
+    RetractionAnswer,
+    RetractionsAnswer,
     RunAnswer,
     SourceAnswer,
     SourcesAnswer,
@@ -42,6 +44,7 @@ from domain.query.ast import Everything, Node
 from domain.query.lint import lint
 from domain.records import Mention, Outcome, Span
 from search.highlight import highlights
+from search.retractions import MAX_ROWS, NOT_RECALLED
 from search.store import MAX_PAGE, SearchRequest, Store
 from stream.protocol import Log
 
@@ -128,6 +131,27 @@ def build_api(store: Store, log: Log, stages: Sequence[StageInfo], clock: Clock)
         start = read_time("from", since) or end - SHOWN
         found = store.gaps(start, end) if start < end else ()
         return GapsAnswer(gaps=[GapAnswer(**asdict(gap)) for gap in found])
+
+    @api.get("/retractions", summary="What was retracted, who asked for it, and when it was done")
+    def get_retractions(
+        limit: Annotated[int, Query(ge=1, le=MAX_ROWS, description="rows, the last one first")] = 50,
+    ) -> RetractionsAnswer:
+        return RetractionsAnswer(
+            retractions=[
+                RetractionAnswer(
+                    subject=row.subject,
+                    id=row.key,
+                    source=row.source,
+                    reason=row.reason,
+                    asked_by=row.asked_by,
+                    asked_at=row.asked_at,
+                    done_at=row.done_at,
+                    mentions=row.mentions,
+                )
+                for row in store.retractions(limit)
+            ],
+            note=NOT_RECALLED,
+        )
 
     @api.get("/query/check", responses=refused, summary="Whether a query can be read, and what is odd about it")
     def check_query(q: Annotated[str, Query(description="the query")] = "") -> QueryCheckAnswer:

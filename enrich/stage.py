@@ -7,12 +7,25 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from typing import TypeAlias
 
 from domain import ids
 from domain.brand import Brand
 from domain.clock import Clock
 from domain.errors import BadReason, BadRecord, ServiceError
-from domain.records import SENTIMENTS, BrandMatch, MatchedPost, Mention, Outcome, Post, Retraction, Topic, Withdrawal
+from domain.records import (
+    SENTIMENTS,
+    AuthorRetraction,
+    BrandMatch,
+    MatchedPost,
+    Mention,
+    Outcome,
+    Post,
+    Restoration,
+    Retraction,
+    Topic,
+    Withdrawal,
+)
 from domain.text import index_token_texts
 from enrich.engine import POINTS, Passage, Prediction, SentimentEngine, as_three
 from enrich.language import Language, LanguageIdentifier
@@ -30,6 +43,8 @@ _LOG = logging.getLogger(__name__)
 ENGLISH_ENOUGH = 0.3
 # A brand that was removed is not known either, and its last posts must not ask each time.
 _ASK_SECONDS = 1.0
+_PASSING = (Retraction, AuthorRetraction, Restoration)
+_Out: TypeAlias = Mention | Withdrawal | Retraction | AuthorRetraction | Restoration
 
 
 def language_is_english(language: Language) -> bool:
@@ -68,8 +83,8 @@ class _Read:
 class EnrichStage:
     """One mention for each brand of a post, tagged with language and sentiment. See `stream.stage.Stage`.
 
-    A post that the engine cannot read is parked alone. Retractions pass through, withdrawn brands become
-    withdrawals. A brand that is no longer configured keeps its id as its name.
+    A post that the engine cannot read is parked alone. Retractions and restorations pass through, withdrawn brands
+    become withdrawals. A brand that is no longer configured keeps its id as its name.
     """
 
     name = "enrich"
@@ -117,7 +132,7 @@ class EnrichStage:
                 content = record.read()
                 if isinstance(content, MatchedPost):
                     matched[place] = content
-                elif isinstance(content, Retraction):
+                elif isinstance(content, _PASSING):
                     outcomes[place] = Handled(Outcome.OK, (self._out(record, content),))
                 else:
                     raise BadRecord(
@@ -262,7 +277,7 @@ class EnrichStage:
         except ValueError as exc:
             raise BadRecord(BadReason.BAD_SCHEMA, str(exc)) from exc
 
-    def _out(self, record: LogRecord, content: Mention | Withdrawal | Retraction) -> OutRecord:
+    def _out(self, record: LogRecord, content: _Out) -> OutRecord:
         return OutRecord.of(content, Topic.MENTIONS.value, record.key, record.run)
 
     def _parked(self, record: LogRecord, error: BadRecord) -> Handled:

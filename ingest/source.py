@@ -41,22 +41,30 @@ class RawPost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removed:
-    """The source says that a post was deleted or withheld. `source` None means the source's own name."""
+    """The source says that a post was deleted or withheld. `source` None means the source's own name.
+
+    `addressed`: it was said to us and not to the world, so it is kept for good even where nothing is known of the post.
+    """
 
     native_id: str
     removed_at: datetime
     source: str | None = None
     reason: str = "deleted"
+    addressed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorRemoved:
-    """The source says that an author is gone: all posts go, known or not, and later ones are not taken."""
+    """The source says that an author is gone: all posts go, known or not, and later ones are not taken.
+
+    `addressed`: as of `Removed`.
+    """
 
     author_id: str
     removed_at: datetime
     source: str | None = None
     reason: str = "author deleted"
+    addressed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ from ingest.runner import IngestResult, Progress, RunnerSettings, run_source
 from ingest.source import Source
 from ingest.stage import IngestStage
 from search.embedded import EmbeddedStore
+from search.retractions import RetractionRow
 from search.stage import IndexStage
 from service import runs
 from service.books import run_books
@@ -40,6 +41,8 @@ from service.components import (
 )
 from service.control import Report
 from service.data_folder import DataFolder, require_room
+from service.forget import ForgetRequest
+from service.forgetting import Forgetting
 from service.garbage import rare_collections
 from service.live import LiveSources
 from service.mirror import mirror_events
@@ -132,6 +135,7 @@ class Pipeline:
             runner = RunnerSettings(batch_items=BATCH_RECORDS, max_lag=MAX_LAG, downstream=_READERS)
             self.live = LiveSources(sources, settings, self._log, self._clock, runner, operations)
             self._store = open_store(settings, self._clock)
+            self._forgetting = Forgetting(self._log, self._store, self._clock)
         except BaseException:
             self._log.close()
             raise
@@ -155,6 +159,7 @@ class Pipeline:
         self._begin("tally", lambda: keep_tally(self._log, self._stop))
         self._begin("prune", self._prune)
         self._begin("brands", lambda: self.book.watch(self._stop, self._listen_for, again=self.read_again))
+        self._begin("forgetting", partial(self._forgetting.run, self._stop))
         self._begin("events", lambda: mirror_events(self._log, self._store, None, self._stop))
         for source in self.live.sources:
             self._begin(f"source {source.name}", partial(self.live.listen, source, self._ingest, self._stop))
@@ -427,6 +432,24 @@ class Pipeline:
                 self._going_on()
                 self._clock.sleep(0.02)
         self._store.refresh()
+
+    def forget(self, request: ForgetRequest, report: Report) -> dict[str, Any]:
+        """Retract what a person asks for; gives its `id` once the store and the dead letters have forgotten it."""
+        since = self._clock.now()
+        key = request.perform(self._ingest)
+        told = time.monotonic()
+        while not any(row.key == key and row.asked_by == request.asked_by for row in self._done(since)):
+            self.check()
+            if time.monotonic() - told >= REPORT_SECONDS:
+                told = time.monotonic()
+                report({"stages": {"forget": {"done": 0, "total": 1}}})
+            self._clock.sleep(0.02)
+        self._forgetting.step()
+        return {"id": key}
+
+    def _done(self, since: datetime) -> Sequence[RetractionRow]:
+        # The ledger counts in milliseconds.
+        return self._store.retractions(done_since=since - timedelta(milliseconds=1))
 
     def reindex(self, report: Report) -> dict[str, Any]:
         """Build the search index again from the truth."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from domain.errors import ConfigError
 from service.control import Handler, Report, Request
+from service.forget import ForgetRequest
 from service.pipeline import Pipeline
 from service.settings import fingerprint
 
@@ -48,6 +49,9 @@ def handlers(pipeline: Pipeline) -> Mapping[str, Handler]:
         start, end = (datetime.fromisoformat(request[name]) for name in ("start", "end"))
         return pipeline.backfill(request["source"], start, end, report)
 
+    def forget(request: Request, report: Report) -> Mapping[str, Any]:
+        return pipeline.forget(ForgetRequest.of(request), report)
+
     return {
         "replay": replay,
         "retry": retry,
@@ -55,4 +59,5 @@ def handlers(pipeline: Pipeline) -> Mapping[str, Handler]:
         "brands": brands,
         "rematch": rematch,
         "backfill": backfill,
+        "forget": forget,
     }

@@ -12,12 +12,14 @@ from domain import ids
 from domain.brand import Brand
 from domain.errors import BackendDown, BadReason, BadRecord
 from domain.records import (
+    AuthorRetraction,
     BrandMatch,
     Event,
     MatchedPost,
     Mention,
     Outcome,
     Post,
+    Restoration,
     Retraction,
     Span,
     Topic,
@@ -220,8 +222,18 @@ def test_an_engine_that_is_down_is_not_the_posts_fault(stage: EnrichStage, engin
         _handle(stage, _matched("Acme poison", "acme"))
 
 
-def test_a_retraction_passes_through_unchanged(stage: EnrichStage, engine: WatchedEngine) -> None:
-    retraction = Retraction(post_id="x:other", source="x", retracted_at=START)
+@pytest.mark.parametrize(
+    "retraction",
+    [
+        Retraction(post_id="x:other", source="x", retracted_at=START),
+        AuthorRetraction(author_key="x:other", source="x", retracted_at=START, asked_by="Ada", asked_at=START),
+        Restoration(author_key="x:other", source="x", restored_at=START, taken_from=START),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_a_retraction_passes_through_unchanged(
+    stage: EnrichStage, engine: WatchedEngine, retraction: Retraction | AuthorRetraction | Restoration
+) -> None:
     (handled,) = _handle(stage, retraction, run="replay-1")
     assert _outputs(handled) == [retraction]
     assert (handled.outputs[0].key, handled.outputs[0].run) == ("x:other", "replay-1")

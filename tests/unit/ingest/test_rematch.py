@@ -13,7 +13,7 @@ from fakes.mentions import mention
 from domain import ids
 from domain.brand import Brand
 from domain.records import MatchedPost, Mention, Post
-from ingest.ledger import SPACE, Seen
+from ingest.ledger import SPACE, Seen, Standing
 from ingest.matching import BrandMatcher
 from ingest.rematch import Rematched, retained_post
 from ingest.stage import IngestStage
@@ -127,7 +127,7 @@ def test_posts_that_were_imported_get_a_row(log: EmbeddedLog) -> None:
 
 def test_a_retracted_post_stays_away(log: EmbeddedLog) -> None:
     one = kept(1, "acme")
-    seen(log, retained_post(one), gone=True)
+    seen(log, retained_post(one), standing=Standing(gone_ms=5))
     assert rematch(log, one) == Rematched(looked=1)
     assert told(log) == []
 
