@@ -136,24 +136,6 @@ class CountsAnswer(Answer):
     warnings: list[WarningAnswer]
 
 
-class BrandAnswer(Answer):
-    """A brand that is listened for."""
-
-    brand_id: str
-    name: str
-    query: str
-    query_revision: int
-    handles: list[str]
-    competitors: list[str]
-    mentions: int
-
-
-class BrandsAnswer(Answer):
-    """All brands, in the order of the configuration."""
-
-    brands: list[BrandAnswer]
-
-
 class RunAnswer(Answer):
     """The books of one stage for one run: `live`, or the name of a replay."""
 

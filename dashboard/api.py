@@ -1,4 +1,4 @@
-"""The JSON API: mentions, counts, brands, books, sources and their gaps, and a check of a query. Read only."""
+"""The JSON API: mentions, counts, books, sources and their gaps, and a check of a query. It only reads."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from fastapi import APIRouter, Depends, Path, Query
 
 from dashboard.answers import (
     BooksAnswer,
-    BrandAnswer,
-    BrandsAnswer,
     CountsAnswer,
     ErrorAnswer,
     GapAnswer,
@@ -34,12 +32,11 @@ from dashboard.answers import (
     WarningAnswer,
 )
 from dashboard.books import StageBooks, StageInfo, read_books
-from dashboard.counting import FACETS, MAX_GROUPS, Measures, count, count_by_brand
+from dashboard.counting import FACETS, MAX_GROUPS, Measures, count
 from dashboard.display import safe_link
 from dashboard.listening import SHOWN
 from dashboard.problems import NotFound, query_problem
 from dashboard.question import BadParameter, Question, check_length, read_question, read_time
-from domain.brand import Brand
 from domain.clock import Clock
 from domain.errors import QueryError
 from domain.fields import find_field
@@ -54,7 +51,7 @@ from stream.protocol import Log
 Asked = Annotated[Question, Depends(read_question)]
 
 
-def build_api(store: Store, log: Log, brands: Sequence[Brand], stages: Sequence[StageInfo], clock: Clock) -> APIRouter:
+def build_api(store: Store, log: Log, stages: Sequence[StageInfo], clock: Clock) -> APIRouter:
     """Make the routes under `/api`."""
     refused: dict[int | str, dict[str, Any]] = {status: {"model": ErrorAnswer} for status in (400, 422)}
     api = APIRouter(prefix="/api", tags=["api"])
@@ -109,24 +106,6 @@ def build_api(store: Store, log: Log, brands: Sequence[Brand], stages: Sequence[
             interval=interval,
             timeline=_timeline(counts.moments),
             warnings=query_warnings(asked.q),
-        )
-
-    @api.get("/brands", summary="The brands that are listened for")
-    def get_brands() -> BrandsAnswer:
-        mentions = {group.key: group.measures.mentions for group in count_by_brand(store, Everything()).groups}
-        return BrandsAnswer(
-            brands=[
-                BrandAnswer(
-                    brand_id=brand.brand_id,
-                    name=brand.name,
-                    query=brand.query,
-                    query_revision=brand.query_revision,
-                    handles=list(brand.handles),
-                    competitors=list(brand.competitors),
-                    mentions=mentions.get(brand.brand_id, 0),
-                )
-                for brand in brands
-            ]
         )
 
     @api.get("/books", summary="What became of every record, stage by stage")

@@ -76,7 +76,13 @@ class Seen:
 
     `queries` identifies the brand queries it was matched against (`BrandMatcher.queries`). `returns`: how often its
     author had come back when it was taken. `routing_month` is "" and `revision_ms` NO_REVISION of a post that was
-    removed before it came.
+    removed before it came. `behind` are brands that were paused when the post was edited: their mentions are of an
+    older revision. `lang` is what the source declared, which no mention keeps. `reader` is the source that it was read
+    from, whose owner settles this row, where that is not the post's own.
+
+    `revision_ms` is the post's own. A withdrawal forbids its version for good, so a brand that is found again in the
+    same revision needs a higher one: what goes on carries `next_ms`, which is `shift` above the post's own, and one
+    more for each withdrawal since (`flips`).
     """
 
     revision_ms: int
@@ -85,6 +91,31 @@ class Seen:
     queries: str
     standing: Standing = NEVER_GONE
     returns: int = 0
+    behind: tuple[str, ...] = ()
+    shift: int = 0
+    flips: int = 0
+    lang: str | None = None
+    reader: str | None = None
+
+    @property
+    def passed_ms(self) -> int:
+        """The least revision under which the text of this revision went on."""
+        return self.revision_ms + self.shift
+
+    @property
+    def next_ms(self) -> int:
+        """The revision under which this revision goes on next."""
+        return self.passed_ms + self.flips
+
+    def shift_of(self, revision_ms: int) -> int:
+        """Give by how much a newer revision of the post must be raised to be above all that went on before."""
+        return max(0, self.next_ms + 1 - revision_ms)
+
+    def emptied(self) -> Seen:
+        """Give the row of a post of which nothing is left and which may come in any revision, above all before it."""
+        return replace(
+            self, revision_ms=NO_REVISION, brand_ids=(), behind=(), shift=self.next_ms - NO_REVISION, flips=0
+        )
 
     @property
     def gone(self) -> bool:
@@ -96,6 +127,8 @@ class Seen:
         row: dict[str, object] = {"r": self.revision_ms, "m": self.routing_month, "q": self.queries}
         row |= self.standing.to_row()
         row["b"] = list(self.brand_ids)
+        rare = {"h": list(self.behind), "s": self.shift, "f": self.flips, "l": self.lang, "o": self.reader}
+        row |= {name: value for name, value in rare.items() if value}
         if self.returns:
             row["n"] = self.returns
         return to_json(row)
@@ -109,6 +142,11 @@ class Seen:
             brand_ids=tuple(row["b"]),
             routing_month=row["m"],
             queries=row["q"],
+            behind=tuple(row.get("h", ())),
+            shift=row.get("s", 0),
+            flips=row.get("f", 0),
+            lang=row.get("l"),
+            reader=row.get("o"),
             # Older rows say only that, and not when.
             standing=Standing(gone_ms=0) if row.get("gone") else Standing.of_row(row),
             returns=row.get("n", 0),

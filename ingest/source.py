@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
+from domain.brand import Brand
 from domain.errors import BadRecord
 from domain.records import Outcome
 
@@ -207,6 +208,14 @@ class Acknowledged(Protocol):
         """
 
 
+@runtime_checkable
+class AsksForWords(Protocol):
+    """A live source that is asked for the brands' words. Most give everything and lack this."""
+
+    def brands_changed(self, brands: Sequence[Brand]) -> None:
+        """Ask for these brands from the next `read` on. Called from any thread."""
+
+
 class LiveSource(Source, Protocol):
     """A source that goes on for ever. `open` connects nothing."""
 
@@ -227,6 +236,7 @@ class LiveSource(Source, Protocol):
         """As `Source.open`. Without a cursor it begins now, or as far back as the source gives without asking."""
 
 
+@runtime_checkable
 class History(Protocol):
     """A live source whose past can be asked for. Those that have none lack this."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
@@ -18,6 +18,7 @@ from domain.records import (
     DeadLetter,
     Event,
     MatchedPost,
+    Mention,
     Outcome,
     Post,
     Restoration,
@@ -26,13 +27,14 @@ from domain.records import (
 )
 from ingest.ledger import NEVER_GONE, NO_REVISION, AuthorRow, LedgerPage, Seen, Standing
 from ingest.normalise import Normaliser
+from ingest.rematch import STAGE as STAGE
+from ingest.rematch import Rematched, rematch
 from ingest.removed_ring import RemovedRing
 from ingest.source import AuthorRemoved, Gap, Item, RawPost, Removed, Restored
 from stream.dead_letters import make_dead_letter
 from stream.observer import Observer, SettledBatch
 from stream.protocol import LIVE_RUN, Count, Log, OutRecord, Settlement, StateWrite
 
-STAGE = "ingest"
 # What a source dates further ahead than this is taken as of now: a wrong clock must not win for ever.
 _MAX_AHEAD = timedelta(minutes=5)
 
@@ -46,6 +48,10 @@ class Matcher(Protocol):
     @property
     def queries(self) -> str:
         """Identify all brands and their queries; changes when any of them does."""
+
+    @property
+    def brand_ids(self) -> frozenset[str]:
+        """The ids of all brands that are matched."""
 
     def match(self, post: Post) -> tuple[BrandMatch, ...]:
         """Give the brands that a post names, in the brands' order."""
@@ -69,8 +75,8 @@ class IngestStage:
 
     For each post: an unseen one that matches no brand is FILTERED and leaves no trace; one that matches is OK. Of a
     post seen before, the same or an older revision is a DUPLICATE, a newer one is OK with the brands it no longer
-    matches in `withdrawn`. Where brands were added or changed since, a seen revision is OK once more with its new
-    brands alone.
+    matches in `withdrawn`; a brand that is not matched for now (paused, removed) keeps its mention. Where brands were
+    added or changed since, a seen revision is OK once more with its new brands alone.
 
     A removal of a known post or author is OK and sent on; until a later restoration, which is OK and sent on too,
     repeats of the post are DUPLICATE and posts of the author FILTERED. The removal of what is unknown is FILTERED, for
@@ -88,6 +94,49 @@ class IngestStage:
         """Forget what is remembered of a source: it may have been read elsewhere since."""
         with self._lock:
             self._rings.pop(source, None)
+
+    def match_by(self, matcher: Matcher) -> None:
+        """Match all that comes from now on by other brands; a batch under way ends with those that it began with."""
+        self._matcher = matcher
+
+    def rematch(
+        self,
+        brand_id: str,
+        matcher: Matcher,
+        retained: Sequence[Post],
+        kept: Callable[[str], Sequence[Mention]],
+        *,
+        run: str,
+        source: str | None = None,
+        state: Callable[[Rematched], Sequence[StateWrite]] = lambda _: (),
+    ) -> Rematched:
+        """Hold posts that are kept against the query of one brand, and make what follows durable, all or nothing.
+
+        A post that is found and lacks the brand gets its mention, marked as backfilled; one that is not found any more
+        has it withdrawn. Doing it again changes nothing.
+
+        Args:
+            brand_id: the brand.
+            matcher: of this brand alone.
+            retained: posts as they are kept (`ingest.rematch.retained_post`), each once.
+            kept: gives all mentions of a post that the ledger does not know, or knows in a newer revision.
+            run: that it belongs to.
+            source: whose posts alone are looked at, for their owner settles them where machines share a log; None
+                looks at all.
+            state: gives what must be durable together with it.
+
+        Raises:
+            RetryLater, BackendDown: nothing of it was settled.
+        """
+        since = self._clock.monotonic()
+        with self._lock:
+            page = LedgerPage(self._log, [post.post_id for post in retained])
+            settlement, rematched = rematch(brand_id, matcher, retained, kept, page, run, source)
+            settlement.source = source or ""
+            settlement.state = [*page.writes(), *state(rematched)]
+            self._log.settle(settlement)
+        self._tell(settlement, since)
+        return rematched
 
     def handle(
         self,
@@ -337,7 +386,7 @@ class _Batch:
         if not seen.gone or standing.is_gone:
             return Outcome.DUPLICATE
         # Nothing of it is left, so it may come in any revision.
-        self._page.put(post_id, replace(seen, standing=standing, revision_ms=NO_REVISION, brand_ids=()))
+        self._page.put(post_id, replace(seen.emptied(), standing=standing))
         self._emit(post_id, self._restoration(restored, post_id=post_id))
         return Outcome.OK
 
@@ -387,11 +436,20 @@ class _Batch:
                 # Ours after all: from now on it is kept for good.
                 self._page.put(post.post_id, replace(_unseen(), standing=Standing(gone_ms=0)))
                 return Outcome.FILTERED
-            self._pass_on(post, self._match(post), (), brand_ids=_brand_ids(self._match(post)), author=author)
+            matches = self._match(post)
+            new = Seen(
+                revision_ms=post.revision_ms,
+                brand_ids=(),
+                routing_month=post.routing_month,
+                queries="",
+                lang=post.declared_lang,
+                reader=self._source if self._source != post.source else None,
+            )
+            self._pass_on(post, matches, (), self._row(new, author, brand_ids=_brand_ids(matches)))
             return Outcome.OK
         if author is not None and seen.returns < author.returns:
             # What was taken of it went with its author.
-            seen = replace(seen, revision_ms=NO_REVISION, brand_ids=())
+            seen = seen.emptied()
         return self._take_again(post, seen, author)
 
     def _take_again(self, post: Post, seen: Seen, author: AuthorRow | None) -> Outcome:
@@ -407,15 +465,28 @@ class _Batch:
             if not new:
                 self._page.put(post.post_id, replace(seen, queries=queries))
                 return Outcome.DUPLICATE
-            self._pass_on(routed, new, (), brand_ids=brand_ids, author=author, seen=seen)
+            behind = tuple(brand_id for brand_id in seen.behind if brand_id not in brand_ids)
+            self._pass_on(routed, new, (), self._row(seen, author, brand_ids=brand_ids, behind=behind))
             return Outcome.OK
         matches = self._match(post)
         brand_ids = _brand_ids(matches)
-        withdrawn = tuple(brand_id for brand_id in seen.brand_ids if brand_id not in brand_ids)
+        lost = [brand_id for brand_id in (*seen.brand_ids, *seen.behind) if brand_id not in brand_ids]
+        # Of a brand that is paused or removed nobody knows whether it would match: its mention stays as it is.
+        withdrawn = tuple(brand_id for brand_id in lost if brand_id in self._matcher.brand_ids)
+        edited = replace(
+            seen,
+            revision_ms=post.revision_ms,
+            routing_month=routed.routing_month,
+            shift=seen.shift_of(post.revision_ms),
+            flips=0,
+            lang=post.declared_lang,
+        )
+        behind = tuple(brand_id for brand_id in lost if brand_id not in withdrawn)
+        row = self._row(edited, author, brand_ids=brand_ids, behind=behind)
         if not matches and not withdrawn:
-            self._page.put(post.post_id, replace(seen, revision_ms=post.revision_ms, queries=queries))
+            self._page.put(post.post_id, row)
             return Outcome.FILTERED
-        self._pass_on(routed, matches, withdrawn, brand_ids=brand_ids, author=author, seen=seen)
+        self._pass_on(routed, matches, withdrawn, row)
         return Outcome.OK
 
     def _author_of(self, post: Post) -> AuthorRow | None:
@@ -430,26 +501,18 @@ class _Batch:
             self._page.put_author(key, row)
         return row
 
-    def _pass_on(
-        self,
-        post: Post,
-        matches: tuple[BrandMatch, ...],
-        withdrawn: tuple[str, ...],
-        *,
-        brand_ids: tuple[str, ...],
-        author: AuthorRow | None,
-        seen: Seen | None = None,
-    ) -> None:
-        row = Seen(
-            revision_ms=post.revision_ms,
-            brand_ids=brand_ids,
-            routing_month=post.routing_month,
-            queries=self._matcher.queries,
-            standing=NEVER_GONE if seen is None else seen.standing,
-            returns=0 if author is None else author.returns,
-        )
-        self._page.put(post.post_id, row)
-        self._emit(post.post_id, MatchedPost(post=post, matches=matches, withdrawn=withdrawn))
+    def _row(
+        self, seen: Seen, author: AuthorRow | None, *, brand_ids: tuple[str, ...], behind: tuple[str, ...] = ()
+    ) -> Seen:
+        """Give the row of a post as it is now matched."""
+        returns = 0 if author is None else author.returns
+        return replace(seen, brand_ids=brand_ids, behind=behind, queries=self._matcher.queries, returns=returns)
+
+    def _pass_on(self, post: Post, matches: tuple[BrandMatch, ...], withdrawn: tuple[str, ...], row: Seen) -> None:
+        """Send a post on under the revision that its row says, and keep the row."""
+        passed = replace(post, revision_ms=row.next_ms) if row.next_ms != post.revision_ms else post
+        self._page.put(post.post_id, replace(row, flips=row.flips + 1) if withdrawn else row)
+        self._emit(post.post_id, MatchedPost(post=passed, matches=matches, withdrawn=withdrawn))
         self.handled.brands.update(match.brand_id for match in matches)
 
     def _emit(self, key: str, content: MatchedPost | Retraction | AuthorRetraction | Restoration) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from domain.clock import Clock, to_ms
+from domain.clock import Clock, from_ms, to_ms
 from domain.errors import BackendDown, BadRecord, ConfigError, RetryLater
 from domain.records import AuthorRetraction, Mention, Restoration, Retraction, Withdrawal
 from search.elastic_bulk import Applied, Bulk, Conflict, ItemOutcome, Op
@@ -135,7 +135,8 @@ class Writer:
 
     def _finish(self, rows: Sequence[RetractionRow]) -> None:
         now = self._clock.now()
-        self._write_in_order([row_op(replace(row, done_at=now), self._names) for row in rows])
+        done_at = from_ms(to_ms(now))
+        self._write_in_order([row_op(replace(row, done_at=done_at), self._names) for row in rows])
 
     def _write_in_order(self, ops: Sequence[Op]) -> None:
         """Write tombstones and rows of the ledger, one after the other."""

@@ -67,9 +67,9 @@ class Stone(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetractionRow:
-    """One retraction that was asked for. `mentions` is how many went by it; `done_at` None: not all are gone yet.
+    """One retraction that was asked for. `mentions` is how many went by it.
 
-    It never holds anything of what a post says.
+    `done_at` is to the millisecond, and None while not all are gone. It never holds anything of what a post says.
     """
 
     subject: Literal["post", "author"]

@@ -89,6 +89,7 @@ class _NoBrands:
     """Nothing is matched by a request."""
 
     queries = ""
+    brand_ids: frozenset[str] = frozenset()
 
     def match(self, post: Post) -> tuple[BrandMatch, ...]:
         return ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,27 @@ def handlers(pipeline: Pipeline) -> Mapping[str, Handler]:
     def reindex(request: Request, report: Report) -> Mapping[str, Any]:
         return pipeline.reindex(report)
 
+    def brands(request: Request, report: Report) -> Mapping[str, Any]:
+        return pipeline.change_brands(request)
+
+    def rematch(request: Request, report: Report) -> Mapping[str, Any]:
+        if request.get("wait", True):
+            return pipeline.rematch(request["brand_id"], report)
+        return pipeline.begin_rematch(request["brand_id"])
+
+    def backfill(request: Request, report: Report) -> Mapping[str, Any]:
+        start, end = (datetime.fromisoformat(request[name]) for name in ("start", "end"))
+        return pipeline.backfill(request["source"], start, end, report)
+
     def forget(request: Request, report: Report) -> Mapping[str, Any]:
         return pipeline.forget(ForgetRequest.of(request), report)
 
-    return {"replay": replay, "retry": retry, "reindex": reindex, "forget": forget}
+    return {
+        "replay": replay,
+        "retry": retry,
+        "reindex": reindex,
+        "brands": brands,
+        "rematch": rematch,
+        "backfill": backfill,
+        "forget": forget,
+    }

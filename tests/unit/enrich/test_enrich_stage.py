@@ -114,6 +114,28 @@ def test_a_post_that_names_two_brands_becomes_two_mentions(stage: EnrichStage) -
     assert all(output.topic == Topic.MENTIONS.value and output.key == "x:1" for output in handled.outputs)
 
 
+def test_a_brand_that_was_made_a_moment_ago_is_asked_for_and_one_that_is_gone_not_each_time(
+    engine: WatchedEngine,
+) -> None:
+    clock = FakeClock()
+    asked: list[str] = []
+
+    def look() -> None:
+        asked.append("look")
+        stage.name_by({**BRANDS, "new": Brand(brand_id="new", name="Brand New", query="new")})
+
+    stage = EnrichStage(engine, LANGUAGE, BRANDS, clock, unknown=look)
+    (mention,) = _mentions(_handle(stage, _matched("new and shiny", "new"))[0])
+    assert mention.brand == "Brand New"
+    for _ in range(3):
+        (mention,) = _mentions(_handle(stage, _matched("gone and forgotten", "gone"))[0])
+        assert mention.brand == "gone"
+    assert asked == ["look"]
+    clock.sleep(1.0)
+    _handle(stage, _matched("gone and forgotten", "gone"), _matched("acme", "acme"))
+    assert asked == ["look", "look"]
+
+
 def test_a_mention_carries_sentiment_language_tokens_and_version(stage: EnrichStage) -> None:
     text = "The crew of Acme was lovely and the food was delicious, thank you!"
     (mention,) = _mentions(_handle(stage, _matched(text, "acme", title="A kind review"))[0])
