@@ -44,8 +44,8 @@ from stream.codec import decode  # noqa: E402
 from stream.embedded import EmbeddedLog  # noqa: E402
 from stream.protocol import LIVE_RUN  # noqa: E402
 
-# The pipeline with the tiny engine. Reached after two minutes, and nothing more after that: 383 MB.
-MOST_MEGABYTES = 500.0
+# The pipeline with the tiny engine, nine minutes and 167,000 posts after it was started: 347 MB; caches still filled.
+MOST_MEGABYTES = 450.0
 _TICK_SECONDS = 0.02
 _USUAL_SECONDS = 20.0
 _PAGE = 500
