@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from domain.clock import to_ms
+from domain.engagement import Engagement
 from domain.errors import BackendDown, ConfigError, RetryLater
 from domain.records import Event, Mention, Retraction, Withdrawal
 from domain.stories import Signature
 from search.store import Written
 from search.stories import Place, Stories
+from search.truth_engagement import engage
 from search.truth_listening import GAPS_SQL, HEARTBEATS_SQL, LISTENING_TABLES, note
 from search.truth_stories import STORY_SQL, STORY_TABLES, ShelfMemory, TruthShelf, numbers
 
@@ -373,6 +375,14 @@ class Truth:
         except BaseException:
             self._memory.forget()
             raise
+
+    def engage(self, posts: Mapping[str, Engagement]) -> int:
+        """Give mentions of posts new numbers, all or none; gives how many changed. Nobody may `apply` meanwhile."""
+        with self._transaction() as connection:
+            before = self._last_seq
+            seq = engage(connection, before, posts)
+        self._last_seq = seq
+        return seq - before
 
     def set_indexed(self, seq: int) -> None:
         """Record that the index durably holds every change up to `seq`."""
