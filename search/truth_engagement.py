@@ -35,4 +35,3 @@ def engage(connection: sqlite3.Connection, seq: int, posts: Mapping[str, Engagem
             changed = encode(engaged(mention, engagement))
             connection.execute("UPDATE mention SET seq = ?, json = ? WHERE row = ?", (seq, changed, row))
     return seq
-

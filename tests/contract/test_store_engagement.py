@@ -121,13 +121,15 @@ def test_a_story_is_not_touched(store: Store) -> None:
     store.write([first, second])
     before = [store.get(one.mention_id) for one in (first, second)]
     stories = {one.story_id for one in before if one is not None}
-    assert len(stories) == 1 and None not in stories
+    assert len(stories) == 1
+    assert None not in stories
     assert store.engage({one.post_id: numbers(likes=1) for one in (first, second)}) == 2
     for known in before:
         assert known is not None
         assert store.get(known.mention_id) == with_numbers(known, numbers(likes=1))
     story = store.story(str(stories.pop()))
-    assert story is not None and (story.posts, story.mentions) == (2, 2)
+    assert story is not None
+    assert (story.posts, story.mentions) == (2, 2)
 
 
 def test_ids_that_differ_only_in_case_are_different_posts(store: Store) -> None:
