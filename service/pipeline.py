@@ -36,6 +36,7 @@ from service.components import (
 )
 from service.control import Report
 from service.data_folder import DataFolder, require_room
+from service.engagement import refresher_of
 from service.garbage import rare_collections
 from service.live import LiveSources
 from service.mirror import mirror_events
@@ -117,6 +118,8 @@ class Pipeline:
             runner = RunnerSettings(batch_items=BATCH_RECORDS, max_lag=MAX_LAG, downstream=_READERS)
             self.live = LiveSources(sources, settings, self._log, self._clock, runner, operations)
             self._store = open_store(settings, self._clock)
+            meter = operations.meter if operations is not None else None
+            self._engagement = refresher_of(settings, self._store, self._clock, meter) if listens else None
         except BaseException:
             self._log.close()
             raise
@@ -144,6 +147,8 @@ class Pipeline:
         self._begin("tally", lambda: keep_tally(self._log, self._stop))
         self._begin("prune", self._prune)
         self._begin("events", lambda: mirror_events(self._log, self._store, None, self._stop))
+        if self._engagement is not None:
+            self._begin("engagement", partial(self._engagement.run, self._stop))
         for source in self.live.sources:
             self._begin(f"source {source.name}", partial(self.live.listen, source, self._ingest, self._stop))
         if self.live.sources:

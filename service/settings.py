@@ -114,6 +114,8 @@ class SourcesSettings:
 
     enabled: tuple[str, ...] = ()
     allow_private: bool = False
+    engagement_hours: float = 1.0
+    engagement_again_hours: float = 24.0
     values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
 
 
@@ -370,6 +372,8 @@ def _build(
         sources=SourcesSettings(
             enabled=tuple(dict.fromkeys(values["sources.enabled"])),
             allow_private=values["sources.allow_private"],
+            engagement_hours=values["sources.engagement_hours"],
+            engagement_again_hours=values["sources.engagement_again_hours"],
             values={kind.name: _revealed(_section(values, f"source.{kind.name}")) for kind in SOURCE_KINDS},
         ),
         health=HealthSettings(**_section(values, "health")),

@@ -19,6 +19,7 @@ from typing import TypeVar
 from domain.clock import Clock, SystemClock
 from domain.errors import BackendDown, RetryLater, ServiceError
 from service.components import build_engine, health_index, open_log, open_reader, open_store, require_cluster
+from service.engagement import refresher_of
 from service.garbage import rare_collections
 from service.listening import address_of, listen
 from service.mirror import mirror_events, mirror_letters
@@ -142,6 +143,9 @@ def index(process: Process) -> None:
     process.operations.opened(log=stream, shown=("index",), store=store, stages=(lambda: _check_joined(worker),))
     health = health_index(store)
     _beside(process, "mirror-events", partial(mirror_events, stream, store, health, process.stop))
+    engagement = refresher_of(settings, store, clock, process.operations.meter)
+    if engagement is not None:
+        _beside(process, "engagement", partial(engagement.run, process.stop))
     if health is not None:
         _beside(process, "mirror-letters", partial(mirror_letters, stream, health, process.stop))
     worker.run(process.stop)
