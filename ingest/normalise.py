@@ -86,9 +86,10 @@ class Normaliser:
         published_at = self._read_date("published_at", fields, collected_at)
         edited_at = self._read_date("edited_at", fields, collected_at)
         revised_at = edited_at or published_at
-        numbers = {name: _count(name, fields) for name in ("likes", "reposts", "replies", "views")}
+        likes, reposts, replies, views = (_count(name, fields) for name in ("likes", "reposts", "replies", "views"))
         engagement_at = self._read_date("engagement_at", fields, collected_at)
-        if engagement_at is None and not self._settings.backfilled and any(one is not None for one in numbers.values()):
+        known = any(one is not None for one in (likes, reposts, replies, views))
+        if engagement_at is None and known and not self._settings.backfilled:
             # What a source tells now is as of now; of what is collected after the fact nobody knows.
             engagement_at = collected_at
         named = find_urls(text) + anchors + _strings("links", fields.get("links"))
@@ -121,11 +122,14 @@ class Normaliser:
             links=tuple(link.url for link in links),
             domains=_unique([link.domain for link in ([*links, page] if page is not None else links)]),
             campaigns=_campaigns([*links, page] if page is not None else links),
+            likes=likes,
+            reposts=reposts,
+            replies=replies,
+            views=views,
             engagement_at=engagement_at,
             location=_short("location", fields),
             backfilled=self._settings.backfilled,
             attrs={one_line(name, 64) or "-": one_line(value, MAX_ATTR_CHARS) for name, value in attrs.items()},
-            **numbers,
         )
 
     def identify(self, raw: RawPost) -> tuple[str, str]:
