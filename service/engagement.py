@@ -32,6 +32,7 @@ SLICE: Final = timedelta(minutes=10)
 LOOK_SECONDS: Final = 60.0
 # Between two questions: some five a second, where the strictest source that is asked allows ten.
 PAUSE_SECONDS: Final = 0.2
+ANSWERS: Final = ("numbers", "nothing", "failed")
 # A source that refuses us, or fails on what nobody thought of, is asked again in peace.
 REFUSED_SECONDS: Final = 600.0
 _STORE_SECONDS: Final = 30.0
@@ -81,6 +82,9 @@ class EngagementRefresher:
             if lookup is not None:
                 self._closing.enter_context(closing(lookup))
                 self._rounds += [_Round(source.name, lookup, age) for age in sorted(set(ages))]
+                for answer in ANSWERS:
+                    # There from the beginning, so that the first of each counts in a rate.
+                    self._count(source.name, answer, 0)
         self._every = max(0.5, min([LOOK_SECONDS, *(age.total_seconds() / 4 for age in ages)]))
         # Sources of which it was told that they cannot be asked, until they can.
         self._told: set[str] = set()
@@ -158,19 +162,19 @@ class EngagementRefresher:
         try:
             found = one.lookup.engagement(ids)
         except ServiceError:
-            self._count(one, "failed", len(ids))
+            self._count(one.source, "failed", len(ids))
             raise
         self._write(one.source, {name: found[name] for name in ids if name in found})
-        self._count(one, "numbers", len(found))
-        self._count(one, "nothing", len(ids) - len(found))
+        self._count(one.source, "numbers", len(found))
+        self._count(one.source, "nothing", len(ids) - len(found))
 
     def _write(self, source: str, found: Mapping[str, Engagement]) -> None:
         if found:
             self._store.engage({f"{source}:{name}": numbers for name, numbers in found.items()})
 
-    def _count(self, one: _Round, answer: str, posts: int) -> None:
-        if self._meter is not None and posts:
-            self._meter.add(LOOKED_UP, posts, one.source, answer)
+    def _count(self, source: str, answer: str, posts: int) -> None:
+        if self._meter is not None:
+            self._meter.add(LOOKED_UP, posts, source, answer)
 
 
 def _is_due(mention: Mention, age: timedelta) -> bool:
