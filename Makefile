@@ -60,8 +60,9 @@ format: $(VENV)/dev ## Rewrite the formatting
 bench: $(VENV)/dev ## Print every figure that the documents quote (the Hugging Face peer needs the torch extra)
 	$(BIN)/python -m bench
 
-soak: $(VENV)/dev ## Replay, kill and resume for twenty minutes; ends with exact books
+soak: $(VENV)/dev ## Replay, then listen, each for twenty minutes with kills and faults; both end with exact books
 	$(BIN)/python -m bench.soak --minutes 20
+	$(BIN)/python -m bench.live_soak --minutes 20
 
 docs: $(VENV)/base ## Write the generated pages and Kibana's objects again
 	$(BIN)/python -m service.reference

@@ -137,24 +137,6 @@ class CountsAnswer(Answer):
     warnings: list[WarningAnswer]
 
 
-class BrandAnswer(Answer):
-    """A brand that is listened for."""
-
-    brand_id: str
-    name: str
-    query: str
-    query_revision: int
-    handles: list[str]
-    competitors: list[str]
-    mentions: int
-
-
-class BrandsAnswer(Answer):
-    """All brands, in the order of the configuration."""
-
-    brands: list[BrandAnswer]
-
-
 class RunAnswer(Answer):
     """The books of one stage for one run: `live`, or the name of a replay."""
 
@@ -187,6 +169,26 @@ class BooksAnswer(Answer):
     stages: list[StageAnswer]
     waiting: int
     mentions: int = Field(description="mentions in the store")
+
+
+class RetractionAnswer(Answer):
+    """One retraction that was asked for."""
+
+    subject: Literal["post", "author"]
+    id: str = Field(description="the post_id, or source and author id")
+    source: str
+    reason: str
+    asked_by: str = Field(description="the source, or the person who asked")
+    asked_at: datetime
+    done_at: datetime | None = Field(description="when the last mention was gone; null until then")
+    mentions: int = Field(description="mentions that went")
+
+
+class RetractionsAnswer(Answer):
+    """The ledger of retractions, the last one first."""
+
+    retractions: list[RetractionAnswer]
+    note: str
 
 
 class QueryCheckAnswer(Answer):

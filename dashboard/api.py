@@ -1,4 +1,4 @@
-"""The JSON API: mentions, counts, brands, books, sources and their gaps, and a check of a query. Read only."""
+"""The JSON API: mentions, counts, books, sources and their gaps, and a check of a query. It only reads."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from fastapi import APIRouter, Depends, Path, Query
 
 from dashboard.answers import (
     BooksAnswer,
-    BrandAnswer,
-    BrandsAnswer,
     CountsAnswer,
     ErrorAnswer,
     GapAnswer,
@@ -24,6 +22,8 @@ from dashboard.answers import (
     MomentAnswer,
     Problem,
     QueryCheckAnswer,
+    RetractionAnswer,
+    RetractionsAnswer,
     RunAnswer,
     SourceAnswer,
     SourcesAnswer,
@@ -32,12 +32,11 @@ from dashboard.answers import (
     WarningAnswer,
 )
 from dashboard.books import StageBooks, StageInfo, read_books
-from dashboard.counting import FACETS, MAX_GROUPS, Measures, count, count_by_brand
+from dashboard.counting import FACETS, MAX_GROUPS, Measures, count
 from dashboard.display import safe_link
 from dashboard.listening import SHOWN
 from dashboard.problems import NotFound, query_problem
 from dashboard.question import BadParameter, Question, check_length, read_question, read_time
-from domain.brand import Brand
 from domain.clock import Clock
 from domain.errors import QueryError
 from domain.fields import find_field
@@ -45,13 +44,14 @@ from domain.query.ast import Everything, Node
 from domain.query.lint import lint
 from domain.records import Mention, Outcome, Span
 from search.highlight import highlights
+from search.retractions import MAX_ROWS, NOT_RECALLED
 from search.store import MAX_PAGE, SearchRequest, Store
 from stream.protocol import Log
 
 Asked = Annotated[Question, Depends(read_question)]
 
 
-def build_api(store: Store, log: Log, brands: Sequence[Brand], stages: Sequence[StageInfo], clock: Clock) -> APIRouter:
+def build_api(store: Store, log: Log, stages: Sequence[StageInfo], clock: Clock) -> APIRouter:
     """Make the routes under `/api`."""
     refused: dict[int | str, dict[str, Any]] = {status: {"model": ErrorAnswer} for status in (400, 422)}
     api = APIRouter(prefix="/api", tags=["api"])
@@ -108,24 +108,6 @@ def build_api(store: Store, log: Log, brands: Sequence[Brand], stages: Sequence[
             warnings=query_warnings(asked.q),
         )
 
-    @api.get("/brands", summary="The brands that are listened for")
-    def get_brands() -> BrandsAnswer:
-        mentions = {group.key: group.measures.mentions for group in count_by_brand(store, Everything()).groups}
-        return BrandsAnswer(
-            brands=[
-                BrandAnswer(
-                    brand_id=brand.brand_id,
-                    name=brand.name,
-                    query=brand.query,
-                    query_revision=brand.query_revision,
-                    handles=list(brand.handles),
-                    competitors=list(brand.competitors),
-                    mentions=mentions.get(brand.brand_id, 0),
-                )
-                for brand in brands
-            ]
-        )
-
     @api.get("/books", summary="What became of every record, stage by stage")
     def get_books() -> BooksAnswer:
         books = read_books(log, stages)
@@ -149,6 +131,27 @@ def build_api(store: Store, log: Log, brands: Sequence[Brand], stages: Sequence[
         start = read_time("from", since) or end - SHOWN
         found = store.gaps(start, end) if start < end else ()
         return GapsAnswer(gaps=[GapAnswer(**asdict(gap)) for gap in found])
+
+    @api.get("/retractions", summary="What was retracted, who asked for it, and when it was done")
+    def get_retractions(
+        limit: Annotated[int, Query(ge=1, le=MAX_ROWS, description="rows, the last one first")] = 50,
+    ) -> RetractionsAnswer:
+        return RetractionsAnswer(
+            retractions=[
+                RetractionAnswer(
+                    subject=row.subject,
+                    id=row.key,
+                    source=row.source,
+                    reason=row.reason,
+                    asked_by=row.asked_by,
+                    asked_at=row.asked_at,
+                    done_at=row.done_at,
+                    mentions=row.mentions,
+                )
+                for row in store.retractions(limit)
+            ],
+            note=NOT_RECALLED,
+        )
 
     @api.get("/query/check", responses=refused, summary="Whether a query can be read, and what is odd about it")
     def check_query(q: Annotated[str, Query(description="the query")] = "") -> QueryCheckAnswer:

@@ -24,11 +24,13 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One thing that can be asked, and the name of the model it answers with."""
+    """One thing that can be asked, the name of the model it answers with, and of what is sent ("" for nothing)."""
 
+    method: str
     path: str
     summary: str
     parameters: tuple[Parameter, ...]
+    body: str
     answer: str
     can_try: bool
 
@@ -59,24 +61,29 @@ def build_api_docs(app: FastAPI, templates: jinja2.Environment) -> APIRouter:
 
 def endpoints(described: Mapping[str, Any]) -> tuple[Endpoint, ...]:
     """Read what can be asked from an OpenAPI description."""
-    found = []
-    for path, methods in described["paths"].items():
-        operation = methods["get"]
-        content = operation["responses"]["200"]["content"]["application/json"]["schema"]
-        found.append(
-            Endpoint(
-                path,
-                operation["summary"],
-                tuple(
-                    # A parameter is left out or given; null is how the framework says that it may be left out.
-                    _parameter(given["name"], _not_null(given["schema"]), given["required"], given["description"])
-                    for given in operation.get("parameters", ())
-                ),
-                kind_of(content),
-                can_try="{" not in path,
-            )
-        )
-    return tuple(found)
+    return tuple(
+        _endpoint(path, method, operation)
+        for path, methods in described["paths"].items()
+        for method, operation in methods.items()
+    )
+
+
+def _endpoint(path: str, method: str, operation: Mapping[str, Any]) -> Endpoint:
+    (answered,) = (answer for status, answer in operation["responses"].items() if status.startswith("2"))
+    sent = operation.get("requestBody", {}).get("content", {})
+    return Endpoint(
+        method.upper(),
+        path,
+        operation["summary"],
+        tuple(
+            # A parameter is left out or given; null is how the framework says that it may be left out.
+            _parameter(given["name"], _not_null(given["schema"]), given["required"], given["description"])
+            for given in operation.get("parameters", ())
+        ),
+        kind_of(sent["application/json"]["schema"]) if sent else "",
+        kind_of(answered["content"]["application/json"]["schema"]),
+        can_try=method == "get" and "{" not in path,
+    )
 
 
 def models(described: Mapping[str, Any]) -> tuple[Model, ...]:
@@ -91,7 +98,7 @@ def models(described: Mapping[str, Any]) -> tuple[Model, ...]:
             ),
         )
         for name, schema in described["components"]["schemas"].items()
-        if name.endswith(("Answer", "Problem"))
+        if name.endswith(("Answer", "Problem", "Body"))
     )
 
 

@@ -17,6 +17,9 @@ from dashboard.api import build_api
 from dashboard.api_docs import build_api_docs
 from dashboard.assets import load_assets, load_templates
 from dashboard.books import StageInfo
+from dashboard.brand_api import build_brand_api
+from dashboard.brand_desk import BrandDesk, FixedBrands
+from dashboard.brand_pages import build_brand_pages
 from dashboard.pages import build_pages
 from dashboard.problems import problem_of
 from dashboard.security import SECURITY_HEADERS, Guard
@@ -39,16 +42,18 @@ def build_app(
     log: Log,
     brands: Sequence[Brand],
     *,
+    desk: BrandDesk | None = None,
     stages: Sequence[StageInfo] = (),
     clock: Clock | None = None,
     access: AccessSettings | None = None,
 ) -> Application:
-    """Make the application. It only reads, keeps nothing of its own, and closes neither store nor log.
+    """Make the application. It keeps nothing of its own, and closes neither store nor log.
 
     Args:
         store: may be open for reading only.
         log: may be open for reading only.
-        brands: in the order in which they are shown.
+        brands: in the order in which they are shown, where there is no `desk`.
+        desk: knows the brands and changes them; by default they stay as they are.
         stages: in the order of the flow; a stage that has counts and is not listed is shown after them.
         clock: for relative times; the machine's by default.
         access: who is let in; everybody on this machine by default.
@@ -59,7 +64,7 @@ def build_app(
     templates.globals["signs_in"] = access.auth == "token"
     app = FastAPI(
         title="Soundings",
-        description="What people say about brands, and how they feel about them. Read only; times are in UTC.",
+        description="What people say about brands, and how they feel about them. Times are in UTC.",
         version="1",
         openapi_url="/api/openapi.json",
         # The usual documentation page loads its scripts from elsewhere; ours is in `dashboard.api_docs`.
@@ -75,8 +80,11 @@ def build_app(
         app.include_router(build_sign_in(keeper, templates))
     # Added last, it stands outermost: nobody reaches the door under a wrong name.
     app.add_middleware(Guard, allowed_hosts=access.hosts, public_origin=access.public_origin)
-    app.include_router(build_pages(store, log, brands, stages, templates, clock))
-    app.include_router(build_api(store, log, brands, stages, clock))
+    desk = desk or FixedBrands(brands)
+    app.include_router(build_pages(store, log, desk, stages, templates, clock))
+    app.include_router(build_brand_pages(store, desk, templates, clock))
+    app.include_router(build_api(store, log, stages, clock))
+    app.include_router(build_brand_api(store, desk))
     app.include_router(build_api_docs(app, templates))
 
     @app.get("/static/{name}", include_in_schema=False)

@@ -13,16 +13,16 @@ from fastapi.responses import HTMLResponse
 
 from dashboard.answers import Problem
 from dashboard.books import StageBooks, StageInfo, read_books
+from dashboard.brand_desk import BrandDesk
 from dashboard.counting import Counts, Measures, count_by_brand
 from dashboard.display import Excerpt, excerpt, relative, safe_link
 from dashboard.listening import RECENT, SHOWN, read_sources, strips, warn_of
+from dashboard.notes import QueryNote, error_note, warning_note
 from dashboard.problems import problem_of
 from dashboard.question import SENTIMENT_CHOICES, Question, read_question, read_time
-from domain.brand import Brand
 from domain.clock import Clock
 from domain.errors import ConfigError
 from domain.query.ast import And, Node, Words
-from domain.query.leaves import QueryWarning
 from domain.query.lint import lint
 from domain.records import Mention
 from search.highlight import highlights
@@ -77,19 +77,6 @@ class ResultView:
 
 
 @dataclass(frozen=True, slots=True)
-class QueryNote:
-    """An error or a warning at its place: the query before it, the character there ("" at the end), and the rest."""
-
-    kind: str
-    before: str
-    here: str
-    after: str
-    position: int
-    message: str
-    hint: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Answers:
     """All that a question that can be read is answered with."""
 
@@ -105,14 +92,16 @@ class Answers:
 def build_pages(
     store: Store,
     log: Log,
-    brands: Sequence[Brand],
+    desk: BrandDesk,
     stages: Sequence[StageInfo],
     templates: jinja2.Environment,
     clock: Clock,
 ) -> APIRouter:
     """Make the routes of the pages."""
     pages = APIRouter(include_in_schema=False)
-    names = {brand.brand_id: brand.name for brand in brands}
+
+    def listened_for() -> dict[str, str]:
+        return {state.brand.brand_id: state.brand.name for state in desk.states()}
 
     @pages.get("/")
     def explore(asked: Annotated[Question, Depends(read_question)]) -> HTMLResponse:
@@ -124,12 +113,12 @@ def build_pages(
         deaf: tuple[GapReport, ...] = ()
         try:
             deaf = warn_of(_deaf(store, asked, clock.now()))
-            notes = tuple(_warning_note(asked.q, warning) for warning in lint(asked.q))
-            answers = _answers(store, asked, names, clock)
+            notes = tuple(warning_note(asked.q, warning) for warning in lint(asked.q))
+            answers = _answers(store, asked, listened_for(), clock)
         except ConfigError as error:
             status, problem = problem_of(error)
             if problem.position is not None:
-                notes = (_error_note(asked.q, problem),)
+                notes = (error_note(asked.q, problem),)
                 problem = None
         return HTMLResponse(
             templates.get_template("explore.html").render(
@@ -139,7 +128,7 @@ def build_pages(
                 problem=problem,
                 deaf=deaf,
                 sentiments=SENTIMENT_NAMES,
-                brands=brands,
+                brands=list(listened_for()),
                 **books_context(books, store),
             ),
             status_code=status,
@@ -262,17 +251,3 @@ def _any_of(asked: Question, query: Node) -> str | None:
     if not isinstance(query, And) or not all(isinstance(node, Words) for node in query.nodes):
         return None
     return " OR ".join(asked.q[node.place.start : node.place.end] for node in query.nodes)
-
-
-def _error_note(q: str, problem: Problem) -> QueryNote:
-    message = f"Found {problem.found}, expected {problem.expected}."
-    return _note("error", q, problem.position or 0, message, problem.hint)
-
-
-def _warning_note(q: str, warning: QueryWarning) -> QueryNote:
-    return _note("warning", q, warning.position, warning.message)
-
-
-def _note(kind: str, q: str, position: int, message: str, hint: str = "") -> QueryNote:
-    message, hint = (text[:1].upper() + text[1:] for text in (message, hint))
-    return QueryNote(kind, q[:position], q[position : position + 1], q[position + 1 :], position + 1, message, hint)

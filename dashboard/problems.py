@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 
 from dashboard.answers import Problem
 from dashboard.question import BadParameter
-from domain.errors import AccessRefused, BackendDown, ConfigError, QueryError, RetryLater, ServiceError
+from domain.errors import AccessRefused, BackendDown, Busy, ConfigError, QueryError, RetryLater, ServiceError
 
 
 class NotFound(ServiceError):
@@ -17,6 +17,14 @@ class NotFound(ServiceError):
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
+        super().__init__(problem.found)
+
+
+class Refused(ServiceError):
+    """What was asked for is not done."""
+
+    def __init__(self, status: int, problem: Problem) -> None:
+        self.status, self.problem = status, problem
         super().__init__(problem.found)
 
 
@@ -39,6 +47,12 @@ def problem_of(error: Exception) -> tuple[int, Problem]:
             return 400, problem
         case NotFound(problem=problem):
             return 404, problem
+        case Refused(status=status, problem=problem):
+            return status, problem
+        case Busy():
+            return 409, Problem(
+                code="busy", found=str(error), expected="one at a time", hint="try again when that is done"
+            )
         case QueryError():
             return 400, query_problem(error)
         case AccessRefused():

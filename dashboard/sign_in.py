@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Annotated
-from urllib.parse import parse_qs
 
 import jinja2
 from fastapi import APIRouter, Query
@@ -14,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from dashboard.access import SECONDS_A_TRY, SESSION_SECONDS, SIGN_IN, Doorkeeper
 from dashboard.answers import Problem
+from dashboard.forms import read_form
 
 # A token and a path; what is longer is no form of ours.
 MAX_FORM_BYTES = 16_384
@@ -34,7 +33,7 @@ def build_sign_in(keeper: Doorkeeper, templates: jinja2.Environment) -> APIRoute
 
     @pages.post(SIGN_IN)
     async def sign_in(request: Request) -> Response:
-        sent = await _form(request)
+        sent = await read_form(request, MAX_FORM_BYTES)
         destination = local_path(sent.get("next", "/"))
         problem = keeper.try_token(sent.get("token", "").strip(), keeper.address_of(request.scope))
         if problem is not None:
@@ -68,16 +67,3 @@ def local_path(asked: str) -> str:
     if not asked.startswith("/") or asked[1:2] in ("/", "\\") or not asked.isprintable() or "\\" in asked:
         return "/"
     return asked
-
-
-async def _form(request: Request) -> dict[str, str]:
-    """Read a small form; an empty one where it is none of ours."""
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_FORM_BYTES:
-            return {}
-    with suppress(ValueError):
-        fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=8)
-        return {name: values[0] for name, values in fields.items()}
-    return {}

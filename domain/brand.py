@@ -28,6 +28,18 @@ class Brand:
     competitors: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrandState:
+    """A brand as it stands: `file` is the configuration that it is changed in, "" for one made while running.
+
+    A paused brand is not matched; its mentions stay.
+    """
+
+    brand: Brand
+    file: str = ""
+    paused: bool = False
+
+
 def is_slug(text: str) -> bool:
     """Tell whether `text` can be a brand id: 1 to 64 of a-z, 0-9 and inner hyphens."""
     return SLUG.fullmatch(text) is not None

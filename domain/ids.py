@@ -44,6 +44,11 @@ def post_id(source: str, native_id: str) -> str:
     return f"{source}:{native_id}" if len(native_id) <= 400 else f"{source}:#{_digest(native_id)}"
 
 
+def author_key(source: str, author_id: str) -> str:
+    """Give the id of an author across sources: readable, `source:author_id`, however long."""
+    return f"{source}:{author_id}"
+
+
 def row_id(source: str, row: str) -> str:
     """Give the id of a row that has none: a hash of its content, so the same row is the same post."""
     return f"{source}:#{_digest(row)}"

@@ -113,12 +113,50 @@ class MatchedPost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retraction:
-    """A post was deleted or withheld: every trace goes, and nothing late brings it back."""
+    """A post was deleted or withheld: every trace goes, and nothing late brings it back.
+
+    `asked_by` is who asked for it, the source itself when absent; `asked_at` is when it reached us, by our clock. Of
+    one that does not know when it was asked for, the ledger of the store keeps no row.
+    """
 
     post_id: str
     source: str
+    # By the source's clock: of a retraction and a restoration the later one holds.
     retracted_at: datetime
     reason: str = "deleted"
+    asked_by: str | None = None
+    asked_at: datetime | None = None
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorRetraction:
+    """An author is gone from a source: as a `Retraction`, of all posts, known or not.
+
+    `author_key` is `domain.ids.author_key`.
+    """
+
+    author_key: str
+    source: str
+    retracted_at: datetime
+    reason: str = "author deleted"
+    asked_by: str | None = None
+    asked_at: datetime | None = None
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restoration:
+    """A retraction is taken back: of a post (`post_id`) or of an author (`author_key`), exactly one of them.
+
+    It brings nothing back. What is collected from `taken_from` on, by our clock, is taken again.
+    """
+
+    source: str
+    restored_at: datetime
+    taken_from: datetime
+    post_id: str | None = None
+    author_key: str | None = None
     schema_version: int = SCHEMA_VERSION
 
 

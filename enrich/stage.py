@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from typing import TypeAlias
 
 from domain import ids
 from domain.brand import Brand
 from domain.clock import Clock
 from domain.errors import BadReason, BadRecord, ServiceError
-from domain.records import SENTIMENTS, BrandMatch, MatchedPost, Mention, Outcome, Post, Retraction, Topic, Withdrawal
+from domain.records import (
+    SENTIMENTS,
+    AuthorRetraction,
+    BrandMatch,
+    MatchedPost,
+    Mention,
+    Outcome,
+    Post,
+    Restoration,
+    Retraction,
+    Topic,
+    Withdrawal,
+)
 from domain.text import index_token_texts
 from enrich.engine import POINTS, Passage, Prediction, SentimentEngine, as_three
 from enrich.language import Language, LanguageIdentifier
@@ -28,6 +41,10 @@ _LOG = logging.getLogger(__name__)
 # A guess of English that is too weak to be named as `lang` still beats chance by far: among 10-character pieces of
 # seven other languages none reaches it, and it saves most one-word English posts (`python -m bench.language`).
 ENGLISH_ENOUGH = 0.3
+# A brand that was removed is not known either, and its last posts must not ask each time.
+_ASK_SECONDS = 1.0
+_PASSING = (Retraction, AuthorRetraction, Restoration)
+_Out: TypeAlias = Mention | Withdrawal | Retraction | AuthorRetraction | Restoration
 
 
 def language_is_english(language: Language) -> bool:
@@ -66,8 +83,8 @@ class _Read:
 class EnrichStage:
     """One mention for each brand of a post, tagged with language and sentiment. See `stream.stage.Stage`.
 
-    A post that the engine cannot read is parked alone. Retractions pass through, withdrawn brands become
-    withdrawals. A brand that is no longer configured keeps its id as its name.
+    A post that the engine cannot read is parked alone. Retractions and restorations pass through, withdrawn brands
+    become withdrawals. A brand that is no longer configured keeps its id as its name.
     """
 
     name = "enrich"
@@ -75,7 +92,12 @@ class EnrichStage:
     topics: tuple[str, ...] = (Topic.POSTS.value,)
 
     def __init__(
-        self, engine: SentimentEngine, language: LanguageIdentifier, brands: Mapping[str, Brand], clock: Clock
+        self,
+        engine: SentimentEngine,
+        language: LanguageIdentifier,
+        brands: Mapping[str, Brand],
+        clock: Clock,
+        unknown: Callable[[], None] | None = None,
     ) -> None:
         """Build the stage.
 
@@ -84,14 +106,20 @@ class EnrichStage:
             language: gives the language of each post.
             brands: by brand id.
             clock: for `enriched_at`.
+            unknown: called, once a second at most, before a post of a brand that is not known: it may call `name_by`.
         """
         self._engine = engine
         self._language = language
-        self._brands = brands
-        self._places = BrandPlaces(brands)
+        self._unknown = unknown
+        self._asked_at: float | None = None
+        self.name_by(brands)
         self._clock = clock
         # The engine computes outside Python's lock: what it does not need is read from the posts meanwhile.
         self._beside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
+
+    def name_by(self, brands: Mapping[str, Brand]) -> None:
+        """Call brands so from now on; a batch under way keeps the places that it began with."""
+        self._brands, self._places = brands, BrandPlaces(brands)
 
     def handle(self, records: Sequence[LogRecord]) -> Sequence[Handled]:
         return self.begin(records)()
@@ -104,7 +132,7 @@ class EnrichStage:
                 content = record.read()
                 if isinstance(content, MatchedPost):
                     matched[place] = content
-                elif isinstance(content, Retraction):
+                elif isinstance(content, _PASSING):
                     outcomes[place] = Handled(Outcome.OK, (self._out(record, content),))
                 else:
                     raise BadRecord(
@@ -112,6 +140,7 @@ class EnrichStage:
                     )
             except BadRecord as error:
                 outcomes[place] = self._parked(record, error)
+        self._know(matched.values())
         passages = {
             place: self._places.passage(content.post, content.matches)
             for place, content in matched.items()
@@ -129,6 +158,15 @@ class EnrichStage:
             return [outcome for outcome in outcomes if outcome is not None]
 
         return finish
+
+    def _know(self, matched: Iterable[MatchedPost]) -> None:
+        """See to it that brands are known that were made a moment ago."""
+        if self._unknown is None or all(match.brand_id in self._brands for one in matched for match in one.matches):
+            return
+        now = self._clock.monotonic()
+        if self._asked_at is None or now - self._asked_at >= _ASK_SECONDS:
+            self._asked_at = now
+            self._unknown()
 
     def _enriched(
         self, record: LogRecord, matched: MatchedPost, scored: _Scored | BadRecord | None, read: _Read | None
@@ -239,7 +277,7 @@ class EnrichStage:
         except ValueError as exc:
             raise BadRecord(BadReason.BAD_SCHEMA, str(exc)) from exc
 
-    def _out(self, record: LogRecord, content: Mention | Withdrawal | Retraction) -> OutRecord:
+    def _out(self, record: LogRecord, content: _Out) -> OutRecord:
         return OutRecord.of(content, Topic.MENTIONS.value, record.key, record.run)
 
     def _parked(self, record: LogRecord, error: BadRecord) -> Handled:

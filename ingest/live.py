@@ -64,6 +64,7 @@ def listen(
         ConfigError: the time zone of the source does not exist.
         BackendDown: the log is broken or was away for ten minutes.
     """
+    stage.took_over(source.name)
     listener = _Listener(source, stage, log, clock, stop, watch, settings or RunnerSettings(), hold)
     try:
         while not stop.is_set():

@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from mastodon import Mastodon, StreamListener
 from mastodon.errors import MastodonError
 
+from domain.brand import Brand
 from domain.clock import Clock
 from domain.errors import ConfigError, RetryLater
 from ingest.backoff import Backoff
@@ -22,7 +23,7 @@ from ingest.mastodon_reader import QUEUE_EVENTS, MastodonReader
 from ingest.mastodon_status import read_json, read_status
 from ingest.mastodon_stream import PAGE_STATUSES, Heard, Instance, TimelineStream, timeline_key
 from ingest.normalise import NormaliserSettings
-from ingest.source import Item, RawPost, Source
+from ingest.source import AsksForWords, Item, RawPost, Source
 from ingest.web import USER_AGENT, Asker, Fetcher, NotAllowed, resolve, retry_after
 
 PAGE = "docs/sources/mastodon.md"
@@ -69,6 +70,11 @@ class MastodonSource:
         self, settings: MastodonSettings, clock: Clock, *, is_ours: Callable[[RawPost], bool] = _nobody
     ) -> None:
         self._settings, self._clock, self.is_ours = settings, clock, is_ours
+
+    def brands_changed(self, brands: Sequence[Brand]) -> None:
+        """As `ingest.source.AsksForWords`: whose removals are to be known changes; posts come all the same."""
+        if isinstance(self.is_ours, AsksForWords):
+            self.is_ours.brands_changed(brands)
 
     @property
     def normalise(self) -> NormaliserSettings:

@@ -54,11 +54,17 @@ class BrandMatcher:
             self._hang(index, found)
         self._automaton = _automaton([*self._tokens, *self._prefixes])
         self._queries = _identify(self._brands)
+        self._brand_ids = frozenset(taken)
 
     @property
     def queries(self) -> str:
         """Identify the brands and their queries: 16 hexadecimal digits, the same on every machine."""
         return self._queries
+
+    @property
+    def brand_ids(self) -> frozenset[str]:
+        """The ids of all brands."""
+        return self._brand_ids
 
     def match(self, post: Post) -> tuple[BrandMatch, ...]:
         """Give the brands that a post names, in the order in which the brands were given."""

@@ -104,8 +104,9 @@ class Resume:
         if not self._in_overlap:
             return False
         place = self.place
-        if event.micros <= place.micros and not self.is_outdated:
-            # The server reaches back to the place, so nothing is missing after it.
+        if event.micros <= place.micros:
+            # The server reaches back to the place, so nothing is missing after it: also where it kept less than the
+            # rewind asked for.
             self._is_over = True
         if self.by_seq:
             known = event.seq <= place.seq

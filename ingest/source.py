@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
+from domain.brand import Brand
 from domain.engagement import Engagement
 from domain.errors import BadRecord
 from domain.records import Outcome
@@ -41,22 +42,30 @@ class RawPost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removed:
-    """The source says that a post was deleted or withheld. `source` None means the source's own name."""
+    """The source says that a post was deleted or withheld. `source` None means the source's own name.
+
+    `addressed`: it was said to us and not to the world, so it is kept for good even where nothing is known of the post.
+    """
 
     native_id: str
     removed_at: datetime
     source: str | None = None
     reason: str = "deleted"
+    addressed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorRemoved:
-    """The source says that an author is gone: all posts go, known or not, and later ones are not taken."""
+    """The source says that an author is gone: all posts go, known or not, and later ones are not taken.
+
+    `addressed`: as of `Removed`.
+    """
 
     author_id: str
     removed_at: datetime
     source: str | None = None
     reason: str = "author deleted"
+    addressed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +209,14 @@ class Acknowledged(Protocol):
         """
 
 
+@runtime_checkable
+class AsksForWords(Protocol):
+    """A live source that is asked for the brands' words. Most give everything and lack this."""
+
+    def brands_changed(self, brands: Sequence[Brand]) -> None:
+        """Ask for these brands from the next `read` on. Called from any thread."""
+
+
 class LiveSource(Source, Protocol):
     """A source that goes on for ever. `open` connects nothing."""
 
@@ -254,6 +271,7 @@ class TellsEngagement(Protocol):
         """Give a way to ask, which connects nothing before it is used; None where the settings forbid it."""
 
 
+@runtime_checkable
 class History(Protocol):
     """A live source whose past can be asked for. Those that have none lack this."""
 

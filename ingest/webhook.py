@@ -283,10 +283,10 @@ def _content(value: object, normaliser: Normaliser, now: datetime) -> RawPost | 
     try:
         if "id" in value or "author_id" not in value:
             source, native_id = normaliser.identify(RawPost(fields=fields))
-            return Removed(native_id=native_id, removed_at=now, source=source)
+            return Removed(native_id=native_id, removed_at=now, source=source, addressed=True)
         # An id as any other, of an author.
         source, author_id = normaliser.identify(RawPost(fields={**fields, "id": value["author_id"]}))
-        return AuthorRemoved(author_id=author_id, removed_at=now, source=source)
+        return AuthorRemoved(author_id=author_id, removed_at=now, source=source, addressed=True)
     except BadRecord as exc:
         return exc
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from weakref import WeakSet
 
 from domain.brand import Brand
 from domain.clock import Clock
@@ -22,6 +24,8 @@ from ingest.x_reader import XReader
 from ingest.x_rules import compile_rules
 from ingest.x_search import MAX_AGE
 from ingest.x_state import XState, read_state
+
+logger = logging.getLogger(__name__)
 
 
 def _plain() -> NormaliserSettings:
@@ -61,12 +65,23 @@ class XSource:
 
     def __init__(self, settings: XSettings, brands: Sequence[Brand], clock: Clock) -> None:
         self._settings, self._clock = settings, clock
+        self._readers: WeakSet[XReader] = WeakSet()
         self.rules = compile_rules(brands)
         problems = list(self.rules.problems)
         if not self.rules.rules:
             problems += [*self.rules.notes, f"source x: no brand can be asked for there; see {PAGE}"]
         if problems:
             raise ConfigError(problems)
+
+    def brands_changed(self, brands: Sequence[Brand]) -> None:
+        """As `ingest.source.AsksForWords`: the app's rules are brought in step while the stream goes on."""
+        rules = compile_rules(brands)
+        if rules.problems:
+            logger.error("%s; X is asked for the brands before", "; ".join(rules.problems))
+            return
+        self.rules = rules
+        for reader in list(self._readers):
+            reader.ask_for(rules)
 
     @property
     def normalise(self) -> NormaliserSettings:
@@ -87,7 +102,7 @@ class XSource:
             every_seconds=settings.compliance_hours * 3600.0,
             poll_seconds=settings.compliance_poll_seconds,
         )
-        return XReader(
+        reader = XReader(
             client,
             self.rules,
             state,
@@ -97,6 +112,8 @@ class XSource:
             compliance=compliance,
             recover_posts=settings.recover_posts,
         )
+        self._readers.add(reader)
+        return reader
 
     def history(self, start: datetime, end: datetime) -> Source:
         """As `ingest.source.History`: seven days by recent search, each post paid for, within a budget of its own."""

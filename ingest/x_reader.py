@@ -108,6 +108,7 @@ class XReader:
         self._connection: _Connection | None = None
         self._error: XFault | ConfigError | None = None
         self._waiting: list[Item] = []
+        self._next_rules: XRules | None = None
         self._synchronised = self._open = False
         self._errors = self._search_tries = 0
         self._notes: list[str] = []
@@ -136,6 +137,10 @@ class XReader:
                 self._wait_for_tomorrow()
         given, self._waiting = self._waiting[:max_items], self._waiting[max_items:]
         return given
+
+    def ask_for(self, rules: XRules) -> None:
+        """Ask for other brands from the next `read` on. Called from any thread."""
+        self._next_rules = rules
 
     def _raise_pending(self) -> None:
         error, self._error = self._error, None
@@ -183,7 +188,10 @@ class XReader:
     # The stream
 
     def _connect(self) -> None:
-        if self._connection is not None:
+        if self._next_rules is not None:
+            # X takes them while the stream goes on.
+            self._rules, self._next_rules, self._synchronised = self._next_rules, None, False
+        if self._connection is not None and self._synchronised:
             return
         try:
             if not self._synchronised:
@@ -193,7 +201,8 @@ class XReader:
             self._errors += 1
             self._error = exc
             self._raise_pending()
-        self._connection = _Connection(self._client, self._queue)
+        if self._connection is None:
+            self._connection = _Connection(self._client, self._queue)
 
     def _synchronise(self) -> None:
         """Bring the app's rules to ours: what stays is not touched, and others' are left alone."""

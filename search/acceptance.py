@@ -6,9 +6,10 @@ from typing import Final
 
 from domain.errors import BadReason, BadRecord
 from domain.fields import FIELDS
-from domain.records import Mention, Retraction, Withdrawal
+from domain.records import AuthorRetraction, Mention, Restoration, Retraction, Withdrawal
 from domain.stories import Signature, read_signature
 from search.elastic_settings import is_month
+from search.retractions import Record
 
 # SQLite, tantivy and Elasticsearch all hold a number in 63 bits and a sign.
 MAX_INTEGER: Final = (1 << 63) - 1
@@ -18,7 +19,7 @@ _MOST_POST_ID_BYTES: Final = 8_000
 _INTEGERS: Final = tuple(field.name for field in FIELDS if field.kind == "integer")
 
 
-def accepted(record: Mention | Withdrawal | Retraction) -> Signature | None:
+def accepted(record: Record) -> Signature | None:
     """Let through what a store can hold; gives the signature of a mention, None where there is none.
 
     Raises:
@@ -26,7 +27,7 @@ def accepted(record: Mention | Withdrawal | Retraction) -> Signature | None:
             none, or no signature of ours.
     """
     _check_ids(record)
-    if isinstance(record, Retraction):
+    if isinstance(record, Retraction | AuthorRetraction | Restoration):
         return None
     if not 0 <= record.version <= MAX_INTEGER:
         raise BadRecord(BadReason.STORE_REFUSED, f"version is {record.version}, expected 0 or more in 63 bits")
@@ -41,15 +42,18 @@ def accepted(record: Mention | Withdrawal | Retraction) -> Signature | None:
     return None if record.signature is None else read_signature(record.signature)
 
 
-def _check_ids(record: Mention | Withdrawal | Retraction) -> None:
+def _check_ids(record: Record) -> None:
+    subject = "author_key" if isinstance(record, AuthorRetraction) else "post_id"
+    if isinstance(record, Restoration) and record.post_id is None:
+        subject = "author_key"
     try:
-        post_bytes = len(record.post_id.encode())
-        mention_bytes = 1 if isinstance(record, Retraction) else len(record.mention_id.encode())
+        subject_bytes = len((getattr(record, subject) or "").encode())
+        mention_bytes = len(record.mention_id.encode()) if isinstance(record, Mention | Withdrawal) else 1
     except UnicodeEncodeError as exc:
         raise BadRecord(BadReason.BAD_ENCODING, "an id is not valid Unicode") from exc
     if not 0 < mention_bytes <= _MOST_ID_BYTES:
         found = f"a mention_id of {mention_bytes} bytes, expected 1 to {_MOST_ID_BYTES}"
         raise BadRecord(BadReason.STORE_REFUSED, f"found {found}")
-    if not 0 < post_bytes <= _MOST_POST_ID_BYTES:
-        found = f"a post_id of {post_bytes} bytes, expected 1 to {_MOST_POST_ID_BYTES}"
+    if not 0 < subject_bytes <= _MOST_POST_ID_BYTES:
+        found = f"a {subject} of {subject_bytes} bytes, expected 1 to {_MOST_POST_ID_BYTES}"
         raise BadRecord(BadReason.STORE_REFUSED, f"found {found}")

@@ -8,11 +8,11 @@ from functools import partial
 from typing import Any, Final
 
 from domain.aggregation import Aggregation, Result
-from domain.clock import Clock, from_ms, to_ms
+from domain.clock import Clock, SystemClock, from_ms
 from domain.engagement import Engagement
 from domain.errors import BackendDown, BadRecord
 from domain.query.ast import Keyword, Node
-from domain.records import Event, Mention, Retraction, Withdrawal
+from domain.records import Event, Mention
 from search import elastic_aggregations, elastic_drop, elastic_setup
 from search.cursor import decode_cursor, encode_cursor, position_of
 from search.elastic_bulk import Bulk
@@ -21,12 +21,13 @@ from search.elastic_http import Elastic
 from search.elastic_listening import gaps_body, gaps_of, ops_of, reports_of, sources_body
 from search.elastic_query import compile as compile_node
 from search.elastic_reads import ALL_FIELDS, WHOLE, Wanted, get_many, month_indices, refresh, scan
+from search.elastic_retractions import Stones, forbidden_of
 from search.elastic_settings import ElasticSettings, Names
-from search.elastic_slice import forbidden_of, post_stone
 from search.elastic_stories import story_post_of
 from search.elastic_write import Writer
 from search.keywords import folded
 from search.listening import GapReport, SourceReport
+from search.retractions import MAX_ROWS, Record, RetractionRow, Stone, row_of_document
 from search.store import MAX_PAGE, SearchPage, SearchRequest, Sort, Story, Written
 from search.transfer import Piece, StoryPost
 
@@ -47,7 +48,7 @@ class ElasticStore:
         self._settings, self._names = settings, settings.names
         self._elastic = Elastic(settings, clock)
         self._bulk = Bulk(self._elastic, settings)
-        self._writer = Writer(self._elastic, self._bulk, settings)
+        self._writer = Writer(self._elastic, self._bulk, settings, clock or SystemClock())
 
     @classmethod
     def open(cls, settings: ElasticSettings, *, read_only: bool = False, clock: Clock | None = None) -> ElasticStore:
@@ -94,7 +95,7 @@ class ElasticStore:
     # --- writing
 
     def write(
-        self, records: Sequence[Mention | Withdrawal | Retraction], *, encoded: Sequence[bytes] | None = None
+        self, records: Sequence[Record], *, encoded: Sequence[bytes] | None = None
     ) -> Sequence[Written | BadRecord]:
         # A document of the index has more fields than a mention: it is written anew.
         return self._writer.write(records)
@@ -118,6 +119,10 @@ class ElasticStore:
         """See `search.transfer.Transferable`."""
         self._writer.adopt(posts)
 
+    def keep_rows(self, rows: Sequence[RetractionRow]) -> None:
+        """See `search.transfer.Transferable`."""
+        self._writer.keep_rows(rows)
+
     def dump(self) -> Iterator[Piece]:
         """See `search.transfer.Transferable`."""
         self.refresh()
@@ -127,8 +132,14 @@ class ElasticStore:
             yield mention_of(hit["_source"])
         # Last, so that what went meanwhile is among them.
         refresh(self._elastic, self._names.tombstones)
-        for hit in scan(self._elastic, self._names.tombstones, {"match_all": {}}):
-            yield forbidden_of(hit["_source"])
+        # What is back first: else what came since would go where this is read in.
+        back = {"term": {"kind": "restoration"}}
+        for query in (back, {"bool": {"must_not": [back]}}):
+            for hit in scan(self._elastic, self._names.tombstones, query):
+                yield forbidden_of(hit["_source"])
+        refresh(self._elastic, self._names.retractions)
+        for hit in scan(self._elastic, self._names.retractions, {"match_all": {}}):
+            yield row_of_document(hit["_source"])
 
     # --- reading
 
@@ -142,9 +153,16 @@ class ElasticStore:
         return None
 
     def retracted_at(self, post_id: str) -> datetime | None:
-        wanted = Wanted(self._names.tombstones, post_stone(post_id), ("at",))
-        (found,) = get_many(self._elastic, [wanted])
-        return None if found is None else from_ms(to_ms(datetime.fromisoformat(found.source["at"])))
+        stone = Stones.of_posts(self._elastic, self._names.tombstones, [post_id]).posts.get(post_id, Stone())
+        return from_ms(stone.retracted_ms) if stone.blocks and stone.retracted_ms is not None else None
+
+    def retractions(self, limit: int = MAX_ROWS, *, done_since: datetime | None = None) -> Sequence[RetractionRow]:
+        refresh(self._elastic, self._names.retractions)
+        query: dict[str, Any] = {"match_all": {}}
+        if done_since is not None:
+            query = {"range": {"done_at": {"gte": done_since.isoformat()}}}
+        body = {"query": query, "sort": [{"asked_at": "desc"}, {"row_id": "desc"}], "size": limit}
+        return [row_of_document(hit["_source"]) for hit in self._search(body, self._names.retractions)["hits"]["hits"]]
 
     def count(self) -> int:
         # A count sees what was refreshed.

@@ -64,6 +64,11 @@ class Names:
         return f"{self.prefix}tombstones"
 
     @property
+    def retractions(self) -> str:
+        """The ledger: every retraction that was asked for."""
+        return f"{self.prefix}retractions"
+
+    @property
     def stories(self) -> str:
         """Which post is in which story."""
         return f"{self.prefix}stories"

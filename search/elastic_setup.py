@@ -16,7 +16,7 @@ from search.elastic_settings import ElasticSettings
 # Raise in every file of `mapping/` whose fields change, and tell in the docs whether `soundings migrate` is needed.
 MAPPINGS: Final = Path(__file__).with_name("mapping")
 # Made at once; the months are made when their first mention comes.
-FIXED: Final = ("tombstones", "stories", "events", "dead")
+FIXED: Final = ("tombstones", "retractions", "stories", "events", "dead")
 # Prefixes of others that are told where ours is not there.
 _SHOWN: Final = 5
 # Settings that follow the configuration, and that an index takes at any time.
@@ -149,6 +149,8 @@ def check_ready(elastic: Elastic, settings: ElasticSettings) -> None:
         found = int(mapping["mappings"].get("_meta", {}).get("template_version", 0))
         if found == 0:
             raise ConfigError(f"the index {index} was made without our template: remove it and run `soundings setup`")
+        if found < expected:
+            raise ConfigError(f"the index {index} has version {found}, expected {expected}: run `soundings setup`")
         if found > expected:
             raise ConfigError(f"the index {index} has version {found}, this program reads {expected}: use a newer one")
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple
 
-from domain import ids
+from domain.clock import to_ms
 from domain.errors import BadRecord
 from domain.records import Mention, Retraction, Withdrawal
 from domain.stories import Signature
@@ -16,15 +16,15 @@ from search.acceptance import accepted
 from search.elastic_bulk import Op
 from search.elastic_document import AS_WRITTEN, body_of, with_story
 from search.elastic_http import Elastic
-from search.elastic_reads import WHOLE, Found, Wanted, get_many, refresh
+from search.elastic_reads import WHOLE, Wanted, get_many, refresh
+from search.elastic_retractions import Ledger, Stones, mention_stone, row_op, stone_op
 from search.elastic_settings import Names
 from search.elastic_stories import ElasticShelf
 from search.keywords import folded
+from search.retractions import Record, RetractionRow, Stone
 from search.store import Written
 from search.stories import ShinglesCache, Stories
 from stream.codec import to_json
-
-Record: TypeAlias = Mention | Withdrawal | Retraction
 
 # Above any version: a retracted post stays away from an index for a minute even without its tombstone.
 _ABOVE_ALL: Final = (1 << 63) - 1
@@ -33,12 +33,16 @@ _MOST_MENTIONS: Final = 10_000
 
 
 class Sound(NamedTuple):
-    """A record that can be written: with its place among all, and for a mention its document and signature."""
+    """A record that can be written: with its place among all, and for a mention its document and signature.
+
+    `stone` is of a retraction that only removes: what it says is written already, of the post or of its author.
+    """
 
     place: int
     record: Record
     body: bytes = b""
     signature: Signature | None = None
+    stone: Stone | None = None
 
 
 class _Doc(NamedTuple):
@@ -47,15 +51,28 @@ class _Doc(NamedTuple):
     where: str
     version: int
     enriched_at: datetime
+    collected_at: datetime
 
 
 # By this a mention is told from the same one that another record brought.
 ENRICHED_AT: Final = "enriched_at"
+_COLLECTED_AT: Final = "collected_at"
 
 
 def enriched_at_of(source: Mapping[str, Any]) -> datetime:
     """Give when a stored mention was enriched."""
     return datetime.fromisoformat(source[ENRICHED_AT])
+
+
+def _doc(where: str, version: int, source: Mapping[str, Any]) -> _Doc:
+    return _Doc(where, version, enriched_at_of(source), datetime.fromisoformat(source[_COLLECTED_AT]))
+
+
+def post_of(record: Record) -> str:
+    """Give the post that a record of a slice is about."""
+    if isinstance(record, Mention | Withdrawal | Retraction):
+        return record.post_id
+    raise TypeError("authors and restorations are no part of a slice")
 
 
 def checked(place: int, record: Record) -> Sound:
@@ -66,65 +83,6 @@ def checked(place: int, record: Record) -> Sound:
     """
     signature = accepted(record)
     return Sound(place, record, body_of(record), signature) if isinstance(record, Mention) else Sound(place, record)
-
-
-def post_stone(post_id: str) -> str:
-    """Give the id of the tombstone of a post."""
-    return f"p{ids.post_key(post_id)}"
-
-
-def mention_stone(mention_id: str) -> str:
-    """Give the id of the tombstone of a withdrawn mention."""
-    # Hashed like the other: an id of 512 bytes has no room for a letter more.
-    return f"m{ids.post_key(mention_id)}"
-
-
-def forbidden_of(source: Mapping[str, Any]) -> Withdrawal | Retraction:
-    """Give what a tombstone stands for."""
-    if source["kind"] == "retraction":
-        return Retraction(
-            post_id=source["post_id"],
-            source=source["source"],
-            retracted_at=datetime.fromisoformat(source["at"]),
-            reason=source["reason"],
-        )
-    return Withdrawal(
-        mention_id=source["mention_id"],
-        post_id=source["post_id"],
-        brand_id=source["brand_id"],
-        version=source["version"],
-    )
-
-
-class Stones:
-    """What is forbidden of some records: posts as a whole, mentions up to a version."""
-
-    def __init__(self, elastic: Elastic, index: str, records: Iterable[Record]) -> None:
-        self.retracted: set[str] = set()
-        self.withdrawn: dict[str, int] = {}
-        wanted, names = self.wanted(index, records)
-        self.take(names, get_many(elastic, wanted, patient=True))
-
-    @staticmethod
-    def wanted(index: str, records: Iterable[Record]) -> tuple[list[Wanted], list[tuple[str, str]]]:
-        """Give what to read, and whose tombstone each is."""
-        names: dict[tuple[str, str], Wanted] = {}
-        for record in records:
-            names["post", record.post_id] = Wanted(index, post_stone(record.post_id))
-            if not isinstance(record, Retraction):
-                mention_id = record.mention_id
-                names["mention", mention_id] = Wanted(index, mention_stone(mention_id), ("version",))
-        return list(names.values()), list(names)
-
-    def take(self, names: Sequence[tuple[str, str]], found: Sequence[Found | None]) -> None:
-        """Take what was read."""
-        for (kind, name), one in zip(names, found, strict=True):
-            if one is None:
-                continue
-            if kind == "post":
-                self.retracted.add(name)
-            else:
-                self.withdrawn[name] = one.source["version"]
 
 
 class Slice:
@@ -149,6 +107,8 @@ class Slice:
         self.writes: dict[str, Sound] = {}
         self.deletes: dict[str, int] = {}
         self.forbidding: list[Op] = []
+        # Rows of the ledger that are done once all of this is.
+        self.finished: list[RetractionRow] = []
         self.places: dict[str, int] = {}
         self.keys_of_began: dict[str, tuple[int, ...]] = {}
         self._moved: set[str] = set()
@@ -159,24 +119,25 @@ class Slice:
     def _read(self) -> None:
         records = [one.record for one in self._records]
         stones, names = Stones.wanted(self._names.tombstones, records)
-        posts = list(dict.fromkeys(record.post_id for record in records))
+        posts = list(dict.fromkeys(post_of(record) for record in records))
         mentions = {one.mention_id: one for one in records if isinstance(one, Mention)}
         wanted = [
             *stones,
             *(self.shelf.wanted(post_id) for post_id in posts),
             *(
-                Wanted(self._names.month(one.routing_month), mention_id, (ENRICHED_AT,))
+                Wanted(self._names.month(one.routing_month), mention_id, (ENRICHED_AT, _COLLECTED_AT))
                 for mention_id, one in mentions.items()
             ),
         ]
         found = get_many(self._elastic, wanted, patient=True)
         self._stones = Stones(self._elastic, self._names.tombstones, ())
         self._stones.take(names, found[: len(stones)])
+        self._ledger = Ledger(self._elastic, self._names, [one.record for one in self._records if one.stone is None])
         for post_id, one in zip(posts, found[len(stones) :], strict=False):
             self.shelf.know(post_id, one)
         for mention_id, one in zip(mentions, found[len(stones) + len(posts) :], strict=True):
             if one is not None:
-                doc = _Doc(self._names.written(one.index), one.version, enriched_at_of(one.source))
+                doc = _doc(self._names.written(one.index), one.version, one.source)
                 self._has(mention_id, mentions[mention_id].post_id, doc)
         self._read_others(self._of_interest())
         self.shelf.read_ahead(
@@ -192,7 +153,7 @@ class Slice:
     def _may_come(self, mention: Mention) -> bool:
         doc = self._docs.get(mention.mention_id)
         newer = doc is None or doc.version < mention.version
-        return newer and mention.post_id not in self._stones.retracted
+        return newer and self._stones.forbidding(mention) is None
 
     def _of_interest(self) -> list[str]:
         """Give the posts of which all mentions must be known: those that lose one, or may change their story."""
@@ -205,7 +166,7 @@ class Slice:
                     continue
                 if place.text == one.signature.text:
                     continue
-            posts[record.post_id] = None
+            posts[post_of(record)] = None
         return list(posts)
 
     def _read_others(self, posts: Sequence[str]) -> None:
@@ -219,7 +180,7 @@ class Slice:
                 "size": _MOST_MENTIONS,
                 "query": {"terms": {"post_id": sorted({folded(post_id) for post_id in part})}},
                 "version": True,
-                "_source": ["post_id", f"{AS_WRITTEN}.post_id", ENRICHED_AT],
+                "_source": ["post_id", f"{AS_WRITTEN}.post_id", ENRICHED_AT, _COLLECTED_AT],
                 "track_total_hits": False,
             }
             path = f"/{self._names.mentions}/_search"
@@ -227,8 +188,7 @@ class Slice:
             for hit in answer.body["hits"]["hits"]:
                 post_id = hit["_source"].get(AS_WRITTEN, {}).get("post_id") or hit["_source"]["post_id"]
                 if post_id in part:
-                    index = self._names.written(hit["_index"])
-                    doc = _Doc(index, hit["_version"], enriched_at_of(hit["_source"]))
+                    doc = _doc(self._names.written(hit["_index"]), hit["_version"], hit["_source"])
                     self._has(hit["_id"], post_id, doc)
 
     # --- working out
@@ -254,10 +214,13 @@ class Slice:
     def _apply(self, one: Sound) -> bool:
         record = one.record
         if isinstance(record, Retraction):
-            return self._retract(record)
-        if record.post_id in self._stones.retracted:
+            return self._retract(record, one.stone)
+        if not isinstance(record, Mention | Withdrawal):
+            raise TypeError("authors and restorations are no part of a slice")
+        stone = self._stones.forbidding(record)
+        if stone is not None:
             # Left over from a write that was cut off, or that crossed the retraction.
-            self._remove_all(record.post_id)
+            self._remove(record.post_id, stone)
             return False
         if isinstance(record, Withdrawal):
             applied = self._withdraw(record)
@@ -323,30 +286,41 @@ class Slice:
             self.deletes[mention_id] = self._version(mention_id)[0]
         return applied
 
-    def _retract(self, retraction: Retraction) -> bool:
+    def _retract(self, retraction: Retraction, known: Stone | None) -> bool:
         post_id = retraction.post_id
-        applied = post_id not in self._stones.retracted
-        if applied:
-            self._stones.retracted.add(post_id)
-            document = {
-                "kind": "retraction",
-                "post_id": post_id,
-                "source": retraction.source,
-                "at": retraction.retracted_at,
-                "reason": retraction.reason,
-            }
-            self.forbidding.append(Op("index", self._names.tombstones, post_stone(post_id), to_json(document)))
-        self._remove_all(post_id)
-        return applied
+        if known is not None:
+            self._remove(post_id, known)
+            return False
+        before = self._stones.posts.get(post_id, Stone())
+        stone = before.retracted(to_ms(retraction.retracted_at))
+        self._stones.posts[post_id] = stone
+        if stone != before:
+            self.forbidding.append(stone_op(retraction, self._names))
+        gone = self._remove(post_id, stone)
+        row = self._ledger.row(retraction, gone)
+        if row is not None:
+            self.forbidding.append(row_op(row, self._names))
+            self.finished.append(row)
+        return stone.blocks and not before.blocks
 
-    def _remove_all(self, post_id: str) -> None:
+    def _remove(self, post_id: str, stone: Stone) -> int:
+        """Remove the mentions of a post that its stone, or its author's, forbids; gives how many were there."""
+        gone = 0
         for mention_id in self._mentions[post_id]:
+            doc, one = self._docs.get(mention_id), self.writes.get(mention_id)
+            written = one.record if one is not None else None
+            collected = written.collected_at if isinstance(written, Mention) else doc.collected_at if doc else None
+            if collected is None or not stone.forbids_collected(collected):
+                continue
+            gone += self._version(mention_id)[1]
             self.writes.pop(mention_id, None)
             self.places.pop(mention_id, None)
-            if mention_id in self._docs:
+            if doc is not None:
                 self.deletes[mention_id] = _ABOVE_ALL
             self._versions[mention_id] = (_ABOVE_ALL, False)
-        self._stories.remove(post_id)
+        if not self._live(post_id):
+            self._stories.remove(post_id)
+        return gone
 
     # --- what must be written
 

@@ -8,29 +8,23 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
+from domain.clock import Clock, from_ms, to_ms
 from domain.engagement import Engagement
 from domain.errors import BackendDown, BadRecord, ConfigError, RetryLater
-from domain.records import Mention, Retraction, Withdrawal
+from domain.records import AuthorRetraction, Mention, Restoration, Retraction, Withdrawal
 from search.elastic_bulk import Applied, Bulk, Conflict, ItemOutcome, Op
 from search.elastic_document import STORY_ID
 from search.elastic_engagement import Engaging
 from search.elastic_http import LATER_SECONDS, SEVERAL_INDICES, Elastic
 from search.elastic_reads import ALL_FIELDS, Wanted, get_many, refresh
+from search.elastic_retractions import Ledger, Stones, mentions_of, row_op, stone_op
 from search.elastic_settings import ElasticSettings
-from search.elastic_slice import (
-    ENRICHED_AT,
-    Record,
-    Slice,
-    Sound,
-    Stones,
-    checked,
-    enriched_at_of,
-    mention_stone,
-    post_stone,
-)
+from search.elastic_slice import ENRICHED_AT, Slice, Sound, checked, enriched_at_of, post_of
 from search.elastic_stories import ElasticShelf
+from search.retractions import Record, RetractionRow, Stone
 from search.store import Written
 from search.stories import ShinglesCache, Stories
 from search.transfer import StoryPost
@@ -43,8 +37,8 @@ _SLICE: Final = 1_000
 class Writer:
     """Writes records to the indices of one prefix. One call at a time; safe beside other processes."""
 
-    def __init__(self, elastic: Elastic, bulk: Bulk, settings: ElasticSettings) -> None:
-        self._elastic, self._bulk, self._names = elastic, bulk, settings.names
+    def __init__(self, elastic: Elastic, bulk: Bulk, settings: ElasticSettings, clock: Clock) -> None:
+        self._elastic, self._bulk, self._names, self._clock = elastic, bulk, settings.names, clock
         self._cache = ShinglesCache()
         self._lock = threading.Lock()
         self._months: set[str] = set()
@@ -55,9 +49,18 @@ class Writer:
         """See `search.store.Store.write`."""
         with self._lock:
             outcomes: list[Written | BadRecord] = []
-            for start in range(0, len(records), _SLICE):
-                outcomes += self._write_slice(records[start : start + _SLICE])
-            return outcomes
+            part: list[Record] = []
+            for record in records:
+                # Rare, and about posts that nobody knows before: what came before it is written first.
+                alone = isinstance(record, AuthorRetraction | Restoration)
+                if part and (alone or len(part) == _SLICE):
+                    outcomes += self._write_slice(part)
+                    part = []
+                if alone:
+                    outcomes.append(self._write_alone(record))
+                else:
+                    part.append(record)
+            return outcomes + self._write_slice(part)
 
     def engage(self, posts: Mapping[str, Engagement]) -> int:
         """See `search.store.Store.engage`."""
@@ -77,10 +80,9 @@ class Writer:
         with self._lock:
             for start in range(0, len(posts), _SLICE):
                 part = posts[start : start + _SLICE]
-                stones = [Wanted(self._names.tombstones, post_stone(post.post_id)) for post in part]
-                found = get_many(self._elastic, stones, patient=True)
+                stones = Stones.of_posts(self._elastic, self._names.tombstones, [post.post_id for post in part])
                 shelf = ElasticShelf(self._elastic, self._names, self._cache)
-                shelf.adopt([post for post, stone in zip(part, found, strict=True) if stone is None])
+                shelf.adopt([post for post in part if not stones.posts.get(post.post_id, Stone()).blocks])
                 self._write_story_ops(shelf.ops)
 
     def remove_from_stories(self, posts: Sequence[str]) -> int:
@@ -106,25 +108,75 @@ class Writer:
             except BadRecord as exc:
                 outcomes[place] = exc
         if sound:
-            found = Slice(self._elastic, self._names, self._cache, sound, self._sequence)
-            found.work_out(outcomes)
-            self._send(found, outcomes)
+            self._apply(sound, outcomes)
         return outcomes
 
+    def _write_alone(self, record: Record) -> Written | BadRecord:
+        """Write the retraction of an author, or a restoration: the tombstone first."""
+        try:
+            checked(0, record)
+        except BadRecord as exc:
+            return exc
+        if not isinstance(record, AuthorRetraction | Restoration):
+            raise TypeError("only what is no part of a slice is written alone")
+        before = Stones(self._elastic, self._names.tombstones, [record]).of(record)
+        self._write_in_order([stone_op(record, self._names)])
+        if isinstance(record, Restoration):
+            stone = before.restored(to_ms(record.restored_at), to_ms(record.taken_from))
+            return Written.STORED if before.blocks and not stone.blocks else Written.SUPERSEDED
+        stone = before.retracted(to_ms(record.retracted_at))
+        going = mentions_of(self._elastic, self._names, record, stone)
+        row = Ledger(self._elastic, self._names, [record]).row(record, len(going))
+        if row is not None:
+            self._write_in_order([row_op(row, self._names)])
+        self._remove([post_id for _, post_id in going], record, stone)
+        self._finish([row] if row is not None else [])
+        return Written.STORED if stone.blocks and not before.blocks else Written.SUPERSEDED
+
+    def _remove(self, post_ids: Sequence[str], of: AuthorRetraction | Mention, stone: Stone) -> None:
+        """Remove the mentions of posts that a stone forbids, which is written already; their stories are mended."""
+        at = of.retracted_at if isinstance(of, AuthorRetraction) else of.collected_at
+        posts = list(dict.fromkeys(post_ids))
+        for start in range(0, len(posts), _SLICE):
+            part = [
+                Sound(place, Retraction(post_id=post_id, source=of.source, retracted_at=at), stone=stone)
+                for place, post_id in enumerate(posts[start : start + _SLICE])
+            ]
+            self._apply(part, [Written.STORED] * len(part))
+
+    def keep_rows(self, rows: Sequence[RetractionRow]) -> None:
+        """Keep rows of the ledger of another store."""
+        self._write_in_order([row_op(row, self._names) for row in rows])
+
+    def _finish(self, rows: Sequence[RetractionRow]) -> None:
+        now = self._clock.now()
+        done_at = from_ms(to_ms(now))
+        self._write_in_order([row_op(replace(row, done_at=done_at), self._names) for row in rows])
+
+    def _write_in_order(self, ops: Sequence[Op]) -> None:
+        """Write tombstones and rows of the ledger, one after the other."""
+        for outcome in self._bulk.write(ops, in_order=True):
+            if isinstance(outcome, BadRecord):
+                raise BackendDown(f"a tombstone cannot be written: {outcome.detail}. Run `soundings setup`")
+
     # --- sending
+
+    def _apply(self, sound: Sequence[Sound], outcomes: list[Written | BadRecord]) -> None:
+        work = Slice(self._elastic, self._names, self._cache, sound, self._sequence)
+        work.work_out(outcomes)
+        self._send(work, outcomes)
 
     def _send(self, work: Slice, outcomes: list[Written | BadRecord]) -> None:
         self._move_others(work)
         self._write_stories(work)
-        for outcome in self._bulk.write(work.forbidding, in_order=True):
-            if isinstance(outcome, BadRecord):
-                raise BackendDown(f"a tombstone cannot be written: {outcome.detail}. Check the template")
+        self._write_in_order(work.forbidding)
         ops, ids_of_ops = work.mention_ops(self._index_of)
         for mention_id, outcome in zip(ids_of_ops, self._bulk.write(ops, visible=bool(work.deletes)), strict=True):
             place = work.places.get(mention_id)
             if place is not None:
                 outcomes[place] = self._settled(work, mention_id, outcome)
         self._forget_refused(work, outcomes)
+        self._finish(work.finished)
         self._undo_forbidden(work, outcomes)
 
     def _index_of(self, month: str) -> str:
@@ -201,20 +253,16 @@ class Writer:
         mention = work.writes[mention_id].record
         if not isinstance(mention, Mention):
             raise TypeError("only mentions are settled")
-        tombstones = self._names.tombstones
-        wanted = [
-            Wanted(self._index_of(mention.routing_month), mention_id, (ENRICHED_AT,)),
-            Wanted(tombstones, post_stone(mention.post_id)),
-            Wanted(tombstones, mention_stone(mention_id), ("version",)),
-        ]
-        found, retracted, withdrawn = get_many(self._elastic, wanted, patient=True)
+        wanted = Wanted(self._index_of(mention.routing_month), mention_id, (ENRICHED_AT,))
+        (found,) = get_many(self._elastic, [wanted], patient=True)
         if found is not None and found.version >= mention.version:
             if found.version > mention.version:
                 return Written.SUPERSEDED
             if enriched_at_of(found.source) != mention.enriched_at:
                 return Written.REPEATED
             return Written.STORED if outcome.repeated else Written.SUPERSEDED
-        if retracted is not None or (withdrawn is not None and withdrawn.source["version"] >= mention.version):
+        stones = Stones(self._elastic, self._names.tombstones, [mention])
+        if stones.forbidding(mention) is not None or stones.withdrawn.get(mention_id, -1) >= mention.version:
             return Written.SUPERSEDED
         raise RetryLater(
             f"version {mention.version} of a mention conflicts with what is not there: it was removed a moment ago",
@@ -224,7 +272,7 @@ class Writer:
     def _forget_refused(self, work: Slice, outcomes: Sequence[Written | BadRecord]) -> None:
         """Take posts out of their stories of which the index refused the only mention."""
         refused = {
-            work.writes[mention_id].record.post_id
+            post_of(work.writes[mention_id].record)
             for mention_id, place in work.places.items()
             if isinstance(outcomes[place], BadRecord) and mention_id in work.writes
         }
@@ -244,18 +292,16 @@ class Writer:
             record = one.record
             if not isinstance(record, Mention):
                 continue
-            if record.post_id in stones.retracted:
-                undo: Record = Retraction(
-                    post_id=record.post_id, source=record.source, retracted_at=record.collected_at
-                )
+            stone = stones.forbidding(record)
+            if stone is not None:
+                outcomes[one.place] = Written.SUPERSEDED
+                self._remove([record.post_id], record, stone)
             elif stones.withdrawn.get(record.mention_id, -1) >= record.version:
+                outcomes[one.place] = Written.SUPERSEDED
                 undo = Withdrawal(
                     mention_id=record.mention_id,
                     post_id=record.post_id,
                     brand_id=record.brand_id,
                     version=stones.withdrawn[record.mention_id],
                 )
-            else:
-                continue
-            outcomes[one.place] = Written.SUPERSEDED
-            self._write_slice([undo])
+                self._write_slice([undo])

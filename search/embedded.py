@@ -17,12 +17,13 @@ from domain.clock import Clock, SystemClock, from_ms, to_ms
 from domain.engagement import Engagement
 from domain.errors import BackendDown, BadRecord, Busy
 from domain.query.ast import Node
-from domain.records import Event, Mention, Retraction, Withdrawal
+from domain.records import Event, Mention
 from domain.stories import story_words
 from search.acceptance import accepted
 from search.cursor import Position, decode_cursor, encode_cursor
 from search.indexer import Indexer, IndexReader, Progress
 from search.listening import GapReport, SourceReport, gap_of, newest
+from search.retractions import MAX_ROWS, Record, RetractionRow
 from search.store import MAX_GAPS, MAX_PAGE, SearchPage, SearchRequest, Sort, Story, Written
 from search.tantivy_aggregations import aggregate
 from search.tantivy_index import Bounds, Hits, Snapshot
@@ -46,9 +47,9 @@ class EmbeddedStore:
     index a search may give a mention in its newer form by its older text, never one that is gone.
     """
 
-    def __init__(self, truth: Truth, source: Indexer | IndexReader, lock: int | None) -> None:
+    def __init__(self, truth: Truth, source: Indexer | IndexReader, lock: int | None, clock: Clock) -> None:
         """Use `open`."""
-        self._truth, self._source, self._lock = truth, source, lock
+        self._truth, self._source, self._lock, self._clock = truth, source, lock, clock
         self._executor = ThreadPoolExecutor(_COUNTING_THREADS, "search-count")
         # One at a time numbers changes, and tells the indexer of them in that order.
         self._changing = threading.Lock()
@@ -81,12 +82,12 @@ class EmbeddedStore:
         clock = clock or SystemClock()
         if read_only:
             truth = Truth(folder / TRUTH_FILE, read_only=True)
-            return cls(truth, IndexReader(folder, truth, clock), None)
+            return cls(truth, IndexReader(folder, truth, clock), None, clock)
         lock = _lock(folder)
         try:
             truth = Truth(folder / TRUTH_FILE, read_only=False)
             try:
-                return cls(truth, Indexer(folder, truth, clock, progress), lock)
+                return cls(truth, Indexer(folder, truth, clock, progress), lock, clock)
             except BaseException:
                 truth.close()
                 raise
@@ -105,7 +106,7 @@ class EmbeddedStore:
     # --- writing
 
     def write(
-        self, records: Sequence[Mention | Withdrawal | Retraction], *, encoded: Sequence[bytes] | None = None
+        self, records: Sequence[Record], *, encoded: Sequence[bytes] | None = None
     ) -> Sequence[Written | BadRecord]:
         indexer = self._indexer()
         outcomes: list[Written | BadRecord] = []
@@ -121,7 +122,7 @@ class EmbeddedStore:
                 outcomes[place] = exc
         indexer.wait_for_room()
         with self._changing:
-            for place, written in zip(places, self._truth.apply(sound), strict=True):
+            for place, written in zip(places, self._truth.apply(sound, self._clock.now()), strict=True):
                 outcomes[place] = written
             indexer.wake(
                 record
@@ -166,8 +167,12 @@ class EmbeddedStore:
             yield StoryPost(post_id, place, said)
         yield from map(_mention, self._truth.mentions())
         yield from self._truth.withdrawals()
-        for post_id, retracted_ms in self._truth.tombstones():
-            yield Retraction(post_id=post_id, source=post_id.partition(":")[0], retracted_at=from_ms(retracted_ms))
+        yield from self._truth.tombstones()
+        yield from self._truth.retractions(-1, None)
+
+    def keep_rows(self, rows: Sequence[RetractionRow]) -> None:
+        """See `search.transfer.Transferable`."""
+        self._truth.keep_rows(rows)
 
     def adopt(self, posts: Sequence[StoryPost]) -> None:
         """See `search.transfer.Transferable`."""
@@ -183,6 +188,9 @@ class EmbeddedStore:
     def retracted_at(self, post_id: str) -> datetime | None:
         found = self._truth.retracted_ms(post_id)
         return None if found is None else from_ms(found)
+
+    def retractions(self, limit: int = MAX_ROWS, *, done_since: datetime | None = None) -> Sequence[RetractionRow]:
+        return self._truth.retractions(limit, None if done_since is None else to_ms(done_since))
 
     def story(self, story_id: str) -> Story | None:
         row = self._truth.story(story_id)
@@ -283,7 +291,7 @@ def _lock(folder: Path) -> int:
     return lock
 
 
-def _checked(record: Mention | Withdrawal | Retraction, encoded: bytes | None) -> Write:
+def _checked(record: Record, encoded: bytes | None) -> Write:
     """Give a record as it is written, which is how it came where that is known.
 
     Raises:

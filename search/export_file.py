@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from domain.errors import BadRecord, ConfigError
-from domain.records import Mention, Retraction, Withdrawal
+from domain.records import AuthorRetraction, Mention, Restoration, Retraction, Withdrawal
 from search.acceptance import MAX_INTEGER
+from search.retractions import RetractionRow, document_of, row_of_document
 from search.stories import Place
 from search.transfer import Copied, Piece, Progress, StoryPost
 from search.whole_file import whole_file
@@ -23,6 +24,7 @@ FIRST_LINE: Final = 2
 _HEAD: Final = "soundings_export"
 _END: Final = "end"
 _STORY_POST: Final = "story_post"
+_ROW: Final = "retraction_row"
 _ZIPPED: Final = ".gz"
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _TOLD_EVERY: Final = 500
@@ -117,6 +119,8 @@ def _check_head(path: Path, line: bytes) -> None:
 
 
 def _line(piece: Piece) -> bytes:
+    if isinstance(piece, RetractionRow):
+        return to_json({"type": _ROW, **document_of(piece)})
     if not isinstance(piece, StoryPost):
         return encode(piece)
     place = piece.place._asdict() | {"keys": list(piece.place.keys)}
@@ -148,8 +152,13 @@ def _piece(line: bytes, pieces: int) -> Piece | None:
             return StoryPost(post_id, place, str(document["said"]))
         except (KeyError, TypeError) as exc:
             raise ValueError(f"found a story's post without {exc}") from exc
+    if kind == _ROW:
+        try:
+            return row_of_document(document)
+        except (KeyError, TypeError, ValueError) as exc:
+            raise ValueError(f"found a row of the ledger without a usable {exc}") from exc
     record = decode(line)
-    if isinstance(record, Mention | Withdrawal | Retraction):
+    if isinstance(record, Mention | Withdrawal | Retraction | AuthorRetraction | Restoration):
         return record
     raise ValueError(f"found a {type(record).__name__}, expected a mention, withdrawal or retraction")
 

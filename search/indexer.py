@@ -78,7 +78,8 @@ class _Recent:
     def add(self, mentions: Iterable[Mention]) -> None:
         """Keep mentions while there is room."""
         for mention in mentions:
-            if len(self._mentions) < _MOST_RECENT:
+            # One that is there already was retracted and came back: what it said then is of no use.
+            if len(self._mentions) < _MOST_RECENT or (mention.mention_id, mention.version) in self._mentions:
                 self._mentions[mention.mention_id, mention.version] = mention
 
     def take(self, change: Change) -> Mention | None:

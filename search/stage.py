@@ -7,7 +7,8 @@ from typing import Final
 
 from domain.clock import Clock, SystemClock
 from domain.errors import BadReason, BadRecord
-from domain.records import Mention, Outcome, Retraction, Topic, Withdrawal
+from domain.records import AuthorRetraction, Mention, Outcome, Restoration, Retraction, Topic, Withdrawal
+from search.retractions import Record
 from search.store import Store, Written
 from stream.dead_letters import letter_of_record
 from stream.protocol import LogRecord
@@ -34,7 +35,7 @@ class IndexStage:
     def handle(self, records: Sequence[LogRecord]) -> Sequence[Handled]:
         handled = [_OK] * len(records)
         places: list[int] = []
-        writes: list[Mention | Withdrawal | Retraction] = []
+        writes: list[Record] = []
         for place, record in enumerate(records):
             try:
                 writes.append(_decoded(record))
@@ -55,9 +56,9 @@ class IndexStage:
         return Handled(Outcome.PARKED, letter=letter)
 
 
-def _decoded(record: LogRecord) -> Mention | Withdrawal | Retraction:
+def _decoded(record: LogRecord) -> Record:
     decoded = record.read()
-    if isinstance(decoded, Mention | Withdrawal | Retraction):
+    if isinstance(decoded, Mention | Withdrawal | Retraction | AuthorRetraction | Restoration):
         return decoded
     found = type(decoded).__name__
     raise BadRecord(BadReason.BAD_SCHEMA, f"found a {found}, expected a mention, withdrawal or retraction")

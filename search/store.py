@@ -12,8 +12,9 @@ from domain.aggregation import Aggregation, Result
 from domain.engagement import Engagement
 from domain.errors import BadRecord
 from domain.query.ast import Everything, Node
-from domain.records import Event, Mention, Retraction, Withdrawal
+from domain.records import Event, Mention
 from search.listening import GapReport, SourceReport
+from search.retractions import MAX_ROWS, Record, RetractionRow
 
 MAX_PAGE = 500
 MAX_GAPS = 1_000
@@ -81,7 +82,7 @@ class Store(Protocol):
     """Mentions by id and version; searchable within a second or so of `write`. Thread-safe."""
 
     def write(
-        self, records: Sequence[Mention | Withdrawal | Retraction], *, encoded: Sequence[bytes] | None = None
+        self, records: Sequence[Record], *, encoded: Sequence[bytes] | None = None
     ) -> Sequence[Written | BadRecord]:
         """Apply records in order, one outcome each; durable when it returns.
 
@@ -89,8 +90,9 @@ class Store(Protocol):
 
         A mention is stored if its version is higher than the stored one. Of the same version it is SUPERSEDED by
         itself, and REPEATED where the stored one has another `enriched_at`. A withdrawal of version v removes a mention
-        of version <= v and forbids versions <= v later. A retraction removes every mention of the post and forbids
-        all later writes of that post.
+        of version <= v and forbids versions <= v later. A retraction removes every mention of the post, or of the
+        author in that source, and forbids all later writes of them; that it was asked for stands in the ledger then. A
+        restoration that is later by the source's clock lifts this for what is collected from its `taken_from` on.
 
         A mention that has a signature (even an empty one) is given a story, the same for all mentions of its post: that
         of the oldest original within 30 days that says nearly the same (`domain.stories`), else its own. Only what was
@@ -129,7 +131,15 @@ class Store(Protocol):
         """Give one mention as last written (no waiting for the index), or None."""
 
     def retracted_at(self, post_id: str) -> datetime | None:
-        """Give when a post was retracted, to the millisecond, or None when it was not (no waiting for the index)."""
+        """Give when a post was retracted, to the millisecond, or None when it is not (no waiting for the index)."""
+
+    def retractions(self, limit: int = MAX_ROWS, *, done_since: datetime | None = None) -> Sequence[RetractionRow]:
+        """Give the ledger, what was asked for last first: every retraction, and how many mentions went by it.
+
+        Args:
+            limit: rows at most.
+            done_since: only what is done, at this moment or later.
+        """
 
     def story(self, story_id: str) -> Story | None:
         """Give a story as last written, or None when no mention that has a signature is in it.

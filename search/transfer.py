@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from domain.errors import BadRecord
-from domain.records import Mention, Retraction, Withdrawal
+from domain.records import AuthorRetraction, Mention, Restoration, Retraction, Withdrawal
+from search.retractions import Record, RetractionRow
 from search.store import Written
 from search.stories import Place
 
@@ -30,14 +31,14 @@ class StoryPost(NamedTuple):
     said: str
 
 
-Piece: TypeAlias = StoryPost | Mention | Withdrawal | Retraction
+Piece: TypeAlias = StoryPost | Record | RetractionRow
 
 
 class Transferable(Protocol):
     """What a store does to be copied and copied into."""
 
     def dump(self) -> Iterator[Piece]:
-        """Give all of it: posts of stories, mentions with their story, then what is withdrawn and retracted.
+        """Give all of it: posts of stories, mentions with their story, what is withdrawn and retracted, and its ledger.
 
         Writes go on meanwhile. A retraction that comes before the end is in it; so is every mention that was there at
         the beginning, in one of its versions.
@@ -53,7 +54,14 @@ class Transferable(Protocol):
             RetryLater, BackendDown.
         """
 
-    def write(self, records: Sequence[Mention | Withdrawal | Retraction]) -> Sequence[Written | BadRecord]:
+    def keep_rows(self, rows: Sequence[RetractionRow]) -> None:
+        """Keep rows of another store's ledger of retractions.
+
+        Raises:
+            RetryLater, BackendDown.
+        """
+
+    def write(self, records: Sequence[Record]) -> Sequence[Written | BadRecord]:
         """As `search.store.Store.write`."""
 
 
@@ -62,18 +70,22 @@ class Refused:
     """A record that the store cannot hold. `number` is its place among the pieces, counted from 1."""
 
     number: int
-    record: Mention | Withdrawal | Retraction
+    record: Record
     error: BadRecord
 
 
 @dataclass(slots=True)
 class Copied:
-    """What a copy did: pieces by kind, and of the records those stored, known already, and refused."""
+    """What a copy did: pieces by kind, and of the records those stored, known already, and refused.
+
+    Restorations count as retractions.
+    """
 
     story_posts: int = 0
     mentions: int = 0
     withdrawals: int = 0
     retractions: int = 0
+    rows: int = 0
     stored: int = 0
     known: int = 0
     refused: list[Refused] = field(default_factory=list)
@@ -87,13 +99,15 @@ class Copied:
                 self.mentions += 1
             case Withdrawal():
                 self.withdrawals += 1
-            case Retraction():
+            case Retraction() | AuthorRetraction() | Restoration():
                 self.retractions += 1
+            case RetractionRow():
+                self.rows += 1
 
     @property
     def pieces(self) -> int:
         """All pieces."""
-        return self.story_posts + self.mentions + self.withdrawals + self.retractions
+        return self.story_posts + self.mentions + self.withdrawals + self.retractions + self.rows
 
 
 Progress: TypeAlias = Callable[[int], None]
@@ -113,8 +127,9 @@ def copy(pieces: Iterable[Piece], target: Transferable, progress: Progress | Non
     """
     copied = Copied()
     posts: list[StoryPost] = []
-    records: list[Mention | Withdrawal | Retraction] = []
+    records: list[Record] = []
     numbers: list[int] = []
+    rows: list[RetractionRow] = []
 
     def flush() -> None:
         # Stories first: a mention whose post stands somewhere is not told another story.
@@ -130,6 +145,9 @@ def copy(pieces: Iterable[Piece], target: Transferable, progress: Progress | Non
                 copied.known += outcome is not Written.STORED
         records.clear()
         numbers.clear()
+        if rows:
+            target.keep_rows(rows)
+            rows.clear()
         if progress is not None:
             progress(copied.pieces)
 
@@ -137,10 +155,12 @@ def copy(pieces: Iterable[Piece], target: Transferable, progress: Progress | Non
         copied.count(piece)
         if isinstance(piece, StoryPost):
             posts.append(piece)
+        elif isinstance(piece, RetractionRow):
+            rows.append(piece)
         else:
             records.append(piece)
             numbers.append(copied.pieces)
-        if len(posts) + len(records) >= _BATCH:
+        if len(posts) + len(records) + len(rows) >= _BATCH:
             flush()
     flush()
     return copied

@@ -12,22 +12,39 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from domain.clock import to_ms
 from domain.engagement import Engagement
 from domain.errors import BackendDown, ConfigError, RetryLater
-from domain.records import Event, Mention, Retraction, Withdrawal
+from domain.records import AuthorRetraction, Event, Mention, Restoration, Retraction, Withdrawal
 from domain.stories import Signature
+from search.retractions import RetractionRow
 from search.store import Written
 from search.stories import Place, Stories
 from search.truth_engagement import engage
 from search.truth_listening import GAPS_SQL, HEARTBEATS_SQL, LISTENING_TABLES, note
+from search.truth_retractions import (
+    AUTHORS_SQL,
+    RESTORATIONS_SQL,
+    RETRACTED_SQL,
+    RETRACTION_TABLES,
+    ROWS_SQL,
+    Forbidden,
+    Live,
+    keep_rows,
+    note_authors,
+    row_from,
+    tombstones,
+)
 from search.truth_stories import STORY_SQL, STORY_TABLES, ShelfMemory, TruthShelf, numbers
 
 # Raise when the tables change in a way that older programs cannot read, or cannot write without harm.
 # 2: stories. A folder of schema 1 is given their tables when a writer opens it; its mentions have no story.
-TRUTH_SCHEMA: Final = 2
+# 3: authors that are gone, which an older program would let in again. An older folder is given their tables likewise.
+TRUTH_SCHEMA: Final = 3
 _WITHOUT_STORIES: Final = 1
+_WITHOUT_AUTHORS: Final = 2
 _BUSY_SECONDS: Final = 10.0
+# The version of a row that a retraction emptied: below that of any mention that comes after a restoration.
+_RETRACTED: Final = 0
 # Rows read at a time when all are read.
 _PAGE: Final = 1_000
 # A page cache of 64 MB keeps the inner pages of the index on random mention ids in memory for a million rows.
@@ -101,7 +118,7 @@ class StoryRow(NamedTuple):
     last_ms: int
 
 
-Write: TypeAlias = Content | Withdrawal | Retraction
+Write: TypeAlias = Content | Withdrawal | Retraction | AuthorRetraction | Restoration
 
 
 @contextmanager
@@ -130,7 +147,7 @@ class Truth:
         self._path = path
         self._reading, self._writing = threading.Lock(), threading.Lock()
         self._memory = ShelfMemory()
-        self._has_stories = False
+        self._has_stories = self._has_authors = False
         if read_only and not path.exists():
             raise BackendDown(f"there is no store at {path}: start the pipeline, or check the data folder")
         with translated(path):
@@ -179,11 +196,12 @@ class Truth:
         found = self._number("PRAGMA user_version")
         if found == 0:
             raise BackendDown(f"the store at {self._path} is not made yet: wait for the pipeline to start")
-        if found not in (_WITHOUT_STORIES, TRUTH_SCHEMA):
+        if not _WITHOUT_STORIES <= found <= TRUTH_SCHEMA:
             raise ConfigError(
                 f"{self._path} has schema {found}, this program reads {TRUTH_SCHEMA}: use the version that wrote it"
             )
-        self._has_stories = found == TRUTH_SCHEMA
+        self._has_stories = found > _WITHOUT_STORIES
+        self._has_authors = found > _WITHOUT_AUTHORS
 
     def close(self) -> None:
         """Release the file."""
@@ -238,8 +256,20 @@ class Truth:
 
     def retracted_ms(self, post_id: str) -> int | None:
         """Give when a post was retracted, or None."""
-        rows = self._rows("SELECT retracted_ms FROM tombstone WHERE post_id = ?", post_id)
+        rows = self._forbidden(RETRACTED_SQL, post_id)
+        if not self._has_authors:
+            rows = self._rows("SELECT retracted_ms FROM tombstone WHERE post_id = ?", post_id)
         return rows[0][0] if rows else None
+
+    def _forbidden(self, sql: str, *parameters: object) -> list[Any]:
+        """Read by a query of `search.truth_retractions`; nothing where no writer made its tables yet."""
+        if not self._has_authors:
+            self._check_schema()
+        return self._rows(sql, *parameters) if self._has_authors else []
+
+    def retractions(self, limit: int, done_since_ms: int | None) -> list[RetractionRow]:
+        """Give the newest rows of the ledger."""
+        return [row_from(row) for row in self._forbidden(ROWS_SQL, done_since_ms, limit)]
 
     def story(self, story_id: str) -> StoryRow | None:
         """Give a story as it is now, or None when no post has it."""
@@ -298,16 +328,18 @@ class Truth:
         row = 0
         sql = (
             "SELECT row, mention_id, post_id, brand_id, version FROM mention WHERE row > ? AND json IS NULL"
+            " AND version > ?"
             " AND NOT EXISTS (SELECT 1 FROM tombstone WHERE tombstone.post_id = mention.post_id) ORDER BY row LIMIT ?"
         )
-        while found := self._rows(sql, row, _PAGE):
+        while found := self._rows(sql, row, _RETRACTED, _PAGE):
             for row, mention_id, post_id, brand_id, version in found:  # noqa: B007
                 yield Withdrawal(mention_id=mention_id, post_id=post_id, brand_id=brand_id, version=version)
 
-    def tombstones(self) -> Iterator[tuple[str, int]]:
-        """Give every retracted post, with the time in ms."""
+    def tombstones(self) -> Iterator[Retraction | AuthorRetraction | Restoration]:
+        """Give every retracted post and author, and what was restored."""
         # At once: one that comes meanwhile must not hide behind those that were read.
-        yield from self._rows("SELECT post_id, retracted_ms FROM tombstone")
+        posts = self._rows("SELECT post_id, retracted_ms FROM tombstone")
+        return tombstones(posts, self._forbidden(AUTHORS_SQL), self._forbidden(RESTORATIONS_SQL))
 
     def _events(self, sql: str, *parameters: object) -> list[bytes]:
         """Give events as JSON by a query of `search.truth_listening`; none where no writer made its table."""
@@ -345,14 +377,14 @@ class Truth:
                     self._writer.execute("ROLLBACK")
                 raise
 
-    def apply(self, records: Sequence[Write]) -> list[Written]:
-        """Write records in order, all or none; tells for each what it did.
+    def apply(self, records: Sequence[Write], now: datetime) -> list[Written]:
+        """Write records in order at `now`, all or none; tells for each what it did.
 
         Stories are assigned on the way. See `search.store.Store.write` for what overrides what.
         """
         try:
             with self._transaction() as connection:
-                batch = _Batch(connection, self._last_seq, self._memory)
+                batch = _Batch(connection, self._last_seq, self._memory, now)
                 stored = batch.apply_all(records)
                 if batch.live_change:
                     connection.execute("UPDATE fact SET value = value + ? WHERE name = 'live'", (batch.live_change,))
@@ -369,8 +401,7 @@ class Truth:
             with self._transaction() as connection:
                 shelf = TruthShelf(connection, self._memory, {post_id for post_id, _ in adopted})
                 for post_id, place in adopted:
-                    sql = "SELECT 1 FROM tombstone WHERE post_id = ?"
-                    if connection.execute(sql, (post_id,)).fetchone() is None:
+                    if connection.execute(RETRACTED_SQL, (post_id,)).fetchone() is None:
                         shelf.adopt(post_id, place)
         except BaseException:
             self._memory.forget()
@@ -383,6 +414,11 @@ class Truth:
             seq = engage(connection, before, posts)
         self._last_seq = seq
         return seq - before
+
+    def keep_rows(self, rows: Iterable[RetractionRow]) -> None:
+        """Keep rows of the ledger of another store."""
+        with self._transaction() as connection:
+            keep_rows(connection, rows)
 
     def set_indexed(self, seq: int) -> None:
         """Record that the index durably holds every change up to `seq`."""
@@ -412,8 +448,9 @@ UNION SELECT post_id FROM story_post WHERE post_id IN (SELECT value FROM json_ea
 class _Batch:
     """One transaction's worth of writes: numbers the changes and counts what came and went."""
 
-    def __init__(self, connection: sqlite3.Connection, seq: int, memory: ShelfMemory) -> None:
+    def __init__(self, connection: sqlite3.Connection, seq: int, memory: ShelfMemory, now: datetime) -> None:
         self._execute = connection.execute
+        self._forbidden = Forbidden(connection, now)
         # Posts of which the tables hold something; what they do not hold need not be looked up.
         self._known: set[str] = set()
         self._stories = Stories(TruthShelf(connection, memory, self._known), memory.shingles)
@@ -422,19 +459,26 @@ class _Batch:
 
     def apply_all(self, records: Sequence[Write]) -> list[Written]:
         """Write records in order; tells for each what it did."""
-        posts = [record.mention.post_id if isinstance(record, Content) else record.post_id for record in records]
-        self._known.update(post_id for (post_id,) in self._execute(_KNOWN_POSTS_SQL, (json.dumps(posts),)))
+        posts = [_post_of(record) for record in records]
+        named = json.dumps([post for post in posts if post is not None])
+        self._known.update(post_id for (post_id,) in self._execute(_KNOWN_POSTS_SQL, (named,)))
+        self._forbidden.read((one.mention for one in records if isinstance(one, Content)), self._known)
         stored: list[Written] = []
         for post_id, record in zip(posts, records, strict=True):
             stored.append(self._apply(record))
-            self._known.add(post_id)
+            if post_id is not None:
+                self._known.add(post_id)
         return stored
 
     def _apply(self, record: Write) -> Written:
         if isinstance(record, Retraction):
             return self._retract(record)
+        if isinstance(record, AuthorRetraction):
+            return self._retract_author(record)
+        if isinstance(record, Restoration):
+            return _written(self._forbidden.restore(record))
         subject, content, signature = record if isinstance(record, Content) else (record, None, None)
-        if self._is_retracted(subject.post_id):
+        if self._forbidden.forbids(subject):
             return Written.SUPERSEDED
         if (written := self._put(subject, content)) is not Written.STORED:
             return written
@@ -444,11 +488,6 @@ class _Batch:
             self._touch_others(record.mention)
         return Written.STORED
 
-    def _is_retracted(self, post_id: str) -> bool:
-        if post_id not in self._known:
-            return False
-        return self._execute("SELECT 1 FROM tombstone WHERE post_id = ?", (post_id,)).fetchone() is not None
-
     def _put(self, subject: Mention | Withdrawal, content: bytes | None) -> Written:
         found = None
         if subject.post_id in self._known:
@@ -456,10 +495,12 @@ class _Batch:
             found = self._execute(sql, (subject.mention_id,)).fetchone()
         if found is None:
             self.seq += 1
-            self._execute(
+            made = self._execute(
                 "INSERT INTO mention (mention_id, post_id, brand_id, version, seq, json) VALUES (?, ?, ?, ?, ?, ?)",
                 (subject.mention_id, subject.post_id, subject.brand_id, subject.version, self.seq, content),
             )
+            if isinstance(subject, Mention):
+                self._forbidden.wrote(made.lastrowid or 0, subject)
             self.live_change += content is not None
             return Written.STORED
         row, version, live = found
@@ -473,6 +514,9 @@ class _Batch:
         self._execute(
             "UPDATE mention SET version = ?, seq = ?, json = ? WHERE row = ?", (subject.version, self.seq, content, row)
         )
+        if isinstance(subject, Mention) and not live:
+            # Nobody's until now: withdrawn first, or its author was gone meanwhile.
+            self._forbidden.wrote(row, subject)
         self.live_change += (content is not None) - live
         return Written.STORED
 
@@ -482,17 +526,29 @@ class _Batch:
         return datetime.fromisoformat(json.loads(content)["enriched_at"])
 
     def _retract(self, retraction: Retraction) -> Written:
-        made = self._execute(
-            "INSERT OR IGNORE INTO tombstone VALUES (?, ?)", (retraction.post_id, to_ms(retraction.retracted_at))
-        )
-        if made.rowcount == 0:
-            return Written.SUPERSEDED
-        for row, _ in self._live(retraction.post_id):
+        before, stone = self._forbidden.retract(retraction)
+        going = self._forbidden.going(retraction.post_id, stone) if stone != before else []
+        self._empty(going)
+        self._forbidden.book(retraction, len(going))
+        return _written(stone.blocks and not before.blocks)
+
+    def _retract_author(self, retraction: AuthorRetraction) -> Written:
+        before, stone = self._forbidden.retract(retraction)
+        going = self._forbidden.going_of(retraction, stone) if stone != before else []
+        self._empty(going)
+        self._forbidden.book(retraction, len(going))
+        return _written(stone.blocks and not before.blocks)
+
+    def _empty(self, going: Sequence[Live]) -> None:
+        """Take the content of mentions away; after a restoration any version of them may come."""
+        for row, _ in going:
             self.seq += 1
-            self._execute("UPDATE mention SET seq = ?, json = NULL WHERE row = ?", (self.seq, row))
+            sql = "UPDATE mention SET seq = ?, version = ?, json = NULL WHERE row = ?"
+            self._execute(sql, (self.seq, _RETRACTED, row))
             self.live_change -= 1
-        self._stories.remove(retraction.post_id)
-        return Written.STORED
+        for post_id in dict.fromkeys(post_id for _, post_id in going):
+            self._known.add(post_id)
+            self._end_without_mentions(post_id)
 
     def _live(self, post_id: str) -> list[tuple[int, str]]:
         sql = "SELECT row, mention_id FROM mention WHERE post_id = ? AND json IS NOT NULL"
@@ -514,10 +570,24 @@ class _Batch:
 
 def _create_tables(connection: sqlite3.Connection) -> None:
     (found,) = connection.execute("PRAGMA user_version").fetchone()
-    if found in (0, _WITHOUT_STORIES):
-        connection.executescript(f"BEGIN; {_TABLES} {STORY_TABLES} PRAGMA user_version = {TRUTH_SCHEMA}; COMMIT")
+    if found < TRUTH_SCHEMA:
+        connection.executescript(f"BEGIN; {_TABLES} {STORY_TABLES} {RETRACTION_TABLES}")
+        note_authors(connection)
+        # One by one: a script would commit what was begun.
+        connection.execute(f"PRAGMA user_version = {TRUTH_SCHEMA}")
+        connection.execute("COMMIT")
     # Beside the mentions: a program that does not know these tables leaves them alone.
     connection.executescript(LISTENING_TABLES)
+
+
+def _post_of(record: Write) -> str | None:
+    if isinstance(record, Content):
+        return record.mention.post_id
+    return None if isinstance(record, AuthorRetraction) else record.post_id
+
+
+def _written(changed: bool) -> Written:
+    return Written.STORED if changed else Written.SUPERSEDED
 
 
 def _json_list(numbers: Iterable[int]) -> str:

@@ -56,6 +56,7 @@ def run_pipeline(task: Task) -> int:
         Operations(task.settings, "pipeline", STAGE_NAMES, health) as operations,
         Pipeline(task.settings, operations=operations, listens=True) as pipeline,
     ):
+        signal.signal(signal.SIGHUP, lambda *_: pipeline.read_again.set())
         for line in pipeline.notices:
             log.warning(line)
         control = ControlServer(task.settings.data.dir, handlers(pipeline))
@@ -75,6 +76,8 @@ def run_web(task: Task) -> int:
 
     assert task.descriptor is not None
     listening = socket.socket(fileno=task.descriptor)
+    # It looks at the file with every page that is asked for.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with open_reader(task.settings, role="web") as reader:
         server = WebServer(reader.app(), announce_ready)
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -18,16 +18,21 @@ from typing import NoReturn
 from domain.errors import Busy, ConfigError, QueryError, ServiceError
 from service.command import Command
 from service.commands import (
+    backfill,
     backup,
     books,
+    brands,
     check,
     dead_letters,
     doctor,
     evaluate,
     init,
     months,
+    preview,
     reindex,
+    rematch,
     replay,
+    retractions,
     search,
     setup,
     tag,
@@ -50,8 +55,14 @@ COMMANDS: tuple[Command, ...] = (
     books.COMMAND,
     init.COMMAND,
     check.COMMAND,
+    brands.COMMAND,
+    preview.COMMAND,
+    rematch.COMMAND,
+    backfill.COMMAND,
     dead_letters.COMMAND,
     trace.COMMAND,
+    retractions.FORGET,
+    retractions.RETRACTIONS,
     reindex.COMMAND,
     transfer.EXPORT,
     transfer.IMPORT,
@@ -103,9 +114,9 @@ def build_parser() -> ArgumentParser:
 
 
 def _query_last(arguments: list[str]) -> list[str]:
-    """Let a query begin with a minus, as in `search -giveaway`: `search` has no short option but -h."""
+    """Let a query begin with a minus, as in `search -giveaway`: these commands have no short option but -h."""
     dashed = [place for place, text in enumerate(arguments) if re.match(r"-[^-]", text) and text != "-h"]
-    if arguments[:1] != ["search"] or "--" in arguments or len(dashed) != 1:
+    if arguments[:1] not in (["search"], ["preview"]) or "--" in arguments or len(dashed) != 1:
         return arguments
     (place,) = dashed
     return [*arguments[:place], *arguments[place + 1 :], "--", arguments[place]]

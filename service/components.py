@@ -425,6 +425,7 @@ class Reader:
         """Build the dashboard."""
         from dashboard.app import build_app
         from dashboard.books import StageInfo
+        from service.brand_desk import ServiceDesk
         from service.web_access import access_of
 
         def came_in(topics: Sequence[str]) -> Callable[[], int] | None:
@@ -434,6 +435,7 @@ class Reader:
             self.store,
             self.log,
             self.settings.brands,
+            desk=ServiceDesk(self.log, self.settings),
             access=access_of(self.settings.web),
             stages=[
                 StageInfo(stage.name, stage.meaning, stage.group, stage.topics, came_in(stage.topics))

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from domain.brand import Brand
+from domain.brand import BrandState
 from domain.errors import ConfigError
 from domain.records import Topic
 from ingest.matching import BrandMatcher
@@ -16,15 +16,16 @@ from ingest.runner import IngestResult, Progress, RunnerSettings, run_source
 from ingest.source import LiveSource
 from ingest.stage import IngestStage
 from service import runs
+from service.brands import BrandBook
+from service.cluster_tasks import TASKS, TaskRunner
 from service.components import file_source, live_sources
 from service.data_folder import require_room
 from service.live import LiveSources
 from service.pipeline import refuse_the_unreadable
-from service.revisions import settle_revisions
 from service.settings import Settings
-from service.source_owner import SourceOwner
+from service.source_owner import FILES_GROUP, SourceOwner
 from service.terminal import announce, complain
-from service.workers import BATCH_RECORDS, Process
+from service.workers import BATCH_RECORDS, Process, beside
 from stream.kafka_log import KafkaLog
 from stream.protocol import Log
 
@@ -33,10 +34,6 @@ log = logging.getLogger(__name__)
 LAG_LOOK_SECONDS = 1.0
 DISK_LOOK_SECONDS = 1.0
 DOWNSTREAM = (("enrich", (Topic.POSTS.value,)), ("index", (Topic.MENTIONS.value,)))
-
-
-# Whoever reads files shares nothing with whoever listens: each group claims the same sources throughout.
-_FILES_GROUP = "files"
 
 
 def ingest(process: Process, files: Sequence[Path]) -> None:
@@ -57,16 +54,12 @@ def _listen(process: Process) -> None:
     # Before anything is opened: a missing key is told to whoever stands here.
     live_sources(settings, settings.brands, process.clock)
     stream = _open(process)
-    stage, brands = _stage(process, stream)
-    sources = live_sources(settings, brands, process.clock)
+    stage, book = _stage(process, stream)
+    sources = live_sources(settings, book.active, process.clock)
     if not sources:
-        # It claims nothing: whoever is started with a file reads it at once.
-        log.info("no source is enabled and no file was named: standing by")
-        process.operations.opened(log=stream, shown=("ingest",))
-        process.stop.wait()
-        return
+        log.info("no source is enabled and no file was named: standing by for what commands ask")
     live = LiveSources(sources, settings, stream, process.clock, _runner(settings), process.operations)
-    with SourceOwner(stream, [source.name for source in sources], process.stop, process.clock) as owner:
+    with SourceOwner(stream, [*(source.name for source in sources), TASKS], process.stop, process.clock) as owner:
         failed: list[BaseException] = []
 
         def hear(source: LiveSource) -> None:
@@ -79,6 +72,12 @@ def _listen(process: Process) -> None:
 
         threads = [threading.Thread(target=hear, args=(source,), name=f"source {source.name}") for source in sources]
         threads.append(threading.Thread(target=live.beat, args=(process.stop,), name="heartbeats"))
+        brands = _Brands(process, book, stage, live)
+        threads.append(threading.Thread(target=brands.watch, name="brands"))
+        tasks = TaskRunner(
+            settings, stream, stage, book, brands.take_up, owner, _runner(settings), process.stop, process.clock
+        )
+        threads.append(threading.Thread(target=tasks.run, name="tasks"))
         process.operations.opened(log=stream, shown=("ingest",), stages=(owner.check_alive, owner.check_member))
         for thread in threads:
             thread.start()
@@ -95,10 +94,36 @@ def _open(process: Process) -> KafkaLog:
     return stream
 
 
-def _stage(process: Process, stream: Log) -> tuple[IngestStage, tuple[Brand, ...]]:
-    brands, notices = process.patiently(lambda: settle_revisions(stream, process.settings.require_brands()))
-    complain(notices)
-    return IngestStage(stream, BrandMatcher(brands), process.clock, process.operations.watch), brands
+def _stage(process: Process, stream: Log) -> tuple[IngestStage, BrandBook]:
+    book = process.patiently(lambda: BrandBook(stream, process.settings, writes=True))
+    complain(book.notices)
+    return IngestStage(stream, BrandMatcher(book.active), process.clock, process.operations.watch), book
+
+
+class _Brands:
+    """Puts brands that change in force in this worker."""
+
+    def __init__(self, process: Process, book: BrandBook, stage: IngestStage, live: LiveSources | None = None) -> None:
+        self._process, self._book, self._stage, self._live = process, book, stage, live
+
+    def watch(self) -> None:
+        """Look until told to stop."""
+        self._book.watch(self._process.stop, self._listen_for, again=self._process.read_again)
+
+    def take_up(self) -> None:
+        """Put the brands as they are now in force before this returns.
+
+        Raises:
+            RetryLater, BackendDown: the log cannot be read.
+        """
+        self._book.look()
+        self._book.tell(self._listen_for)
+
+    def _listen_for(self, states: Sequence[BrandState]) -> None:
+        active = tuple(state.brand for state in states if not state.paused)
+        self._stage.match_by(BrandMatcher(active))
+        if self._live is not None:
+            self._live.ask_for(active)
 
 
 def _runner(settings: Settings) -> RunnerSettings:
@@ -114,11 +139,12 @@ def _read_files(process: Process, files: Sequence[Path]) -> None:
     source_name = file_source(process.settings, "-").name
     stream = _open(process)
     before = process.patiently(lambda: {path: runs.last(stream, path) for path in files})
-    with SourceOwner(stream, [source_name], process.stop, process.clock, _FILES_GROUP) as owner:
+    with SourceOwner(stream, [source_name], process.stop, process.clock, FILES_GROUP) as owner:
         process.operations.opened(log=stream, shown=("ingest",), stages=(owner.check_alive, owner.check_member))
         left = list(files)
         while left and (lost := owner.wait(source_name)) is not None:
-            stage, _ = _stage(process, stream)
+            stage, book = _stage(process, stream)
+            beside(process, "brands", _Brands(process, book, stage).watch)
             while left and not lost.is_set():
                 if _is_done(process, stream, left[0], before) or _read(process, stream, stage, left[0], lost):
                     left.pop(0)

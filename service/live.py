@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
+from domain.brand import Brand
 from domain.clock import Clock
 from domain.errors import BackendDown
 from ingest.heartbeat import beat
 from ingest.live import listen
 from ingest.runner import RunnerSettings
-from ingest.source import LiveSource
+from ingest.source import AsksForWords, LiveSource
 from ingest.stage import IngestStage
 from ingest.status import SourceState, SourceStatus, SourceWatch
 from service.data_folder import require_room
@@ -41,6 +42,12 @@ class LiveSources:
         self._lock = threading.Lock()
         self._looked: float | None = None
         self._full = ""
+
+    def ask_for(self, brands: Sequence[Brand]) -> None:
+        """Tell the sources that are asked for words which brands there are now."""
+        for source in self.sources:
+            if isinstance(source, AsksForWords):
+                source.brands_changed(brands)
 
     def listen(self, source: LiveSource, stage: IngestStage, stop: threading.Event) -> None:
         """Listen to one of them until `stop`.

@@ -5,27 +5,32 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from domain.brand import Brand, BrandState
 from domain.clock import Clock, SystemClock
 from domain.errors import BackendDown, Busy, ConfigError, ServiceError
 from domain.records import Topic
 from enrich.language import FastTextLanguage
 from enrich.stage import EnrichStage
 from ingest.matching import BrandMatcher
-from ingest.normalise import Normaliser
+from ingest.normalise import Normaliser, NormaliserSettings
 from ingest.runner import IngestResult, Progress, RunnerSettings, run_source
+from ingest.source import Source
 from ingest.stage import IngestStage
 from search.embedded import EmbeddedStore
+from search.retractions import RetractionRow
 from search.stage import IndexStage
 from service import runs
 from service.books import run_books
+from service.brands import BrandBook, change
 from service.components import (
     build_engine,
     file_source,
@@ -37,12 +42,16 @@ from service.components import (
 from service.control import Report
 from service.data_folder import DataFolder, require_room
 from service.engagement import refresher_of
+from service.forget import ForgetRequest
+from service.forgetting import Forgetting
 from service.garbage import rare_collections
 from service.live import LiveSources
 from service.mirror import mirror_events
 from service.operations import Operations
+from service.past import past_of
+from service.rematching import Rematch, Standing, standings
+from service.rematching import told as rematch_told
 from service.retrying import retry_letters
-from service.revisions import settle_revisions
 from service.settings import Settings
 from service.stages import STAGE_NAMES, STAGES
 from service.tally import GROUP as TALLY_GROUP
@@ -100,6 +109,12 @@ class Pipeline:
         self._failed = threading.Event()
         self._threads: list[threading.Thread] = []
         self._replaying = threading.Lock()
+        self._rematching = threading.Lock()
+        # Brands whose rematch waits for its turn.
+        self._asked: set[str] = set()
+        self._listens = listens
+        # Set by whoever wants the configuration read again at once.
+        self.read_again = threading.Event()
         self._operations = operations
         self._observer = operations.watch if operations is not None else None
         require_one_process(
@@ -110,16 +125,20 @@ class Pipeline:
         file_source(settings, "-")
         self._log = open_log(settings, self._clock, role="pipeline")
         try:
-            self.brands, self.notices = settle_revisions(self._log, settings.require_brands())
-            self._matcher = BrandMatcher(self.brands)
+            self.book = BrandBook(self._log, settings, writes=True)
+            self.notices = self.book.notices
+            if not self.book.brands:
+                settings.require_brands()
             self._engine = build_engine(settings.engine)
-            self._ingest = IngestStage(self._log, self._matcher, self._clock, self._observer)
-            sources = live_sources(settings, self.brands, self._clock) if listens else []
+            self._ingest = IngestStage(self._log, BrandMatcher(self.book.active), self._clock, self._observer)
+            self._enrich = EnrichStage(self._engine, FastTextLanguage(), self._named(), self._clock)
+            sources = live_sources(settings, self.book.active, self._clock) if listens else []
             runner = RunnerSettings(batch_items=BATCH_RECORDS, max_lag=MAX_LAG, downstream=_READERS)
             self.live = LiveSources(sources, settings, self._log, self._clock, runner, operations)
             self._store = open_store(settings, self._clock)
             meter = operations.meter if operations is not None else None
             self._engagement = refresher_of(settings, self._store, self._clock, meter) if listens else None
+            self._forgetting = Forgetting(self._log, self._store, self._clock)
         except BaseException:
             self._log.close()
             raise
@@ -133,11 +152,7 @@ class Pipeline:
     def start(self) -> None:
         """Start the stages."""
         self._running.enter_context(rare_collections())
-        by_id = {brand.brand_id: brand for brand in self.brands}
-        stages = (
-            EnrichStage(self._engine, FastTextLanguage(), by_id, self._clock),
-            IndexStage(self._store, self._clock),
-        )
+        stages = (self._enrich, IndexStage(self._store, self._clock))
         worker = WorkerSettings(
             batch_records=BATCH_RECORDS, poll_seconds=POLL_SECONDS, retry_budget_seconds=self._patience
         )
@@ -146,6 +161,8 @@ class Pipeline:
             self._begin(stage.name, lambda run=run: run(self._stop))  # type: ignore[misc]
         self._begin("tally", lambda: keep_tally(self._log, self._stop))
         self._begin("prune", self._prune)
+        self._begin("brands", lambda: self.book.watch(self._stop, self._listen_for, again=self.read_again))
+        self._begin("forgetting", partial(self._forgetting.run, self._stop))
         self._begin("events", lambda: mirror_events(self._log, self._store, None, self._stop))
         if self._engagement is not None:
             self._begin("engagement", partial(self._engagement.run, self._stop))
@@ -153,6 +170,8 @@ class Pipeline:
             self._begin(f"source {source.name}", partial(self.live.listen, source, self._ingest, self._stop))
         if self.live.sources:
             self._begin("heartbeats", partial(self.live.beat, self._stop))
+        if self._listens:
+            self._go_on_rematching()
         if self._operations is not None:
             self._operations.opened(
                 log=self._log,
@@ -163,6 +182,25 @@ class Pipeline:
                 parts={"engine": lambda: None},
                 stages=(self.check,),
             )
+
+    def _named(self) -> Mapping[str, Brand]:
+        return {brand.brand_id: brand for brand in self.book.brands}
+
+    def _listen_for(self, states: Sequence[BrandState]) -> None:
+        """Put brands that changed into every part; each takes them at once, between two batches."""
+        active = tuple(state.brand for state in states if not state.paused)
+        # First the names: what is matched from here on finds them.
+        self._enrich.name_by({state.brand.brand_id: state.brand for state in states})
+        self._ingest.match_by(BrandMatcher(active))
+        self.live.ask_for(active)
+        self.settings = replace(self.settings, brands=self.book.file_brands)
+
+    def change_brands(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Do what `service.brands.change` does; it holds for every part when this returns."""
+        try:
+            return change(self.book, request)
+        finally:
+            self.book.tell(self._listen_for)
 
     def _begin(self, name: str, work: Callable[[], object]) -> None:
         def guarded() -> None:
@@ -207,6 +245,8 @@ class Pipeline:
     def close(self) -> None:
         """Let every stage finish its batch, then release the files."""
         self._stop.set()
+        # Wakes whoever waits for it.
+        self.read_again.set()
         for thread in self._threads:
             thread.join()
         if self._operations is not None:
@@ -238,17 +278,22 @@ class Pipeline:
             self._replaying.release()
 
     def _replay(self, path: Path, report: Report, shown: str) -> dict[str, Any]:
-        started = time.monotonic()
         require_room(self._folder.root, self.settings.data.disk_floor_mb)
         source = file_source(self.settings, str(path))
         # Opening it first: a file that cannot be read at all leaves no run behind.
         source.open(None).close()
-        run = runs.begin(self._log, path)
+        return self._read_to_end(source, source.settings.normalise, runs.begin(self._log, path), report, shown)
+
+    def _read_to_end(
+        self, source: Source, normalise: NormaliserSettings, run: runs.Run, report: Report, shown: str
+    ) -> dict[str, Any]:
+        """Take a source that ends through every stage and give the books of its run."""
+        started = time.monotonic()
         watch = _Watch(self, report, source.name)
         with self._operations.reading(source.name) if self._operations is not None else nullcontext():
             result = run_source(
                 source,
-                Normaliser(source.name, source.settings.normalise),
+                Normaliser(source.name, normalise),
                 self._ingest,
                 self._log,
                 self._clock,
@@ -262,17 +307,20 @@ class Pipeline:
                 self._clock.sleep(0.02)
         self.check()
         watch.done()
-        if result.nothing_mapped:
+        # A past in which nobody wrote anything is no mistake of a mapping.
+        unreadable = result.nothing_mapped and (run.is_file or result.books.read > 0)
+        if unreadable:
             # The next attempt starts at the beginning, with a better mapping.
             runs.finish(self._log, run)
-        refuse_the_unreadable(result, shown)
+        if unreadable or result.flood is not None:
+            refuse_the_unreadable(result, shown)
         self._store.refresh()
         books = run_books(
             self._log,
             self._store,
             run,
             file=shown,
-            brands=self.brands,
+            brands=self.book.brands,
             engine=self._engine.name,
             seconds=time.monotonic() - started,
         )
@@ -299,6 +347,115 @@ class Pipeline:
                 self._clock.sleep(0.02)
         return answer
 
+    def rematch(self, brand_id: str, report: Report) -> dict[str, Any]:
+        """Hold the posts that are kept against a brand's query as it is now; see `service.rematching`.
+
+        Raises:
+            Busy: another brand is held against them.
+            ConfigError: there is no such brand, or it is paused.
+        """
+        if not self._rematching.acquire(blocking=False):
+            raise Busy("the running pipeline rematches another brand; try again when that is done")
+        return self._rematch(brand_id, report)
+
+    def _rematch(self, brand_id: str, report: Report) -> dict[str, Any]:
+        """Rematch, and let go of the right to do so."""
+        try:
+            started = time.monotonic()
+
+            def told(now: Standing) -> None:
+                report({"stages": {"rematch": {"done": now.looked, "total": max(now.total, now.looked)}}})
+
+            work = Rematch(brand_id, self.book, self._ingest, self._log, self._store, self._clock, self._going_on)
+            end, resumed = work.run(told)
+            self._caught_up()
+            return rematch_told(brand_id, end, resumed=resumed, seconds=time.monotonic() - started)
+        finally:
+            self._rematching.release()
+
+    def begin_rematch(self, brand_id: str) -> dict[str, Any]:
+        """Rematch without anybody waiting for it; `service.rematching.standing` says how far it is.
+
+        Raises:
+            ConfigError: there is no such brand, or it is paused.
+        """
+        if self.book.state(brand_id).paused:
+            raise ConfigError(f"brand {brand_id}: is paused; resume it first")
+
+        def work() -> None:
+            try:
+                while not self._rematching.acquire(timeout=POLL_SECONDS):
+                    self._going_on()
+                # From here on the posts that were kept meanwhile are new again to whoever asks.
+                self._asked.discard(brand_id)
+                self._rematch(brand_id, lambda progress: None)
+            except (ConfigError, Interrupted) as exc:
+                log.warning("brand %s is not rematched: %s", brand_id, exc)
+            finally:
+                self._asked.discard(brand_id)
+
+        if brand_id not in self._asked:
+            self._asked.add(brand_id)
+            self._begin(f"rematch {brand_id}", work)
+        return {"brand_id": brand_id}
+
+    def _go_on_rematching(self) -> None:
+        """Go on with what was cut off."""
+        names = [state.brand.brand_id for state in self.book.states if not state.paused]
+        for brand_id, now in standings(self._log, names).items():
+            if not now.done:
+                self.begin_rematch(brand_id)
+
+    def backfill(self, name: str, start: datetime, end: datetime, report: Report) -> dict[str, Any]:
+        """Take what a live source has of `[start, end)` through every stage, and give its books.
+
+        Raises:
+            Busy: a replay or another backfill runs.
+            ConfigError: the source has no past to ask for, or nothing of that time.
+            BackendDown: a stage failed, or the disk is full; resumable.
+        """
+        source, normalise = past_of(self.settings, self.book.active, name, start, end, self._clock)
+        if not self._replaying.acquire(blocking=False):
+            raise Busy("the running pipeline replays a file or fills up; try again when that is done")
+        try:
+            require_room(self._folder.root, self.settings.data.disk_floor_mb)
+            run = runs.begin_span(self._log, name, start, end)
+            shown = f"{name} from {start.isoformat()} to {end.isoformat()}"
+            return self._read_to_end(source, normalise, run, report, shown)
+        finally:
+            self._replaying.release()
+
+    def _going_on(self) -> None:
+        self.check()
+        if self._stop.is_set():
+            raise Interrupted("the pipeline stops; it goes on when the same command runs again")
+
+    def _caught_up(self) -> None:
+        """Wait until the stages that read what we wrote have caught up, and what they stored can be found."""
+        for group, topics in _READERS:
+            while self._log.lag(group, topics) > 0:
+                self._going_on()
+                self._clock.sleep(0.02)
+        self._store.refresh()
+
+    def forget(self, request: ForgetRequest, report: Report) -> dict[str, Any]:
+        """Retract what a person asks for; gives its `id` once the store and the dead letters have forgotten it."""
+        since = self._clock.now()
+        key = request.perform(self._ingest)
+        told = time.monotonic()
+        while not any(row.key == key and row.asked_by == request.asked_by for row in self._done(since)):
+            self.check()
+            if time.monotonic() - told >= REPORT_SECONDS:
+                told = time.monotonic()
+                report({"stages": {"forget": {"done": 0, "total": 1}}})
+            self._clock.sleep(0.02)
+        self._forgetting.step()
+        return {"id": key}
+
+    def _done(self, since: datetime) -> Sequence[RetractionRow]:
+        # The ledger counts in milliseconds.
+        return self._store.retractions(done_since=since - timedelta(milliseconds=1))
+
     def reindex(self, report: Report) -> dict[str, Any]:
         """Build the search index again from the truth."""
         started = time.monotonic()
@@ -311,6 +468,10 @@ class Pipeline:
 
         store.reindex(progress)
         return {"mentions": self._store.count(), "seconds": round(time.monotonic() - started, 3)}
+
+
+class Interrupted(ServiceError):
+    """The pipeline stops while something runs that goes on later."""
 
 
 class _Watch:

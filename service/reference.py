@@ -27,7 +27,8 @@ def configuration_page() -> str:
         _GENERATED,
         "One TOML file: `--config FILE`, else the one that `SOUNDINGS_CONFIG` names, else `./soundings.toml` if it is "
         "there. An option of the command line wins over the environment, the environment over the file, the file over "
-        "the defaults. It is read once, when a command starts. Unknown keys are errors; `soundings check` lists every "
+        "the defaults. It is read when a command starts; the brands of what runs are read again when the file changes "
+        "([brands](brands.md)). Unknown keys are errors; `soundings check` lists every "
         "problem at once. `soundings init NAME ...` writes a file with comments.",
         "",
         "## Settings",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from domain.errors import ConfigError
 from service.control import Handler, Report, Request
+from service.forget import ForgetRequest
 from service.pipeline import Pipeline
 from service.settings import fingerprint
 
@@ -35,4 +37,27 @@ def handlers(pipeline: Pipeline) -> Mapping[str, Handler]:
     def reindex(request: Request, report: Report) -> Mapping[str, Any]:
         return pipeline.reindex(report)
 
-    return {"replay": replay, "retry": retry, "reindex": reindex}
+    def brands(request: Request, report: Report) -> Mapping[str, Any]:
+        return pipeline.change_brands(request)
+
+    def rematch(request: Request, report: Report) -> Mapping[str, Any]:
+        if request.get("wait", True):
+            return pipeline.rematch(request["brand_id"], report)
+        return pipeline.begin_rematch(request["brand_id"])
+
+    def backfill(request: Request, report: Report) -> Mapping[str, Any]:
+        start, end = (datetime.fromisoformat(request[name]) for name in ("start", "end"))
+        return pipeline.backfill(request["source"], start, end, report)
+
+    def forget(request: Request, report: Report) -> Mapping[str, Any]:
+        return pipeline.forget(ForgetRequest.of(request), report)
+
+    return {
+        "replay": replay,
+        "retry": retry,
+        "reindex": reindex,
+        "brands": brands,
+        "rematch": rematch,
+        "backfill": backfill,
+        "forget": forget,
+    }

@@ -14,9 +14,9 @@ from ingest.normalise import Normaliser
 from ingest.retry import Rereader
 from ingest.stage import STAGE as INGEST
 from ingest.stage import IngestStage
+from service.brands import BrandBook
 from service.components import file_source, health_index, live_sources, open_log, open_store
 from service.letters import retry_one
-from service.revisions import settle_revisions
 from service.settings import Settings
 from service.terminal import complain
 from stream.protocol import LIVE_RUN, DeadLetterRow, Log
@@ -112,9 +112,9 @@ def retry_on_cluster(settings: Settings, numbers: Sequence[int] | None) -> dict[
     """
     clock = SystemClock()
     with closing(open_log(settings, clock, role="cli")) as log:
-        brands, notices = settle_revisions(log, settings.require_brands())
-        complain(notices)
-        stage = IngestStage(log, BrandMatcher(brands), clock)
+        book = BrandBook(log, settings, writes=True, rereads=False)
+        complain(book.notices)
+        stage = IngestStage(log, BrandMatcher(book.active), clock)
         taken = _open_letters(log) if numbers is None else list(numbers)
         answer = retry_letters(log, stage, settings, clock, taken, lambda done: None)
         if settings.store.kind == "elastic":

@@ -13,6 +13,21 @@ from stream.protocol import Log, Settlement, StateWrite
 _SPACE = "queries"
 
 
+def known_revisions(log: Log, brands: Sequence[Brand]) -> tuple[Brand, ...]:
+    """Give the brands with the revisions that were settled, for whoever only reads.
+
+    Raises:
+        RetryLater, BackendDown: the log cannot be read.
+    """
+    known = {key: json.loads(raw) for key, raw in log.state(_SPACE, [brand.brand_id for brand in brands]).items()}
+    return tuple(
+        replace(brand, query_revision=max(brand.query_revision, known[brand.brand_id]["revision"]))
+        if brand.brand_id in known
+        else brand
+        for brand in brands
+    )
+
+
 def settle_revisions(log: Log, brands: Sequence[Brand]) -> tuple[tuple[Brand, ...], tuple[str, ...]]:
     """Give the brands with the revisions that hold, and a line for each that was raised here. Durable when it returns.
 

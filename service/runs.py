@@ -1,10 +1,11 @@
-"""Runs: one passage of a file through the pipeline, named so that a killed one goes on."""
+"""Runs: one passage of a file (or of a source's past) through the pipeline, named so that a killed one goes on."""
 
 from __future__ import annotations
 
 import json
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,20 @@ _BLOCK_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run. `run_id` is the same on every machine for the same file and attempt; `resumed`: it had begun before."""
+    """One run. `run_id` is the same on every machine for the same work and attempt; `resumed`: it had begun before.
+
+    `fingerprint` is the key under which it is kept: of a file, the hash of its content.
+    """
 
     run_id: str
     fingerprint: str
     attempt: int
     resumed: bool
+
+    @property
+    def is_file(self) -> bool:
+        """Tell a passage of a file from one of a source's past, whose key names it."""
+        return ":" not in self.fingerprint
 
 
 def fingerprint(path: Path) -> str:
@@ -72,15 +81,34 @@ def begin(log: Log, path: Path) -> Run:
         BackendDown: the log cannot be written.
     """
     content = fingerprint(path)
-    before = log.state(_SPACE, [content]).get(content)
+    stem = re.sub(r"[^a-z0-9]+", "-", path.name.split(".")[0].lower())[:40].strip("-") or "file"
+    return begin_named(log, f"{stem}-{content[:8]}", content)
+
+
+def begin_named(log: Log, stem: str, key: str) -> Run:
+    """Give the unfinished run under `key`, or start the next one, called `stem` and its number.
+
+    Raises:
+        BackendDown: the log cannot be written.
+    """
+    before = log.state(_SPACE, [key]).get(key)
     last: dict[str, Any] = json.loads(before) if before is not None else {"attempt": 0, "done": True}
     if not last["done"]:
-        return Run(last["run"], content, last["attempt"], resumed=True)
+        return Run(last["run"], key, last["attempt"], resumed=True)
     attempt = last["attempt"] + 1
-    stem = re.sub(r"[^a-z0-9]+", "-", path.name.split(".")[0].lower())[:40].strip("-") or "file"
-    run = Run(f"{stem}-{content[:8]}-{attempt}", content, attempt, resumed=False)
+    run = Run(f"{stem}-{attempt}", key, attempt, resumed=False)
     _write(log, run, done=False)
     return run
+
+
+def begin_span(log: Log, source: str, start: datetime, end: datetime) -> Run:
+    """Give the unfinished run of a source's past, or start the next one.
+
+    Raises:
+        BackendDown: the log cannot be written.
+    """
+    key = f"backfill:{source}:{start.isoformat()}..{end.isoformat()}"
+    return begin_named(log, f"backfill-{source}-{start:%Y%m%d}-{end:%Y%m%d}", key)
 
 
 def finish(log: Log, run: Run) -> None:

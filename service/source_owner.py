@@ -12,6 +12,8 @@ from service.patience import BUDGET_SECONDS
 from stream.kafka_log import KafkaLog
 from stream.kafka_sources import SOURCE_GROUP
 
+# Whoever reads files shares nothing with whoever listens: each group claims the same sources throughout.
+FILES_GROUP = "files"
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.5
@@ -69,6 +71,12 @@ class SourceOwner:
                     return lost
                 self._changed.wait(_LOOK_SECONDS)
         return None
+
+    def held(self, source: str) -> threading.Event | None:
+        """Give what `wait` gives if a source is ours now, else None at once."""
+        with self._changed:
+            lost = self._lost.get(source)
+            return lost if lost is not None and not lost.is_set() else None
 
     def check_alive(self) -> None:
         """Raise what ended the claim, if something did."""

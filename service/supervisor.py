@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -101,6 +102,12 @@ class Supervisor:
     def stop(self) -> None:
         """Ask `run` to end; may be called from a signal handler."""
         self._stop.set()
+
+    def read_again(self) -> None:
+        """Have the children that run read the configuration again; may be called from a signal handler."""
+        for child in self._children:
+            if child.ready.is_set() and child.process is not None:
+                child.process.send_signal(signal.SIGHUP)
 
     @property
     def stopping(self) -> threading.Event:

@@ -7,7 +7,7 @@ from typing import Any
 
 from domain.errors import BadRecord
 from domain.query.ast import Keyword
-from domain.records import MatchedPost, Mention, Retraction, Topic, Withdrawal
+from domain.records import MatchedPost, Mention, Restoration, Retraction, Topic, Withdrawal
 from domain.text import fold
 from ingest.ledger import SPACE, Seen
 from search.store import MAX_PAGE, SearchRequest, Store
@@ -82,6 +82,8 @@ def _content(record: Record) -> dict[str, Any]:
             }
         case Retraction():
             return {"kind": "retraction", "retracted_at": record.retracted_at.isoformat(), "reason": record.reason}
+        case Restoration():
+            return {"kind": "restoration", "restored_at": record.restored_at.isoformat()}
     return {"kind": type(record).__name__.lower()}
 
 

@@ -16,10 +16,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
+from domain.brand import BrandState
 from domain.clock import Clock, SystemClock
 from domain.errors import BackendDown, RetryLater, ServiceError
+from service.brands import BrandBook
 from service.components import build_engine, health_index, open_log, open_reader, open_store, require_cluster
 from service.engagement import refresher_of
+from service.forgetting import Forgetting
 from service.garbage import rare_collections
 from service.listening import address_of, listen
 from service.mirror import mirror_events, mirror_letters
@@ -50,6 +53,8 @@ class Process:
     closing: ExitStack
     clock: Clock = field(default_factory=SystemClock)
     stop: threading.Event = field(default_factory=threading.Event)
+    # The configuration is to be read again at once.
+    read_again: threading.Event = field(default_factory=threading.Event)
 
     def open_log(self) -> Log:
         """Open the log, waiting for it.
@@ -90,6 +95,7 @@ def run_process(settings: Settings, role: str, stages: Sequence[StageName], work
         process = Process(settings, role, operations, opened)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: process.stop.set())
+        signal.signal(signal.SIGHUP, lambda *_: process.read_again.set())
         announce(f"soundings {role}: health and metrics at {address_of(listening)}/metrics")
         try:
             with suppress(Stopped), rare_collections():
@@ -102,6 +108,7 @@ def run_process(settings: Settings, role: str, stages: Sequence[StageName], work
             raise BackendDown(f"{role} failed on {type(exc).__name__}, which it did not expect; see its log") from exc
         finally:
             process.stop.set()
+            process.read_again.set()
             # What it tells of is about to be closed.
             operations.let_go()
             opened.close()
@@ -116,9 +123,21 @@ def enrich(process: Process) -> None:
 
     settings = process.settings
     engine = build_engine(settings.engine)
-    brands = {brand.brand_id: brand for brand in settings.require_brands()}
+    settings.require_brands()
     stream = process.open_log()
-    stage = EnrichStage(engine, FastTextLanguage(), brands, process.clock)
+    book = process.patiently(lambda: BrandBook(stream, settings, writes=False))
+
+    def look() -> None:
+        book.look()
+        book.tell(rename)
+
+    brands = {brand.brand_id: brand for brand in book.brands}
+    stage = EnrichStage(engine, FastTextLanguage(), brands, process.clock, unknown=look)
+
+    def rename(states: Sequence[BrandState]) -> None:
+        stage.name_by({state.brand.brand_id: state.brand for state in states})
+
+    beside(process, "brands", lambda: book.watch(process.stop, rename, again=process.read_again))
     worker = _join(process, stream, stage)
     process.operations.opened(
         log=stream,
@@ -142,16 +161,18 @@ def index(process: Process) -> None:
     worker = _join(process, stream, IndexStage(store, clock))
     process.operations.opened(log=stream, shown=("index",), store=store, stages=(lambda: _check_joined(worker),))
     health = health_index(store)
-    _beside(process, "mirror-events", partial(mirror_events, stream, store, health, process.stop))
+    beside(process, "mirror-events", partial(mirror_events, stream, store, health, process.stop))
+    forgetting = Forgetting(stream, store, clock, health.write_letters if health is not None else None)
+    beside(process, "forgetting", partial(forgetting.run, process.stop))
     engagement = refresher_of(settings, store, clock, process.operations.meter)
     if engagement is not None:
-        _beside(process, "engagement", partial(engagement.run, process.stop))
+        beside(process, "engagement", partial(engagement.run, process.stop))
     if health is not None:
-        _beside(process, "mirror-letters", partial(mirror_letters, stream, health, process.stop))
+        beside(process, "mirror-letters", partial(mirror_letters, stream, health, process.stop))
     worker.run(process.stop)
 
 
-def _beside(process: Process, name: str, work: Callable[[], None]) -> None:
+def beside(process: Process, name: str, work: Callable[[], None]) -> None:
     """Run something beside the stage; it ends before log and store are closed."""
     thread = threading.Thread(target=work, name=name, daemon=True)
     thread.start()

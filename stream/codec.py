@@ -23,9 +23,20 @@ from typing import Any, Literal, TypeAlias, Union, cast, get_args, get_origin, g
 import orjson
 
 from domain.errors import BadReason, BadRecord
-from domain.records import SCHEMA_VERSION, Event, Health, MatchedPost, Mention, Retraction, Span, Withdrawal
+from domain.records import (
+    SCHEMA_VERSION,
+    AuthorRetraction,
+    Event,
+    Health,
+    MatchedPost,
+    Mention,
+    Restoration,
+    Retraction,
+    Span,
+    Withdrawal,
+)
 
-Record: TypeAlias = MatchedPost | Retraction | Mention | Withdrawal | Event | Health
+Record: TypeAlias = MatchedPost | Retraction | AuthorRetraction | Restoration | Mention | Withdrawal | Event | Health
 
 # Readers take this version and the one before it, once there is one: producers and consumers are upgraded apart.
 READABLE_VERSIONS = frozenset({SCHEMA_VERSION})
@@ -33,6 +44,8 @@ READABLE_VERSIONS = frozenset({SCHEMA_VERSION})
 _TAGS: dict[type, str] = {
     MatchedPost: "matched_post",
     Retraction: "retraction",
+    AuthorRetraction: "author_retraction",
+    Restoration: "restoration",
     Mention: "mention",
     Withdrawal: "withdrawal",
     Event: "event",

@@ -22,7 +22,7 @@ from stream.embedded_file import (
     translated,
 )
 from stream.embedded_letters import ADD_LETTER, LETTERS, from_us, letter_row, letter_values, to_us
-from stream.protocol import Consumer, Count, DeadLetterRow, LogRecord, OutRecord, Settlement, StateWrite
+from stream.protocol import RETRACTED, Consumer, Count, DeadLetterRow, LogRecord, OutRecord, Settlement, StateWrite
 from stream.tail import Tail
 
 # There is one partition; the number is kept so that stages run unchanged on Kafka.
@@ -287,6 +287,21 @@ class EmbeddedLog:
         with self._transaction() as connection:
             done = connection.executemany(query, [(to_us(at), resolution, number) for number in numbers])
             return max(done.rowcount, 0)
+
+    def forget_dead_letters(self, numbers: Iterable[int], at: datetime) -> int:
+        query = """UPDATE dead_letter SET payload = x'', detail = '', resolution = ?,
+            resolved_us = coalesce(resolved_us, ?) WHERE number = ? AND resolution IS NOT ?"""
+        with self._writing:
+            if self._writer is not None:
+                # What is freed is overwritten with zeros; for all else that would be work for nothing.
+                self._writer.execute("PRAGMA secure_delete = ON")
+            try:
+                with self._begun() as connection:
+                    rows = [(RETRACTED, to_us(at), number, RETRACTED) for number in numbers]
+                    return max(connection.executemany(query, rows).rowcount, 0)
+            finally:
+                if self._writer is not None:
+                    self._writer.execute("PRAGMA secure_delete = OFF")
 
     def prune(self, retention: timedelta, now: datetime) -> int:
         """Drop records older than `retention` that every group has settled, oldest first, in small transactions."""

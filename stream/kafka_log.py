@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing, suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from stream.kafka_settings import MAX_RECORD_BYTES, KafkaSettings
 from stream.kafka_sources import SOURCE_GROUP, SourceClaim
 from stream.kafka_totals import RunTotals, Totals, counts_of
 from stream.kafka_view import KafkaView, group_key, moved_key, resolved_key
-from stream.protocol import LIVE_RUN, Consumer, Count, DeadLetterRow, LogRecord, OutRecord, Settlement
+from stream.protocol import LIVE_RUN, RETRACTED, Consumer, Count, DeadLetterRow, LogRecord, OutRecord, Settlement
 
 # What a broker adds around a record, and its headers; generous.
 _AROUND_A_RECORD = 4 * 1024
@@ -180,6 +181,8 @@ class KafkaLog:
                 resolved = self._view.resolutions([number]).get(number)
                 if not (resolved and unresolved_only):
                     at, how = (from_ms(resolved[0]), resolved[1]) if resolved else (None, None)
+                    if how == RETRACTED:
+                        letter = replace(letter, payload=b"", detail="")
                     found.append(DeadLetterRow(number, letter, at, how))
         return found
 
@@ -278,6 +281,17 @@ class KafkaLog:
         (place,) = self._layout.places(BOOKS)
         self._broker.send([ToSend(place, resolved_key(number), value, (), self._now_ms()) for number in still_open])
         return len(still_open)
+
+    def forget_dead_letters(self, numbers: Iterable[int], at: datetime) -> int:
+        """Give payload and detail no more. On the broker they stay: its topic of dead letters is kept for ever."""
+        end = self._dead.end()
+        wanted = {number for number in numbers if 0 < number <= end}
+        gone = {number for number, (_, how) in self._view.resolutions(wanted).items() if how == RETRACTED}
+        value = json.dumps({"at_ms": to_ms(at), "resolution": RETRACTED}).encode()
+        (place,) = self._layout.places(BOOKS)
+        now_ms = self._now_ms()
+        self._broker.send([ToSend(place, resolved_key(number), value, (), now_ms) for number in sorted(wanted - gone)])
+        return len(wanted - gone)
 
     def prune(self, retention: timedelta, now: datetime) -> int:
         """Drop what is old and settled; the broker drops what is older than its own retention, settled or not."""

@@ -20,7 +20,7 @@ from domain.clock import Clock, to_ms
 from domain.errors import BackendDown, RetryLater
 from stream.kafka_broker import Broker, Fetched, Place, Reader
 from stream.kafka_layout import BOOKS, SOURCES, Layout
-from stream.protocol import StateWrite
+from stream.protocol import RETRACTED, StateWrite
 
 SCHEMA = 1
 READ_AT_ONCE = 2_000
@@ -290,7 +290,10 @@ def _apply(db: sqlite3.Connection, record: Fetched) -> None:
         db.execute("INSERT OR REPLACE INTO moved VALUES (?, ?, ?)", (key[0], int(key[1]), record.value.decode()))
     elif kind == "resolved" and record.value is not None:
         how = json.loads(record.value)
-        db.execute("INSERT OR IGNORE INTO resolved VALUES (?, ?, ?)", (int(key[0]), how["at_ms"], how["resolution"]))
+        # The first counts; only what is retracted later has lost its payload, whatever became of it before.
+        sql = "INSERT INTO resolved VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET resolution = excluded.resolution WHERE ?"
+        overrules = how["resolution"] == RETRACTED
+        db.execute(sql, (int(key[0]), how["at_ms"], how["resolution"], overrules))
 
 
 def _write_state(db: sqlite3.Connection, write: StateWrite) -> None:

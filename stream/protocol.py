@@ -16,6 +16,8 @@ from domain.records import DeadLetter, Outcome
 from stream.codec import Record, decode, encode
 
 LIVE_RUN = "live"
+# How a dead letter was resolved whose post, or the author of it, is gone: nothing of what it held is left.
+RETRACTED = "retracted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +192,13 @@ class Log(Protocol):
 
     def resolve_dead_letters(self, numbers: Iterable[int], resolution: str, at: datetime) -> int:
         """Mark dead letters as dealt with ("retried", "discarded"); gives how many were open."""
+
+    def forget_dead_letters(self, numbers: Iterable[int], at: datetime) -> int:
+        """Take payload and detail of dead letters away for good, dealt with or not; gives how many had not lost them.
+
+        They are resolved as RETRACTED. A log that cannot change what was appended gives them no more; when the bytes
+        themselves go is then the log's own retention.
+        """
 
     def prune(self, retention: timedelta, now: datetime) -> int:
         """Drop records older than `retention` that every group has settled; gives how many went."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from domain.errors import ConfigError
-from domain.records import Retraction
+from domain.records import AuthorRetraction, Mention, Restoration, Withdrawal
 from service.command import Command, add_config, add_data_dir, load_settings
 from service.terminal import complain, safe, shorten
 
@@ -104,8 +104,11 @@ def _import(options: Namespace) -> int:
 
 def _refusal(file: Path, refused: Refused, first_line: int) -> str:
     record = refused.record
-    subject = f"post {record.post_id!r}"
-    if not isinstance(record, Retraction):
+    if isinstance(record, AuthorRetraction | Restoration) and not getattr(record, "post_id", None):
+        subject = f"author {record.author_key!r}"
+    else:
+        subject = f"post {getattr(record, 'post_id', '')!r}"
+    if isinstance(record, Mention | Withdrawal):
         subject = f"mention {record.mention_id!r} of {subject}"
     # What an id says may be as long as it likes.
     shown = shorten(subject, _SUBJECT_WIDTH)[0]

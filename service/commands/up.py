@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -110,8 +111,12 @@ def _run(options: Namespace) -> int:
                 ChildSpec("web", Task(settings, listening.fileno()).encode(), (listening.fileno(),), after="pipeline"),
             ]
         )
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: supervisor.stop())
+        # Of a terminal it says that whoever stood there is gone; of a service, that its configuration changed.
+        at_terminal = sys.stdin is not None and sys.stdin.isatty()
+        hung_up = supervisor.stop if at_terminal else supervisor.read_again
+        signal.signal(signal.SIGHUP, lambda *_: hung_up())
         lines = (
             f"Soundings serves {address_of(listening)} (data in {safe(str(settings.data.dir))}; Ctrl-C stops it)",
             f"Health and metrics: {address_of(health)}/metrics",
@@ -165,7 +170,8 @@ COMMAND = Command(
     "up",
     "Run the pipeline and serve the page, until stopped.",
     "Two processes over one data folder: the pipeline (all stages, the only writer) and the page (reader). Each is\n"
-    "started again when it fails. SIGTERM or Ctrl-C stops both.",
+    "started again when it fails. SIGTERM or Ctrl-C stops both. The brands of the configuration are read again by\n"
+    "themselves when the file changes, and at once on SIGHUP.",
     _arguments,
     _run,
 )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from domain.brand import Brand
 from domain.errors import BadRecord, ConfigError
 from service.setting import Setting
 from service.sources.kind import SourceContext, SourceKind
@@ -38,23 +39,28 @@ def _build(context: SourceContext) -> LiveSource:
         problems.append("source.mastodon.timeline: hashtags come from everywhere, or with `local` from the instance")
     if problems:
         raise ConfigError(problems)
-    return MastodonSource(settings, context.clock, is_ours=_is_ours(context))
+    return MastodonSource(settings, context.clock, is_ours=_Ours(context))
 
 
-def _is_ours(context: SourceContext) -> Callable[[RawPost], bool]:
-    """Tell which posts a brand is named in, as the ingest stage will find."""
-    from ingest.matching import BrandMatcher
-    from ingest.normalise import Normaliser
+class _Ours:
+    """Tells which posts a brand is named in, as the ingest stage will find."""
 
-    matcher, normaliser = BrandMatcher(tuple(context.brands)), Normaliser("mastodon", context.normalise)
+    def __init__(self, context: SourceContext) -> None:
+        from ingest.normalise import Normaliser
 
-    def is_ours(post: RawPost) -> bool:
+        self._normaliser, self._clock = Normaliser("mastodon", context.normalise), context.clock
+        self.brands_changed(context.brands)
+
+    def brands_changed(self, brands: Sequence[Brand]) -> None:
+        from ingest.matching import BrandMatcher
+
+        self._matcher = BrandMatcher(tuple(brands))
+
+    def __call__(self, post: RawPost) -> bool:
         try:
-            return bool(matcher.match(normaliser.normalise(post, context.clock.now())))
+            return bool(self._matcher.match(self._normaliser.normalise(post, self._clock.now())))
         except BadRecord:
             return False
-
-    return is_ours
 
 
 def _tags(names: Sequence[str], problems: list[str]) -> tuple[str, ...]:

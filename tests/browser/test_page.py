@@ -177,7 +177,10 @@ def test_the_page_follows_a_pipeline_that_finishes(page: Page, world: World) -> 
     expect(page.locator(".working .left")).to_have_text("All records are done.", timeout=PATIENCE_MS)
 
 
-@pytest.mark.parametrize("path", ["/", "/?q=hostile", "/?q=lid+or+%28", "/?q=nosuchword+lid", "/api/docs", "/nowhere"])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/?q=hostile", "/?q=lid+or+%28", "/?q=nosuchword+lid", "/brands?query=hostile", "/api/docs", "/nowhere"],
+)
 @pytest.mark.parametrize("width", [320, 375, 768, 960, 1150, 1280])
 def test_nothing_scrolls_sideways(browser: Browser, address: str, width: int, path: str) -> None:
     context = browser.new_context(base_url=address, viewport={"width": width, "height": 812})

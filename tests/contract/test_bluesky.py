@@ -198,6 +198,26 @@ def test_a_time_that_another_server_no_longer_keeps_is_a_gap(serve: Callable[...
     hearing.close()
 
 
+def test_a_server_that_still_has_our_place_but_not_all_of_the_rewind_left_no_gap(
+    serve: Callable[..., JetstreamWorld],
+) -> None:
+    world = serve((2,))
+    world.floor = ago(3)
+    hearing = Hearing(world.source(rewind_seconds=5.0), f"{ago(2)} 1 2 0 {world.address.removeprefix('ws://')}")
+    world.post(100, {"text": "acme"}, micros=ago(1))
+    hearing.until_heard(100)
+    world.cut()
+    # It is set up anew: our number says nothing to it, and what is heard again it has in part.
+    for event in world.happened:
+        event.seq -= 500
+    world.seq -= 500
+    world.publish([101])
+    hearing.until_heard(101)
+    assert hearing.gaps() == []
+    assert hearing.numbers() == [100, 101]
+    hearing.close()
+
+
 def test_a_server_of_version_1_that_forgot_without_a_word_is_found_out(serve: Callable[..., JetstreamWorld]) -> None:
     world = serve((1,))
     name = world.address.removeprefix("ws://")

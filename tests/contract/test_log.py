@@ -332,6 +332,29 @@ def test_a_dead_letter_is_resolved_once_and_kept(log: Log) -> None:
     assert (resolved.resolved_at, resolved.resolution) == (START, "retried")
 
 
+def test_a_dead_letter_that_is_forgotten_says_nothing_any_more_dealt_with_or_not(opened: Open) -> None:
+    log = opened()
+    for text in "abc":
+        log.settle(letter(text))
+    dealt, still_open, other = log.dead_letters()
+    log.resolve_dead_letters([dealt.number], "retried", START)
+    both = [dealt.number, still_open.number]
+    assert log.forget_dead_letters([*both, 999], START + timedelta(hours=1)) == 2
+    assert log.forget_dead_letters(both, START) == 0
+    assert log.resolve_dead_letters(both, "retried", START) == 0
+    log.close()
+    log = opened()
+    assert [row.number for row in log.dead_letters()] == [other.number]
+    rows = log.dead_letters(unresolved_only=False)
+    assert [(row.letter.payload, row.letter.detail, row.resolution) for row in rows] == [
+        (b"", "", "retracted"),
+        (b"", "", "retracted"),
+        (other.letter.payload, other.letter.detail, None),
+    ]
+    assert [row.resolved_at for row in rows] == [START, START + timedelta(hours=1), None]
+    assert rows[0].letter.payload_sha256 == dealt.letter.payload_sha256
+
+
 def test_pruning_waits_for_every_group_and_for_age(log: Log, clock: FakeClock) -> None:
     append(log, "a", "b")
     clock.advance(3_600)

@@ -260,9 +260,8 @@ def _response(status: int, headers: Mapping[str, str], body: bytes) -> Response:
 
 
 @contextmanager
-def open_bluesky(versions: tuple[int, ...] = (2, 1)) -> Iterator[JetstreamWorld]:
-    """Serve it."""
-    world = JetstreamWorld(versions=versions)
+def serve_jetstream(world: JetstreamWorld, port: int = 0) -> Iterator[None]:
+    """Serve a world, on a free port or on the one given; its address is set. In the end all that listen are cut off."""
 
     def choose(_: ServerConnection, offered: Sequence[Any]) -> Any:
         return "xrpc.v1.json" if "xrpc.v1.json" in offered else None
@@ -270,7 +269,7 @@ def open_bluesky(versions: tuple[int, ...] = (2, 1)) -> Iterator[JetstreamWorld]
     server: Server = serve(
         world.stream,
         "127.0.0.1",
-        0,
+        port,
         process_request=world.admit,
         subprotocols=None,
         select_subprotocol=choose,
@@ -282,11 +281,21 @@ def open_bluesky(versions: tuple[int, ...] = (2, 1)) -> Iterator[JetstreamWorld]
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield world
+        yield
     finally:
         world.cut()
         server.shutdown()
         thread.join()
+        # Whoever came in between.
+        world.cut()
+
+
+@contextmanager
+def open_bluesky(versions: tuple[int, ...] = (2, 1)) -> Iterator[JetstreamWorld]:
+    """Serve a new one."""
+    world = JetstreamWorld(versions=versions)
+    with serve_jetstream(world):
+        yield world
 
 
 @contextmanager

@@ -175,7 +175,7 @@ def test_head_answers_as_get_does_without_the_body(world: World, path: str) -> N
 def test_the_description_and_its_page_name_every_route(world: World) -> None:
     described = get(world, "/api/openapi.json")
     shown = ask(world.app, "/api/docs").text
-    assert len(described["paths"]) == 8
+    assert len(described["paths"]) == 12
     for path in described["paths"]:
         assert path in shown
     assert "//" not in shown.replace("http://www.w3.org", "")

@@ -23,7 +23,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/?q=%28", "/api/mentions", "/api/docs", "/static/app.css", "/nowhere", "/api/x"]
+    "path", ["/", "/?q=%28", "/brands?query=lid", "/api/mentions", "/api/docs", "/static/app.css", "/nowhere", "/api/x"]
 )
 def test_every_answer_carries_the_policy(world: World, path: str) -> None:
     headers = ask(world.app, path).headers
@@ -43,7 +43,7 @@ def test_every_answer_carries_the_policy(world: World, path: str) -> None:
     assert headers["cross-origin-opener-policy"] == "same-origin"
 
 
-@pytest.mark.parametrize("path", ["/", "/?q=lid+or", "/?q=%28", "/api/docs", "/nowhere"])
+@pytest.mark.parametrize("path", ["/", "/?q=lid+or", "/?q=%28", "/brands?query=lid+or", "/api/docs", "/nowhere"])
 def test_pages_have_no_inline_script_or_style_and_load_only_our_files(world: World, path: str) -> None:
     shown = ask(world.app, path).text
     assert not re.search(r"<[^<>]*\s(style|on\w+)=", shown)

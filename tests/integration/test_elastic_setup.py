@@ -126,6 +126,24 @@ def test_where_nothing_was_set_up_it_is_said_what_was_looked_for_and_what_is_the
     assert "elastic.prefix" in line
 
 
+def test_no_writer_starts_on_tombstones_that_lack_fields_until_setup_has_run(
+    elastic: Elastic, settings: ElasticSettings
+) -> None:
+    prepare(elastic, settings)
+    index = f"/{settings.prefix}tombstones"
+    elastic.ask("DELETE", index)
+    body = template("tombstones", settings)
+    for name in ("author_key", "taken_from"):
+        del body["template"]["mappings"]["properties"][name]
+    body["_meta"]["template_version"] = body["template"]["mappings"]["_meta"]["template_version"] = 1
+    elastic.ask("PUT", f"/_index_template/{settings.prefix}tombstones", body)
+    elastic.ask("PUT", index, {})
+    with pytest.raises(ConfigError, match="soundings setup"):
+        check_ready(elastic, settings)
+    prepare(elastic, settings)
+    check_ready(elastic, settings)
+
+
 def test_an_index_that_lacks_new_fields_is_given_them(elastic: Elastic, settings: ElasticSettings) -> None:
     """An upgrade that adds a field needs no migration."""
     prepare(elastic, settings)

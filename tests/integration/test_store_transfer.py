@@ -7,16 +7,17 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from fakes.elastic_stores import open_elastic, settings_for, wipe
-from fakes.mentions import many_mentions, mention, retraction, withdrawal
+from fakes.mentions import START, many_mentions, mention, retraction, withdrawal
 from fakes.told import OTHER, TEXT, busy_day, told
 from servers.elastic import ElasticServer
 
 from domain.errors import ConfigError
-from domain.records import Mention, Retraction, Withdrawal
+from domain.records import AuthorRetraction, Mention, Restoration, Retraction, Withdrawal
 from search import elastic_migrate
 from search.elastic import ElasticStore
 from search.embedded import TRUTH_FILE, EmbeddedStore
@@ -98,6 +99,31 @@ def test_an_export_brings_everything_into_another_store(
     news = [told("new", TEXT), told("new2", OTHER)]
     assert [type(one) for one in source.write(news)] == [type(one) for one in target.write(news)]
     assert [source.get(one.mention_id) for one in news] == [target.get(one.mention_id) for one in news]
+
+
+@pytest.mark.parametrize(("from_kind", "to_kind"), PAIRS)
+def test_authors_that_are_gone_or_back_and_the_ledger_come_along(
+    open_store: OpenStore, tmp_path: Path, from_kind: str, to_kind: str
+) -> None:
+    def author(name: str, day: int, **changed: object) -> AuthorRetraction:
+        at = START + timedelta(days=day)
+        made = AuthorRetraction(author_key=f"x:{name}", source="x", retracted_at=at, asked_at=at, asked_by="Ada")
+        return replace(made, **changed)
+
+    back_at = START + timedelta(days=2)
+    back = Restoration(source="x", restored_at=back_at, taken_from=back_at, author_key="x:bob")
+    new = mention("new", author_id="bob", collected_at=back_at)
+    source, target = open_store(from_kind), open_store(to_kind)
+    source.write([mention("1", author_id="ann"), author("ann", 1), author("bob", 1), back, new])
+    file = tmp_path / "export.jsonl"
+    written = write_export(source.dump(), file)
+    assert (written.mentions, written.withdrawals, written.retractions, written.rows) == (1, 0, 3, 2)
+    for _ in range(2):
+        assert copy(read_export(file), target).refused == []
+        assert held(target).keys() == {new.mention_id}
+        assert list(target.retractions()) == list(source.retractions())
+    late = [mention("2", author_id="ann"), mention("3", author_id="bob")]
+    assert target.write(late) == source.write(late) == [Written.SUPERSEDED, Written.SUPERSEDED]
 
 
 def test_an_import_into_a_store_in_use_keeps_what_is_newer_there(open_store: OpenStore) -> None:

@@ -35,7 +35,7 @@ from stream.worker import Worker
 
 ROOT = Path(__file__).resolve().parents[3]
 MONTH = "soundings-mentions-2026.11"
-OURS = (MONTH, "soundings-stories", "soundings-tombstones", "soundings-events", "soundings-dead")
+OURS = (MONTH, *(f"soundings-{name}" for name in ("stories", "tombstones", "retractions", "events", "dead")))
 PASSWORDS = {
     variable: f"of {variable.lower()}, long enough"
     for variable in (*(user.variable for user in USERS), KIBANA_VARIABLE)
@@ -46,6 +46,7 @@ DOCUMENT = {
     MONTH: MENTION,
     "soundings-stories": {"story_id": "s1"},
     "soundings-tombstones": {"post_id": "p1"},
+    "soundings-retractions": {"key": "x:1"},
     "soundings-events": {"stage": "enrich"},
     "soundings-dead": {"stage": "enrich"},
     "elsewhere": {"any": "thing"},
@@ -144,8 +145,8 @@ READS = {
     "marketing": {MONTH},
     "it": set(OURS),
     "soundings_setup": set(),
-    "soundings_index": {MONTH, "soundings-stories", "soundings-tombstones"},
-    "soundings_dashboard": {MONTH, "soundings-stories", "soundings-tombstones"},
+    "soundings_index": {MONTH, "soundings-stories", "soundings-tombstones", "soundings-retractions"},
+    "soundings_dashboard": {MONTH, "soundings-stories", "soundings-tombstones", "soundings-retractions"},
 }
 WRITES = {
     "marketing": set(),

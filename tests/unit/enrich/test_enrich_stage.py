@@ -12,12 +12,14 @@ from domain import ids
 from domain.brand import Brand
 from domain.errors import BackendDown, BadReason, BadRecord
 from domain.records import (
+    AuthorRetraction,
     BrandMatch,
     Event,
     MatchedPost,
     Mention,
     Outcome,
     Post,
+    Restoration,
     Retraction,
     Span,
     Topic,
@@ -112,6 +114,28 @@ def test_a_post_that_names_two_brands_becomes_two_mentions(stage: EnrichStage) -
     assert all(output.topic == Topic.MENTIONS.value and output.key == "x:1" for output in handled.outputs)
 
 
+def test_a_brand_that_was_made_a_moment_ago_is_asked_for_and_one_that_is_gone_not_each_time(
+    engine: WatchedEngine,
+) -> None:
+    clock = FakeClock()
+    asked: list[str] = []
+
+    def look() -> None:
+        asked.append("look")
+        stage.name_by({**BRANDS, "new": Brand(brand_id="new", name="Brand New", query="new")})
+
+    stage = EnrichStage(engine, LANGUAGE, BRANDS, clock, unknown=look)
+    (mention,) = _mentions(_handle(stage, _matched("new and shiny", "new"))[0])
+    assert mention.brand == "Brand New"
+    for _ in range(3):
+        (mention,) = _mentions(_handle(stage, _matched("gone and forgotten", "gone"))[0])
+        assert mention.brand == "gone"
+    assert asked == ["look"]
+    clock.sleep(1.0)
+    _handle(stage, _matched("gone and forgotten", "gone"), _matched("acme", "acme"))
+    assert asked == ["look", "look"]
+
+
 def test_a_mention_carries_sentiment_language_tokens_and_version(stage: EnrichStage) -> None:
     text = "The crew of Acme was lovely and the food was delicious, thank you!"
     (mention,) = _mentions(_handle(stage, _matched(text, "acme", title="A kind review"))[0])
@@ -198,8 +222,18 @@ def test_an_engine_that_is_down_is_not_the_posts_fault(stage: EnrichStage, engin
         _handle(stage, _matched("Acme poison", "acme"))
 
 
-def test_a_retraction_passes_through_unchanged(stage: EnrichStage, engine: WatchedEngine) -> None:
-    retraction = Retraction(post_id="x:other", source="x", retracted_at=START)
+@pytest.mark.parametrize(
+    "retraction",
+    [
+        Retraction(post_id="x:other", source="x", retracted_at=START),
+        AuthorRetraction(author_key="x:other", source="x", retracted_at=START, asked_by="Ada", asked_at=START),
+        Restoration(author_key="x:other", source="x", restored_at=START, taken_from=START),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_a_retraction_passes_through_unchanged(
+    stage: EnrichStage, engine: WatchedEngine, retraction: Retraction | AuthorRetraction | Restoration
+) -> None:
     (handled,) = _handle(stage, retraction, run="replay-1")
     assert _outputs(handled) == [retraction]
     assert (handled.outputs[0].key, handled.outputs[0].run) == ("x:other", "replay-1")

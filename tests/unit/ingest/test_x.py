@@ -27,6 +27,7 @@ from ingest.x_client import MAX_LINE_BYTES, FaultKind, XFault
 from ingest.x_ladder import Ladder, LadderSettings
 from ingest.x_post import as_id, id_time, read_post, rewound
 from ingest.x_reader import XReader
+from ingest.x_rules import MAX_RULES
 from ingest.x_state import MAX_KEPT_IDS, XState, read_state
 from service.settings import read
 from service.sources.kind import SourceContext
@@ -183,6 +184,28 @@ def test_rules_are_brought_in_step_and_not_made_again(world: XWorld) -> None:
     after = {rule["value"]: rule["id"] for rule in world.rules}
     assert list(after) == ["somebody else's", "without a tag", "(acme) -is:retweet", "(globex late) -is:retweet"]
     assert after["(acme) -is:retweet"] == before["(acme) -is:retweet"]
+
+
+def test_brands_that_change_are_asked_for_while_the_stream_goes_on(world: XWorld) -> None:
+    source = world.source([ACME])
+    with closing(source.open(None)) as reader:
+        listen(reader, world)
+        streams = sum(path.startswith("/2/tweets/search/stream?") for _, path in world.asked)
+        source.brands_changed([Brand(brand_id="globex", name="Globex", query="globex")])
+        assert reader.read(10) == []
+        assert [rule["value"] for rule in world.rules] == ["(globex) -is:retweet"]
+        assert sum(path.startswith("/2/tweets/search/stream?") for _, path in world.asked) == streams
+        assert reader.vitals().connected
+    with closing(source.open(None)) as reader:
+        listen(reader, world)
+    assert [rule["value"] for rule in world.rules] == ["(globex) -is:retweet"]
+
+
+def test_more_brands_than_x_allows_leave_the_rules_as_they_are(world: XWorld, caplog: pytest.LogCaptureFixture) -> None:
+    source = world.source([ACME])
+    source.brands_changed([Brand(brand_id=f"b{n}", name="B", query=f"brand{n}") for n in range(MAX_RULES + 1)])
+    assert "listen for fewer brands" in caplog.text
+    assert [rule.value for rule in source.rules.rules] == ["(acme) -is:retweet"]
 
 
 def test_a_rule_that_x_does_not_take_is_told_and_the_others_listen(world: XWorld) -> None:

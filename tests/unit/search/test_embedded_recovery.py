@@ -11,16 +11,18 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from fakes.mentions import many_mentions, mention, retraction, withdrawal
+from fakes.mentions import START, many_mentions, mention, retraction, withdrawal
 
 from domain.errors import BackendDown, Busy, ConfigError, RetryLater
 from domain.query import parse
 from domain.query.ast import And, Everything, Keyword, Words
-from domain.records import Mention
+from domain.records import AuthorRetraction, Mention
 from enrich.signature import signature
 from search.embedded import EmbeddedStore
 from search.store import SearchRequest, Written
@@ -365,6 +367,29 @@ def test_a_retracted_text_is_nowhere_in_the_truths_file(tmp_path: Path) -> None:
     store.write([retraction(one)])
     store.close()
     assert b"very unusual sentence" not in (tmp_path / "mentions.sqlite3").read_bytes()
+
+
+def test_a_folder_from_before_authors_could_go_finds_what_they_wrote(tmp_path: Path) -> None:
+    store = EmbeddedStore.open(tmp_path)
+    theirs = [mention(str(number), author_id="Ann") for number in range(3)]
+    store.write([*theirs, mention("4", author_id="Bob"), mention("5"), retraction(mention("6"))])
+    store.close()
+    with closing(sqlite3.connect(tmp_path / "mentions.sqlite3")) as connection:
+        for table in ("author_tombstone", "restoration", "mention_author", "retraction"):
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute("PRAGMA user_version = 2")
+        connection.commit()
+    reader = EmbeddedStore.open(tmp_path, read_only=True)
+    assert (list(reader.retractions()), reader.retracted_at("x:6") is None, reader.count()) == ([], False, 5)
+    store = EmbeddedStore.open(tmp_path)
+    assert reader.retracted_at("x:6") is not None
+    at = START + timedelta(days=1)
+    gone = AuthorRetraction(author_key="x:Ann", source="x", retracted_at=at, asked_at=at)
+    assert store.write([gone, theirs[0], mention("6")])[1:] == [Written.SUPERSEDED, Written.SUPERSEDED]
+    assert (store.count(), [row.mentions for row in reader.retractions()]) == (2, [3])
+    assert_index_is_truth(store, tmp_path)
+    reader.close()
+    store.close()
 
 
 def test_an_unused_store_closes_and_reopens(tmp_path: Path) -> None:

@@ -40,12 +40,12 @@ def test_an_undone_transaction_leaves_no_original_behind(tmp_path: Path) -> None
     one, earlier, compared, later = told("1", first, 2), told("2", second, 1), told("3", longer, 3), told("4", third, 4)
     truth = Truth(tmp_path / "mentions.sqlite3", read_only=False)
     try:
-        truth.apply([one])
+        truth.apply([one], START)
         impossible = Withdrawal(mention_id="m", post_id="x:9", brand_id="acme", version=1 << 70)
         with pytest.raises(OverflowError):
-            truth.apply([earlier, compared, impossible])
+            truth.apply([earlier, compared, impossible], START)
         assert truth.count() == 1
-        truth.apply([later])
+        truth.apply([later], START)
         kept = [truth.get(content.mention.mention_id) for content in (one, later)]
         assert kept[0] is not None
         assert kept[1] is not None
@@ -60,7 +60,7 @@ def test_stories_are_found_by_a_store_that_was_opened_again(tmp_path: Path) -> N
     one, copy = told("1", WORDS[:14], 0), told("2", WORDS[:14], 1)
     for content in (one, copy):
         truth = Truth(path, read_only=False)
-        truth.apply([content])
+        truth.apply([content], START)
         truth.close()
     truth = Truth(path, read_only=True)
     try:

@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 from domain.errors import BadReason, BadRecord
 from domain.records import (
     SENTIMENTS,
+    AuthorRetraction,
     BrandMatch,
     Event,
     Health,
     MatchedPost,
     Mention,
     Post,
+    Restoration,
     Retraction,
     Span,
     Withdrawal,
@@ -70,7 +72,8 @@ def _records(kind: type) -> st.SearchStrategy[Any]:
 
 
 posts, matches = _records(Post), _records(BrandMatch)
-any_record = st.one_of(*(_records(kind) for kind in (MatchedPost, Retraction, Mention, Withdrawal, Event, Health)))
+_KINDS = (MatchedPost, Retraction, AuthorRetraction, Restoration, Mention, Withdrawal, Event, Health)
+any_record = st.one_of(*map(_records, _KINDS))
 
 POST = Post(
     post_id="x:1",

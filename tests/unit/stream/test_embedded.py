@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 from fakes.clock import START, FakeClock
 
-from domain.errors import BackendDown, Busy, ConfigError
+from domain.errors import BackendDown, BadReason, BadRecord, Busy, ConfigError
 from domain.records import Outcome
+from stream.dead_letters import make_dead_letter
 from stream.embedded import MAX_POLL_BYTES, EmbeddedLog
 from stream.embedded_file import SCHEMA, WAL_KEPT_BYTES, WAL_MOST_BYTES
 from stream.protocol import Count, OutRecord, Settlement, StateWrite
@@ -305,3 +306,16 @@ def test_the_wal_stays_bounded_while_a_consumer_polls(log: EmbeddedLog, path: Pa
         assert consumer.poll(1, 5.0)
         sizes.append(wal.stat().st_size)
     assert max(sizes) <= WAL_MOST_BYTES
+
+
+def test_a_letter_that_is_forgotten_is_nowhere_in_the_file(log: EmbeddedLog, path: Path) -> None:
+    error = BadRecord(BadReason.MISSING_TEXT, "what a very unusual detail says")
+    payload = b"a very unusual sentence " * 500
+    log.settle(Settlement(dead=[make_dead_letter(payload, error, stage="ingest", position="here", at=START)]))
+    append(log, b"and more", b"after it")
+    assert log.forget_dead_letters([1], START) == 1
+    log.close()
+    raw = path.read_bytes()
+    assert b"very unusual sentence" not in raw
+    assert b"very unusual detail" not in raw
+    assert b"and more" in raw

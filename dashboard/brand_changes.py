@@ -1,0 +1,99 @@
+"""Changing brands for pages and API alike: what is refused is refused with a problem that both can show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dashboard.answers import Problem
+from dashboard.brand_desk import BrandDesk
+from dashboard.problems import NotFound, Refused
+from dashboard.question import check_length
+from domain.brand import BrandState
+from domain.errors import ConfigError
+from domain.query.parser import parse
+
+# Changes that a brand of the configuration file takes there.
+_OWN = ("edit", "remove")
+
+
+def brand_of(desk: BrandDesk, brand_id: str) -> BrandState:
+    """Give one brand.
+
+    Raises:
+        NotFound: it is not there.
+    """
+    for state in desk.states():
+        if state.brand.brand_id == brand_id:
+            return state
+    raise NotFound(
+        Problem(
+            code="no_such_brand",
+            parameter="brand_id",
+            found=repr(brand_id[:100]),
+            expected="the id of a brand",
+            hint="see /api/brands",
+        )
+    )
+
+
+def change(desk: BrandDesk, act: str, brand_id: str = "", values: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+    """Add, edit, pause, resume or remove a brand; gives it as it is then.
+
+    Raises:
+        QueryError: the query cannot be read.
+        BadParameter, NotFound, Refused: what else is wrong.
+        Busy, RetryLater, BackendDown: whoever does it does not answer.
+    """
+    values = values or {}
+    if act != "add":
+        state = brand_of(desk, brand_id)
+        if state.file and act in _OWN:
+            raise Refused(
+                409,
+                Problem(
+                    code="brand_of_file",
+                    parameter="brand_id",
+                    found=f"a brand that belongs to {state.file}",
+                    expected="one that was made here",
+                    hint=f"change it in {state.file}, which is read again by itself; here it can be paused",
+                ),
+            )
+    if values.get("query") is not None:
+        # Here, where the place of a mistake can be told.
+        parse(check_length(str(values["query"])))
+    return _refusing(lambda: desk.change({"act": act, "brand_id": brand_id, "values": values}))
+
+
+def rematch(desk: BrandDesk, brand_id: str) -> None:
+    """Have the kept posts held against a brand's query.
+
+    Raises:
+        NotFound, Refused, Busy, RetryLater, BackendDown: as `change`.
+    """
+    brand_of(desk, brand_id)
+
+    def ask() -> Mapping[str, Any]:
+        desk.rematch(brand_id)
+        return {}
+
+    _refusing(ask)
+
+
+def _refusing(call: Any) -> Mapping[str, Any]:
+    try:
+        done: Mapping[str, Any] = call()
+    except ConfigError as exc:
+        name = exc.problems[0].partition(":")[0]
+        known = name if name in ("id", "name", "query", "handles", "competitors") else None
+        raise Refused(
+            400,
+            Problem(
+                code="bad_brand",
+                parameter=known,
+                found="; ".join(exc.problems)[:2_000],
+                expected="a brand that can be listened for",
+                hint="see docs/brands.md",
+            ),
+        ) from exc
+    return done
