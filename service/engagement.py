@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -14,7 +15,7 @@ from domain.clock import Clock
 from domain.engagement import Engagement
 from domain.errors import ConfigError, RetryLater, ServiceError
 from domain.metrics import LOOKED_UP
-from domain.query.ast import And, Flag, Keyword, Not, Range
+from domain.query.ast import And, Flag, Keyword, Node, Not, Or, Range
 from domain.records import Mention
 from ingest.runner import sleep_until
 from ingest.source import EngagementLookup, TellsEngagement
@@ -30,6 +31,10 @@ LATE: Final = timedelta(hours=6)
 # Looked up together, so that a long way behind is made up piece by piece.
 SLICE: Final = timedelta(minutes=10)
 LOOK_SECONDS: Final = 60.0
+# How often those are looked for that no source has told anything of: a stage that was far behind has stored them late.
+AGAIN_SECONDS: Final = 900.0
+# Of which the source knew nothing when it was asked: they are not asked for at each of these looks.
+MAX_UNKNOWN: Final = 50_000
 # Between two questions: some five a second, where the strictest source that is asked allows ten.
 PAUSE_SECONDS: Final = 0.2
 ANSWERS: Final = ("numbers", "nothing", "failed")
@@ -48,13 +53,28 @@ class _Round:
     upto: datetime | None = None
     # By the monotonic clock.
     not_before: float = float("-inf")
+    again_at: float = float("inf")
+    unknown: OrderedDict[str, None] = field(default_factory=OrderedDict)
+
+    @property
+    def again_seconds(self) -> float:
+        """How often what was stored late is looked for."""
+        return min(AGAIN_SECONDS, self.age.total_seconds())
+
+    def note(self, ids: Iterable[str]) -> None:
+        """Remember what was asked for in vain."""
+        for name in ids:
+            self.unknown[name] = None
+        while len(self.unknown) > MAX_UNKNOWN:
+            self.unknown.popitem(last=False)
 
 
 class EngagementRefresher:
     """Asks sources for the numbers of posts that have come of age, and gives them to the store.
 
     Where it has come to is not kept: after a start it looks at what came of age in the last hours and leaves out what
-    has its numbers already. So several processes beside each other do little twice, and nothing wrong.
+    has its numbers already. So several processes beside each other do little twice, and nothing wrong. What was stored
+    only after it had come of age is found later, where it has no number yet.
     """
 
     def __init__(
@@ -129,27 +149,32 @@ class EngagementRefresher:
     def _catch_up(self, one: _Round, stop: threading.Event) -> None:
         until = self._clock.now() - one.age
         at = until - LATE if one.upto is None else max(one.upto, until - LATE)
+        if one.upto is None:
+            # The first time all of it is looked at anyway.
+            one.again_at = self._clock.monotonic() + one.again_seconds
         while at < until and not stop.is_set():
             end = min(at + SLICE, until)
-            if not self._look_up(one, at, end, stop):
+            if not self._look_up(one, _collected(one.source, at, end), stop):
                 return
             one.upto = at = end
+        if self._clock.monotonic() >= one.again_at:
+            late = And((_collected(one.source, until - LATE, until), _WITHOUT_NUMBERS))
+            if self._look_up(one, late, stop, but=one.unknown):
+                one.again_at = self._clock.monotonic() + one.again_seconds
 
-    def _look_up(self, one: _Round, start: datetime, end: datetime, stop: threading.Event) -> bool:
-        """Look up what was collected in `[start, end)`; False when asked to stop before all of it was."""
-        for page in self._pages(one, start, end):
+    def _look_up(self, one: _Round, node: Node, stop: threading.Event, *, but: Container[str] = ()) -> bool:
+        """Look up what matches and is due, `but` these ids; False when asked to stop before all of it was."""
+        for page in self._pages(node):
             due = [mention for mention in page if _is_due(mention, one.age)]
-            ids, most = _native_ids(one.source, due), one.lookup.most
+            ids = [name for name in _native_ids(one.source, due) if name not in but]
+            most = one.lookup.most
             for place in range(0, len(ids), most):
                 if not sleep_until(PAUSE_SECONDS, self._clock, stop):
                     return False
                 self._ask(one, ids[place : place + most])
         return not stop.is_set()
 
-    def _pages(self, one: _Round, start: datetime, end: datetime) -> Iterator[Sequence[Mention]]:
-        span = Range("collected_at", start, end, include_high=False)
-        # The past has no hour after which it is looked up: it is as old as it is, and there may be a year of it.
-        node = And((Keyword("source", one.source), span, Not(Flag("backfilled", True))))
+    def _pages(self, node: Node) -> Iterator[Sequence[Mention]]:
         cursor = None
         while True:
             page = self._store.search(SearchRequest(node, Sort.OLDEST, cursor, MAX_PAGE))
@@ -165,6 +190,7 @@ class EngagementRefresher:
             self._count(one.source, "failed", len(ids))
             raise
         self._write(one.source, {name: found[name] for name in ids if name in found})
+        one.note(name for name in ids if name not in found)
         self._count(one.source, "numbers", len(found))
         self._count(one.source, "nothing", len(ids) - len(found))
 
@@ -175,6 +201,18 @@ class EngagementRefresher:
     def _count(self, source: str, answer: str, posts: int) -> None:
         if self._meter is not None:
             self._meter.add(LOOKED_UP, posts, source, answer)
+
+
+_WITHOUT_NUMBERS: Final = Not(Or(tuple(Range(name, 0, None) for name in ("likes", "reposts", "replies", "views"))))
+
+
+def _collected(source: str, start: datetime, end: datetime) -> And:
+    """Give what finds the posts that a source gave in `[start, end)` as they came.
+
+    The past has no hour after which it is looked up: it is as old as it is, and there may be a year of it.
+    """
+    span = Range("collected_at", start, end, include_high=False)
+    return And((Keyword("source", source), span, Not(Flag("backfilled", True))))
 
 
 def _is_due(mention: Mention, age: timedelta) -> bool:

@@ -160,6 +160,23 @@ def test_after_a_downtime_what_came_of_age_meanwhile_is_looked_up_and_what_has_i
     assert source.all_asked() == ["late"]
 
 
+def test_what_a_stage_stored_only_after_it_had_come_of_age_is_found_where_it_has_no_number(
+    store: EmbeddedStore, source: Source, clock: FakeClock
+) -> None:
+    refresher = EngagementRefresher([source], store, clock, [HOUR])
+    clock.advance(3 * 3600)
+    refresher.look(STOP)
+    late, known = collected("late", START + HOUR), collected("known", START + HOUR, likes=1, engagement_at=START + HOUR)
+    keep(store, late, known, collected("unknown", START + HOUR), collected("young", START + 2.9 * HOUR))
+    source.gone = {"unknown"}
+    for _ in range(40):
+        clock.advance(60)
+        refresher.look(STOP)
+        store.refresh()
+    assert sorted(source.all_asked()) == ["late", "unknown"]
+    assert likes(store, late) == 1
+
+
 def test_an_edit_is_looked_up_an_hour_after_it(store: EmbeddedStore, source: Source, clock: FakeClock) -> None:
     one = collected("1")
     keep(store, one)
