@@ -437,6 +437,7 @@ class Reader:
             self.settings.brands,
             desk=ServiceDesk(self.log, self.settings),
             access=access_of(self.settings.web),
+            enabled_sources=self.settings.sources.enabled,
             stages=[
                 StageInfo(stage.name, stage.meaning, stage.group, stage.topics, came_in(stage.topics))
                 for stage in STAGES
