@@ -48,6 +48,13 @@ class Running:
                 found[words[words.index(b"service.child") + 1].decode()] = int(folder.name)
         return found
 
+    def kill(self) -> None:
+        """Kill it, and wait until nothing of it is left: its children end themselves, a moment later."""
+        children = self.children()
+        self.process.kill()
+        self.process.wait()
+        self.soundings.wait_for(lambda: not any(alive(pid) for pid in children.values()), "the children's end")
+
     def wait_until_served(self) -> None:
         self.soundings.wait_for(lambda: bool(self.address) or self.process.poll() is not None, "the page")
         assert self.process.poll() is None, self.output.read_text()
@@ -146,10 +153,7 @@ def test_a_killed_child_is_started_again_and_serves_on_the_same_address(
 
 
 def test_killed_itself_it_leaves_no_orphans_and_starts_again(up: Running) -> None:
-    children = up.children()
-    up.process.kill()
-    up.process.wait()
-    up.soundings.wait_for(lambda: not any(alive(pid) for pid in children.values()), "the children's end")
+    up.kill()
     again = start(up.soundings)
     again.wait_until_served()
     again.process.terminate()
