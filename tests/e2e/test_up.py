@@ -6,10 +6,12 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -225,3 +227,17 @@ def test_another_address_without_authentication_is_refused_in_one_line(soundings
     (told,) = done.stderr.splitlines()
     assert f"web.host: found '{host}', expected a loopback address" in told
     assert not soundings.data.exists()
+
+
+def test_after_a_kill_of_the_supervisor_the_same_command_works_at_once(soundings: Soundings) -> None:
+    """Its children end by themselves; they hold the folder and the ports for a moment."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        soundings.extra["SOUNDINGS_HEALTH_PORT"] = str(taken.getsockname()[1])
+    first = start(soundings)
+    first.wait_until_served()
+    first.process.kill()
+    first.process.wait()
+    again = start(soundings)
+    again.wait_until_served()
+    again.process.terminate()
+    assert again.process.wait(PATIENCE_SECONDS) == 0
