@@ -75,6 +75,7 @@ class MentionAnswer(Answer):
     reposts: int | None
     replies: int | None
     views: int | None
+    engagement_at: datetime | None = Field(description="when the four numbers were told; null where that is unknown")
     named: list[SpanAnswer] = Field(description="where the brand is named")
     matched: list[SpanAnswer] = Field(description="what the query matched; empty without a query")
 

@@ -224,6 +224,7 @@ def mention_answer(mention: Mention, query: Node) -> MentionAnswer:
         reposts=mention.reposts,
         replies=mention.replies,
         views=mention.views,
+        engagement_at=mention.engagement_at,
         named=_spans(mention.spans),
         matched=_spans(highlights(query, mention)),
     )

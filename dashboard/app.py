@@ -46,6 +46,7 @@ def build_app(
     stages: Sequence[StageInfo] = (),
     clock: Clock | None = None,
     access: AccessSettings | None = None,
+    enabled_sources: Sequence[str] | None = None,
 ) -> Application:
     """Make the application. It keeps nothing of its own, and closes neither store nor log.
 
@@ -57,6 +58,7 @@ def build_app(
         stages: in the order of the flow; a stage that has counts and is not listed is shown after them.
         clock: for relative times; the machine's by default.
         access: who is let in; everybody on this machine by default.
+        enabled_sources: live sources that are to be listened to; None where that is not known.
     """
     access, clock = access or AccessSettings(), clock or SystemClock()
     assets = load_assets()
@@ -81,7 +83,7 @@ def build_app(
     # Added last, it stands outermost: nobody reaches the door under a wrong name.
     app.add_middleware(Guard, allowed_hosts=access.hosts, public_origin=access.public_origin)
     desk = desk or FixedBrands(brands)
-    app.include_router(build_pages(store, log, desk, stages, templates, clock))
+    app.include_router(build_pages(store, log, desk, stages, templates, clock, enabled_sources))
     app.include_router(build_brand_pages(store, desk, templates, clock))
     app.include_router(build_api(store, log, stages, clock))
     app.include_router(build_brand_api(store, desk))

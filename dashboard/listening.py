@@ -12,6 +12,9 @@ from search.store import Store
 # What the page shows of gaps, and what the page of mentions warns of where no dates were chosen.
 SHOWN = timedelta(days=7)
 RECENT = timedelta(days=1)
+# Whoever reconnects within it was not deaf for anybody.
+MOMENT = timedelta(seconds=20)
+OFF, LOST = "switched off", "not heard of"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +35,35 @@ class Strip:
     gaps: tuple[tuple[float, float, GapReport], ...]
 
 
-def read_sources(store: Store, now: datetime) -> tuple[SourceView, ...]:
+def read_sources(store: Store, now: datetime, enabled: Sequence[str] | None = None) -> tuple[SourceView, ...]:
     """Give every source that was ever heard of.
+
+    Args:
+        store: that knows them.
+        now: the time.
+        enabled: those that are to be listened to; None where that is not known.
 
     Raises:
         RetryLater, BackendDown: the store cannot be read.
     """
-    return tuple(_view(report, now) for report in store.sources())
+    return tuple(_view(report, now, enabled) for report in store.sources())
 
 
-def _view(report: SourceReport, now: datetime) -> SourceView:
+def deaf_now(sources: Iterable[SourceView], now: datetime) -> tuple[SourceView, ...]:
+    """Give the sources that are to be listened to and are not, once that has lasted for a moment."""
+    return tuple(
+        source
+        for source in sources
+        if source.words not in ("listening", "silent", "starting", "stopped", OFF)
+        and (source.report.since is None or now - source.report.since >= MOMENT or source.words == LOST)
+    )
+
+
+def _view(report: SourceReport, now: datetime, enabled: Sequence[str] | None) -> SourceView:
+    if enabled is not None and report.source not in enabled and (report.is_stale(now) or report.state == "stopped"):
+        return SourceView(report, "waiting", OFF, "not named in sources.enabled any more")
     if report.is_stale(now):
-        return SourceView(report, "wrong", "not heard of", "the process that listened has ended or hangs")
+        return SourceView(report, "wrong", LOST, "the process that listened has ended or hangs")
     if report.state == "listening" and report.silent:
         return SourceView(report, "waiting", "silent", "connected, but silent for longer than is usual for it")
     if report.state == "listening":

@@ -16,7 +16,7 @@ from dashboard.books import StageBooks, StageInfo, read_books
 from dashboard.brand_desk import BrandDesk
 from dashboard.counting import Counts, Measures, count_by_brand
 from dashboard.display import Excerpt, excerpt, relative, safe_link
-from dashboard.listening import RECENT, SHOWN, read_sources, strips, warn_of
+from dashboard.listening import RECENT, SHOWN, deaf_now, read_sources, strips, warn_of
 from dashboard.notes import QueryNote, error_note, warning_note
 from dashboard.problems import problem_of
 from dashboard.question import SENTIMENT_CHOICES, Question, read_question, read_time
@@ -96,8 +96,9 @@ def build_pages(
     stages: Sequence[StageInfo],
     templates: jinja2.Environment,
     clock: Clock,
+    enabled: Sequence[str] | None = None,
 ) -> APIRouter:
-    """Make the routes of the pages."""
+    """Make the routes of the pages; `enabled` are the live sources that are to be listened to."""
     pages = APIRouter(include_in_schema=False)
 
     def listened_for() -> dict[str, str]:
@@ -111,6 +112,7 @@ def build_pages(
         problem: Problem | None = None
         status = 200
         deaf: tuple[GapReport, ...] = ()
+        sources = read_sources(store, clock.now(), enabled)
         try:
             deaf = warn_of(_deaf(store, asked, clock.now()))
             notes = tuple(warning_note(asked.q, warning) for warning in lint(asked.q))
@@ -127,6 +129,8 @@ def build_pages(
                 notes=notes,
                 problem=problem,
                 deaf=deaf,
+                deaf_now=deaf_now(sources, clock.now()),
+                sources=sources,
                 sentiments=SENTIMENT_NAMES,
                 brands=list(listened_for()),
                 **books_context(books, store),
@@ -139,7 +143,7 @@ def build_pages(
         now = clock.now()
         books = read_books(log, stages)
         gaps = store.gaps(now - SHOWN, now)
-        sources = read_sources(store, now)
+        sources = read_sources(store, now, enabled)
         page = templates.get_template("pipeline.html").render(
             now=now,
             since=now - SHOWN,

@@ -36,6 +36,7 @@ LABELS: dict[str, str] = {
     "role": "what the process is: `pipeline`, `ingest`, `enrich`, `index` or `dashboard`",
     "part": "what it needs: `log`, `store`, `engine`, `stages`, `disk`",
     "model": "name of the sentiment model",
+    "answer": "`numbers`, `nothing` (gone, unknown, or without a number) or `failed` (asked again)",
     "version": "version of Soundings",
     "log": "kind of the log",
     "store": "kind of the store",
@@ -164,6 +165,13 @@ DELAY = Metric(
     "from when a post was collected until a search found its mention; sampled",
     buckets=_FRESH_BUCKETS,
 )
+LOOKED_UP = Metric(
+    "soundings_service_engagement_posts_total",
+    "counter",
+    "posts",
+    "posts whose likes, reposts, replies and views this process looked up again",
+    ("source", "answer"),
+)
 READY = Metric("soundings_service_ready", "gauge", "yes or no", "1 while the process can take work", ("role",))
 PART_UP = Metric(
     "soundings_service_part_up", "gauge", "yes or no", "1 while what the process needs is there", ("role", "part")
@@ -198,6 +206,7 @@ METRICS: tuple[Metric, ...] = (
     MENTIONS,
     FRESHNESS,
     DELAY,
+    LOOKED_UP,
     READY,
     PART_UP,
     INFO,

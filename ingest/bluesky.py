@@ -9,6 +9,7 @@ from typing import Literal
 
 from domain.clock import Clock
 from domain.errors import BadReason, BadRecord, ConfigError, RetryLater
+from ingest.bluesky_engagement import PostNumbers
 from ingest.bluesky_post import content_of
 from ingest.jetstream import (
     MAX_FRAME_BYTES,
@@ -45,19 +46,21 @@ class BlueskySettings:
     """Which servers are listened to, the first that can be reached.
 
     `version` of the protocol: `auto` tries 2, then 1. After `silence_seconds` without any event a connection counts as
-    dead. `rewind_seconds` are heard again when another server takes over: its clock is not the first one's.
+    dead. `rewind_seconds` are heard again when another server takes over: its clock is not the first one's. Numbers of
+    likes are looked up at `appview_address`; "" asks nobody.
     """
 
     hosts: tuple[str, ...] = HOSTS
     version: Literal["auto", "1", "2"] = "auto"
     silence_seconds: float = 30.0
     rewind_seconds: float = 5.0
+    appview_address: str = "https://public.api.bsky.app"
     normalise: NormaliserSettings = field(default_factory=NormaliserSettings)
     allow_private: bool = False
 
 
 class BlueskySource:
-    """`ingest.source.LiveSource` over Jetstream. A cursor is a `ingest.jetstream.Place`.
+    """`ingest.source.LiveSource` over Jetstream, and `TellsEngagement`. A cursor is a `ingest.jetstream.Place`.
 
     Raises:
         ConfigError: a host is none; one line for each.
@@ -84,6 +87,10 @@ class BlueskySource:
             # From now on nothing is to be lost, however long the first connection takes.
             place = Place(micros_of(self._clock.now()), 0, 2, 0, NOWHERE)
         return BlueskyReader(self._settings, self._servers, self._clock, place)
+
+    def lookup(self) -> PostNumbers | None:
+        address = self._settings.appview_address
+        return PostNumbers(address, self._clock, allow_private=self._settings.allow_private) if address else None
 
     def reread(self, payload: bytes, position: str, *, id_owed: bool = False) -> Item:
         try:

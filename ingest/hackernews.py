@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from domain.clock import Clock
 from domain.errors import ConfigError
+from ingest.hackernews_engagement import ItemNumbers
 from ingest.hackernews_items import hit_id, in_order, item_of, written
 from ingest.hackernews_search import MAX_HITS, Search, Slice
 from ingest.hackernews_updates import Updates
@@ -36,7 +37,7 @@ def _html() -> NormaliserSettings:
 class HackerNewsSettings:
     """Where the search and the live data are, and how often they are asked (seconds).
 
-    Without `updates_address` edits and deletions are not heard.
+    Without `updates_address` edits and deletions are not heard, nor are numbers looked up again.
     """
 
     address: str = "https://hn.algolia.com"
@@ -47,7 +48,10 @@ class HackerNewsSettings:
 
 
 class HackerNewsSource:
-    """`ingest.source.LiveSource` and `History` over Hacker News. A cursor is a time in seconds since 1970."""
+    """`ingest.source.LiveSource`, `History` and `TellsEngagement` over Hacker News.
+
+    A cursor is a time in seconds since 1970.
+    """
 
     name = "hackernews"
     key = "hackernews"
@@ -77,6 +81,10 @@ class HackerNewsSource:
         if end <= FIRST:
             raise ConfigError(f"Hacker News gives nothing of before {FIRST:%Y-%m-%d}")
         return _Past(self._settings, self._clock, int(max(start, FIRST).timestamp()), int(end.timestamp()))
+
+    def lookup(self) -> ItemNumbers | None:
+        address = self._settings.updates_address
+        return ItemNumbers(address, self._clock, allow_private=self._settings.allow_private) if address else None
 
     def reread(self, payload: bytes, position: str, *, id_owed: bool = False) -> Item:
         try:

@@ -86,6 +86,12 @@ class Normaliser:
         published_at = self._read_date("published_at", fields, collected_at)
         edited_at = self._read_date("edited_at", fields, collected_at)
         revised_at = edited_at or published_at
+        likes, reposts, replies, views = (_count(name, fields) for name in ("likes", "reposts", "replies", "views"))
+        engagement_at = self._read_date("engagement_at", fields, collected_at)
+        known = any(one is not None for one in (likes, reposts, replies, views))
+        if engagement_at is None and known and not self._settings.backfilled:
+            # What a source tells now is as of now; of what is collected after the fact nobody knows.
+            engagement_at = collected_at
         named = find_urls(text) + anchors + _strings("links", fields.get("links"))
         links = read_links(named)
         page = read_link(_short("url", fields, 4096) or "")
@@ -116,11 +122,11 @@ class Normaliser:
             links=tuple(link.url for link in links),
             domains=_unique([link.domain for link in ([*links, page] if page is not None else links)]),
             campaigns=_campaigns([*links, page] if page is not None else links),
-            likes=_count("likes", fields),
-            reposts=_count("reposts", fields),
-            replies=_count("replies", fields),
-            views=_count("views", fields),
-            engagement_at=self._read_date("engagement_at", fields, collected_at),
+            likes=likes,
+            reposts=reposts,
+            replies=replies,
+            views=views,
+            engagement_at=engagement_at,
             location=_short("location", fields),
             backfilled=self._settings.backfilled,
             attrs={one_line(name, 64) or "-": one_line(value, MAX_ATTR_CHARS) for name, value in attrs.items()},

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from domain.brand import Brand
+from domain.engagement import Engagement
 from domain.errors import BadRecord
 from domain.records import Outcome
 
@@ -234,6 +235,40 @@ class LiveSource(Source, Protocol):
 
     def open(self, cursor: str | None) -> LiveReader:
         """As `Source.open`. Without a cursor it begins now, or as far back as the source gives without asking."""
+
+
+class EngagementLookup(Protocol):
+    """An open way to ask a source what posts have earned since they were collected. Not thread-safe."""
+
+    @property
+    def most(self) -> int:
+        """How many posts one call may ask for."""
+
+    def engagement(self, native_ids: Sequence[str]) -> Mapping[str, Engagement]:
+        """Ask for the numbers of posts, at most `most`; waits for the answer.
+
+        Returns:
+            The numbers by native id. What is gone, or unknown there, is left out; so is what has no number.
+
+        Raises:
+            RetryLater: the source asks for patience, or cannot be reached.
+            ConfigError: it refuses us; one line that names the setting and its page.
+        """
+
+    def close(self) -> None:
+        """Let go of connections."""
+
+
+@runtime_checkable
+class TellsEngagement(Protocol):
+    """A source that tells for nothing what posts have earned. Most lack this."""
+
+    @property
+    def name(self) -> str:
+        """The `source` of the posts."""
+
+    def lookup(self) -> EngagementLookup | None:
+        """Give a way to ask, which connects nothing before it is used; None where the settings forbid it."""
 
 
 @runtime_checkable

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Protocol, TypeAlias
 
 from domain import ids
@@ -37,6 +38,9 @@ from stream.protocol import LIVE_RUN, Count, Log, OutRecord, Settlement, StateWr
 
 # What a source dates further ahead than this is taken as of now: a wrong clock must not win for ever.
 _MAX_AHEAD = timedelta(minutes=5)
+
+# Names of what was parked live.
+PARKED_SPACE = "parked"
 
 # An item's content once it was normalised.
 _Read: TypeAlias = Post | Removed | AuthorRemoved | Restored | Gap | BadRecord
@@ -165,6 +169,8 @@ class IngestStage:
             page = LedgerPage(self._log, _post_ids(read, source))
             batch = _Batch(self._matcher, page, self._ring(source), source=source, run=run, now=now)
             batch.read_ahead(read)
+            if run == LIVE_RUN:
+                batch.parked = self._log.state(PARKED_SPACE, _parked_keys(items, read, source)).keys()
             for item, content in zip(items, read, strict=True):
                 batch.take(item, content)
             settlement = batch.settlement
@@ -249,6 +255,9 @@ class _Batch:
         self._dead: list[DeadLetter] = []
         # By the place of the post in memory, which the batch holds on to.
         self._matches: dict[int, tuple[BrandMatch, ...]] = {}
+        # What was parked before of what cannot be read, and what this batch parks.
+        self.parked: Container[str] = ()
+        self._parked_now: dict[str, StateWrite] = {}
         self.handled = Handled()
 
     def read_ahead(self, read: Sequence[_Read]) -> None:
@@ -295,12 +304,18 @@ class _Batch:
         counts += [
             Count(STAGE, self._run, Outcome.PARKED, number, reason) for reason, number in self.handled.reasons.items()
         ]
-        state = [*self._page.writes(), *self._ring.writes()]
+        state = [*self._page.writes(), *self._ring.writes(), *self._parked_now.values()]
         return Settlement(
             group=STAGE, source=self._source, outputs=self._outputs, dead=self._dead, counts=counts, state=state
         )
 
     def _park(self, item: Item, error: BadRecord) -> Outcome:
+        if self._run == LIVE_RUN:
+            # A source that is opened again may give again what cannot be read: one letter of it is enough.
+            key = _parked_key(item, self._source)
+            if key in self.parked or key in self._parked_now:
+                return Outcome.DUPLICATE
+            self._parked_now[key] = StateWrite(PARKED_SPACE, key, b"1")
         letter = make_dead_letter(
             item.raw, error, stage=STAGE, position=item.position, at=self._now, source=self._source, run=self._run
         )
@@ -517,6 +532,17 @@ class _Batch:
 
     def _emit(self, key: str, content: MatchedPost | Retraction | AuthorRetraction | Restoration) -> None:
         self._outputs.append(OutRecord.of(content, Topic.POSTS.value, key, self._run))
+
+
+def _parked_key(item: Item, source: str) -> str:
+    """Name what cannot be read: a hash of it, so that nothing of it is kept here."""
+    return f"{source}/{item.raw_sha256 or sha256(item.raw).hexdigest()}"
+
+
+def _parked_keys(items: Sequence[Item], read: Sequence[_Read], source: str) -> list[str]:
+    return [
+        _parked_key(item, source) for item, content in zip(items, read, strict=True) if isinstance(content, BadRecord)
+    ]
 
 
 def _read(item: Item, normaliser: Normaliser, now: datetime) -> _Read:

@@ -223,8 +223,9 @@ def _limited(response: httpcore.Response, max_bytes: int, url: str) -> bytes:
 
 
 def _why(error: Exception) -> str:
+    """Say what went wrong; nothing of what the client says of a message, which may quote a header, and so a key."""
     kind = type(error).__name__
-    text = " ".join(str(error).split())
+    text = "" if isinstance(error, httpcore.ProtocolError) else " ".join(str(error).split())
     return f"{kind}: {text}" if text else kind
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from domain.aggregation import Aggregation, Result
 from domain.clock import Clock, SystemClock, from_ms
+from domain.engagement import Engagement
 from domain.errors import BackendDown, BadRecord
 from domain.query.ast import Keyword, Node
 from domain.records import Event, Mention
@@ -98,6 +99,9 @@ class ElasticStore:
     ) -> Sequence[Written | BadRecord]:
         # A document of the index has more fields than a mention: it is written anew.
         return self._writer.write(records)
+
+    def engage(self, posts: Mapping[str, Engagement]) -> int:
+        return self._writer.engage(posts)
 
     def refresh(self) -> None:
         for index in (self._names.mentions, self._names.stories, self._names.events):

@@ -7,15 +7,17 @@ that a story moves, stories, tombstones, mentions.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 from domain.clock import Clock, from_ms, to_ms
+from domain.engagement import Engagement
 from domain.errors import BackendDown, BadRecord, ConfigError, RetryLater
 from domain.records import AuthorRetraction, Mention, Restoration, Retraction, Withdrawal
 from search.elastic_bulk import Applied, Bulk, Conflict, ItemOutcome, Op
 from search.elastic_document import STORY_ID
+from search.elastic_engagement import Engaging
 from search.elastic_http import LATER_SECONDS, SEVERAL_INDICES, Elastic
 from search.elastic_reads import ALL_FIELDS, Wanted, get_many, refresh
 from search.elastic_retractions import Ledger, Stones, mentions_of, row_op, stone_op
@@ -59,6 +61,19 @@ class Writer:
                 else:
                     part.append(record)
             return outcomes + self._write_slice(part)
+
+    def engage(self, posts: Mapping[str, Engagement]) -> int:
+        """See `search.store.Store.engage`."""
+        with self._lock:
+            engaging = Engaging(self._elastic, self._bulk, self._names, self._cache, posts)
+            engaging.run()
+            # As if they had been written: what was forbidden meanwhile does not come back.
+            work = Slice(self._elastic, self._names, self._cache, [], self._sequence)
+            for place, (mention_id, mention) in enumerate(engaging.changed.items()):
+                work.writes[mention_id] = Sound(place, mention)
+            outcomes: list[Written | BadRecord] = [Written.STORED] * len(work.writes)
+            self._undo_forbidden(work, outcomes)
+            return outcomes.count(Written.STORED)
 
     def adopt(self, posts: Sequence[StoryPost]) -> None:
         """See `search.transfer.Transferable`."""

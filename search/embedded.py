@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,6 +14,7 @@ from typing import Final
 
 from domain.aggregation import Aggregation, Result
 from domain.clock import Clock, SystemClock, from_ms, to_ms
+from domain.engagement import Engagement
 from domain.errors import BackendDown, BadRecord, Busy
 from domain.query.ast import Node
 from domain.records import Event, Mention
@@ -49,6 +51,8 @@ class EmbeddedStore:
         """Use `open`."""
         self._truth, self._source, self._lock, self._clock = truth, source, lock, clock
         self._executor = ThreadPoolExecutor(_COUNTING_THREADS, "search-count")
+        # One at a time numbers changes, and tells the indexer of them in that order.
+        self._changing = threading.Lock()
 
     @classmethod
     def open(
@@ -117,14 +121,25 @@ class EmbeddedStore:
             except BadRecord as exc:
                 outcomes[place] = exc
         indexer.wait_for_room()
-        for place, written in zip(places, self._truth.apply(sound, self._clock.now()), strict=True):
-            outcomes[place] = written
-        indexer.wake(
-            record
-            for record, outcome in zip(records, outcomes, strict=True)
-            if outcome is Written.STORED and isinstance(record, Mention)
-        )
+        with self._changing:
+            for place, written in zip(places, self._truth.apply(sound, self._clock.now()), strict=True):
+                outcomes[place] = written
+            indexer.wake(
+                record
+                for record, outcome in zip(records, outcomes, strict=True)
+                if outcome is Written.STORED and isinstance(record, Mention)
+            )
         return outcomes
+
+    def engage(self, posts: Mapping[str, Engagement]) -> int:
+        indexer = self._indexer()
+        indexer.wait_for_room()
+        with self._changing:
+            # Before, so that the indexer never takes an older form of what it is told of.
+            indexer.forget(posts.keys())
+            changed = self._truth.engage(posts)
+        indexer.wake()
+        return changed
 
     def reindex(self, progress: Progress | None = None) -> None:
         """Build the index again from the truth; searches and writes go on, news shows when it is done.

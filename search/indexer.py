@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias
 
@@ -67,7 +67,7 @@ def _folder(root: Path, number: int) -> Path:
 
 
 class _Recent:
-    """Mentions just stored, by id and version: a version of a mention is stored once, so that names its content.
+    """Mentions just stored, by id and version; a change that leaves the version must `forget` the post's first.
 
     Only saves time: whatever is missing is read from the truth. Both threads use it without a lock, one step each.
     """
@@ -86,6 +86,12 @@ class _Recent:
         """Give the mention of a change, and None where it is not here or gone."""
         mention = self._mentions.pop((change.mention_id, change.version), None)
         return mention if change.json is not None else None
+
+    def forget(self, post_ids: Collection[str]) -> None:
+        """Drop the mentions of posts."""
+        for key, mention in list(self._mentions.items()):
+            if mention.post_id in post_ids:
+                self._mentions.pop(key, None)
 
     def clear(self) -> None:
         """Drop what was overwritten before anybody took it."""
@@ -178,6 +184,10 @@ class Indexer:
         self._recent.add(stored)
         with self._changed:
             self._changed.notify_all()
+
+    def forget(self, post_ids: Collection[str]) -> None:
+        """Read mentions of posts from the truth from now on: their content is about to change within its version."""
+        self._recent.forget(post_ids)
 
     def refresh(self) -> None:
         target = self._truth.last_seq

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from domain.aggregation import Aggregation, Result
+from domain.engagement import Engagement
 from domain.errors import BadRecord
 from domain.query.ast import Everything, Node
 from domain.records import Event, Mention
@@ -100,6 +101,20 @@ class Store(Protocol):
 
         Raises:
             RetryLater, BackendDown: nothing may be taken as written.
+        """
+
+    def engage(self, posts: Mapping[str, Engagement]) -> int:
+        """Give the mentions of posts the numbers of likes and the like that a source now tells, by post id.
+
+        Where they are newer than what a mention has (`engagement_at`), they take its place as a whole; nothing else of
+        it changes, neither its version nor its story. What is not there, or no longer, stays away. A higher version
+        that is written later has the numbers that it brings.
+
+        Returns:
+            How many mentions changed; all are durable.
+
+        Raises:
+            RetryLater, BackendDown: some may have changed. The same call again is harmless.
         """
 
     def search(self, request: SearchRequest) -> SearchPage:

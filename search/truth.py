@@ -12,12 +12,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from domain.engagement import Engagement
 from domain.errors import BackendDown, ConfigError, RetryLater
 from domain.records import AuthorRetraction, Event, Mention, Restoration, Retraction, Withdrawal
 from domain.stories import Signature
 from search.retractions import RetractionRow
 from search.store import Written
 from search.stories import Place, Stories
+from search.truth_engagement import engage
 from search.truth_listening import GAPS_SQL, HEARTBEATS_SQL, LISTENING_TABLES, note
 from search.truth_retractions import (
     AUTHORS_SQL,
@@ -404,6 +406,14 @@ class Truth:
         except BaseException:
             self._memory.forget()
             raise
+
+    def engage(self, posts: Mapping[str, Engagement]) -> int:
+        """Give mentions of posts new numbers, all or none; gives how many changed. Nobody may `apply` meanwhile."""
+        with self._transaction() as connection:
+            before = self._last_seq
+            seq = engage(connection, before, posts)
+        self._last_seq = seq
+        return seq - before
 
     def keep_rows(self, rows: Iterable[RetractionRow]) -> None:
         """Keep rows of the ledger of another store."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from enrich.model_folder import TransformersSettings
     from ingest.file import FileSource
     from ingest.file_shape import FileSettings
-    from ingest.source import LiveSource
+    from ingest.source import LiveSource, TellsEngagement
     from search.elastic_health import HealthIndex
     from search.store import Store
     from stream.kafka_broker import Broker
@@ -228,6 +228,26 @@ def live_sources(settings: Settings, brands: Sequence[Brand], clock: Clock) -> l
     return sources
 
 
+def engagement_sources(settings: Settings, clock: Clock) -> list[TellsEngagement]:
+    """Build the live sources that are enabled and tell for nothing what posts have earned; nothing is connected.
+
+    One that cannot be used is left out: whoever listens to it says so.
+    """
+    from ingest.source import TellsEngagement
+
+    sources: list[TellsEngagement] = []
+    rows = file_source(settings, "-").settings
+    for kind in SOURCE_KINDS:
+        if kind.tells_engagement and kind.name in settings.sources.enabled:
+            try:
+                source = kind.build(_source_context(kind.name, settings, (), clock, rows))
+            except ConfigError:
+                continue
+            if isinstance(source, TellsEngagement):
+                sources.append(source)
+    return sources
+
+
 def source_notes(settings: Settings, brands: Sequence[Brand], clock: Clock) -> list[str]:
     """Give what the live sources that are enabled cannot do for brands, a line each; of settings that can be used."""
     rows = file_source(settings, "-").settings
@@ -417,6 +437,7 @@ class Reader:
             self.settings.brands,
             desk=ServiceDesk(self.log, self.settings),
             access=access_of(self.settings.web),
+            enabled_sources=self.settings.sources.enabled,
             stages=[
                 StageInfo(stage.name, stage.meaning, stage.group, stage.topics, came_in(stage.topics))
                 for stage in STAGES

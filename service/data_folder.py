@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,9 @@ from types import TracebackType
 from domain.errors import BackendDown, Busy, ConfigError
 
 _MEGABYTE = 1_000_000
+# Children end within moments of their supervisor; a batch under way is finished first.
+ORPHAN_SECONDS = 30.0
+_LOOK_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +96,32 @@ class DataFolder:
         return self.root / name
 
 
+def _locks(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _runs(process: str) -> bool:
+    """Tell whether a process of this number runs, as far as that is known."""
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, ValueError, OverflowError):
+        return True
+    return True
+
+
 class FolderLock:
     """The right to write to a data folder. Freed when the last process that holds it ends, however it ends."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, *, waited: bool = False) -> None:
         self.descriptor = descriptor
+        # Children of a process that is no more had it until a moment ago.
+        self.waited = waited
 
     @classmethod
     def take(cls, folder: DataFolder) -> FolderLock:
@@ -111,22 +136,26 @@ class FolderLock:
             descriptor = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as exc:
             raise ConfigError(f"{folder.lock}: cannot be opened: {exc.strerror}") from exc
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        waited = False
+        until = time.monotonic() + ORPHAN_SECONDS
+        while not _locks(descriptor):
             holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
-            os.close(descriptor)
-            raise Busy(
-                f"{folder.root}: in use by another Soundings process{f' (process {holder})' if holder else ''}; "
-                "stop it, or name another folder with --data-dir"
-            ) from None
+            # A supervisor that was killed leaves children that end by themselves within moments.
+            if _runs(holder) or time.monotonic() >= until:
+                os.close(descriptor)
+                raise Busy(
+                    f"{folder.root}: in use by another Soundings process{f' (process {holder})' if holder else ''}; "
+                    "stop it, or name another folder with --data-dir"
+                )
+            waited = True
+            time.sleep(_LOOK_SECONDS)
         try:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
         except OSError as exc:
             os.close(descriptor)
             raise ConfigError(f"{folder.lock}: cannot be written: {exc.strerror}") from exc
-        return cls(descriptor)
+        return cls(descriptor, waited=waited)
 
     def release(self) -> None:
         """Let others write."""

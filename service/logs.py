@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import TextIO, TypeAlias
 
+from domain.safe_text import safe
 from service.settings import LoggingSettings
 
 # The least that is let through of libraries at DEBUG, and else. They tell of each request; kafka-python writes down
@@ -56,6 +57,11 @@ class TextLines(logging.Formatter):
     def __init__(self, role: str, quiet: bool) -> None:
         super().__init__(f"{role}: %(levelname)s %(message)s")
         self._quiet = quiet
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        # A message may name a file or a server, whose names others chose: it stays one line.
+        record.message = safe(record.message)
+        return super().formatMessage(record)
 
     def formatException(self, ei: _ExcInfo) -> str:
         return _trace(ei) if self._quiet else super().formatException(ei)

@@ -41,6 +41,7 @@ from service.components import (
 )
 from service.control import Report
 from service.data_folder import DataFolder, require_room
+from service.engagement import refresher_of
 from service.forget import ForgetRequest
 from service.forgetting import Forgetting
 from service.garbage import rare_collections
@@ -135,6 +136,8 @@ class Pipeline:
             runner = RunnerSettings(batch_items=BATCH_RECORDS, max_lag=MAX_LAG, downstream=_READERS)
             self.live = LiveSources(sources, settings, self._log, self._clock, runner, operations)
             self._store = open_store(settings, self._clock)
+            meter = operations.meter if operations is not None else None
+            self._engagement = refresher_of(settings, self._store, self._clock, meter) if listens else None
             self._forgetting = Forgetting(self._log, self._store, self._clock)
         except BaseException:
             self._log.close()
@@ -161,6 +164,8 @@ class Pipeline:
         self._begin("brands", lambda: self.book.watch(self._stop, self._listen_for, again=self.read_again))
         self._begin("forgetting", partial(self._forgetting.run, self._stop))
         self._begin("events", lambda: mirror_events(self._log, self._store, None, self._stop))
+        if self._engagement is not None:
+            self._begin("engagement", partial(self._engagement.run, self._stop))
         for source in self.live.sources:
             self._begin(f"source {source.name}", partial(self.live.listen, source, self._ingest, self._stop))
         if self.live.sources:

@@ -30,6 +30,17 @@ class Secret:
         return bool(self.value)
 
 
+def flaw_of(value: str, *, ascii_only: bool) -> str:
+    """Say what keeps a text from being a secret, without any of it; "" when nothing does."""
+    if any(ord(character) < 32 or ord(character) == 127 for character in value):
+        return "a line break or another control character"
+    if value != value.strip():
+        return "white space before or after it"
+    if ascii_only and not value.isascii():
+        return "a character that is no ASCII"
+    return ""
+
+
 def read_secret(path: Path, problems: list[str], place: str) -> str:
     """Give the first line of a file, without its end; what stands in the way is added to `problems`, "" is given."""
     try:

@@ -18,7 +18,7 @@ from typing import Any, cast, get_args, get_origin, get_type_hints
 from domain.brand import Brand
 from domain.errors import ConfigError
 from search.elastic_settings import ElasticSettings
-from service.secrets import Secret, read_secret
+from service.secrets import Secret, flaw_of, read_secret
 from service.setting import Value
 from service.settings_checks import nearest, number_of, read_brands, read_columns, read_labels, show, take
 from service.settings_table import COLUMNS_KEY, LABELS_KEY, SETTINGS
@@ -114,6 +114,8 @@ class SourcesSettings:
 
     enabled: tuple[str, ...] = ()
     allow_private: bool = False
+    engagement_hours: float = 1.0
+    engagement_again_hours: float = 24.0
     values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
 
 
@@ -331,15 +333,20 @@ def _read_environment(environ: Mapping[str, str], values: dict[str, Any], proble
 
 
 def _read_secrets(values: dict[str, Any], problems: list[str]) -> None:
-    """Wrap what came from the environment; read from its file what did not."""
+    """Wrap what came from the environment; read from its file what did not; what cannot be one is not used."""
     for setting in SETTINGS:
         if setting.kind != "secret":
             continue
         file = values.get(setting.key + _IN_FILE)
-        if not values[setting.key] and file:
+        place, value = f"environment: {setting.environment}", str(values[setting.key])
+        if not value and file:
             place = f"{setting.key}{_IN_FILE}"
-            values[setting.key] = read_secret(Path(str(file)).expanduser(), problems, place)
-        values[setting.key] = Secret(str(values[setting.key]))
+            value = read_secret(Path(str(file)).expanduser(), problems, place)
+        # A key of a service travels in a header, where nothing else can stand.
+        if wrong := flaw_of(value, ascii_only=setting.key.startswith("source.")):
+            problems.append(f"{place}: found {wrong}, expected the secret alone")
+            value = ""
+        values[setting.key] = Secret(value)
 
 
 def _build(
@@ -370,6 +377,8 @@ def _build(
         sources=SourcesSettings(
             enabled=tuple(dict.fromkeys(values["sources.enabled"])),
             allow_private=values["sources.allow_private"],
+            engagement_hours=values["sources.engagement_hours"],
+            engagement_again_hours=values["sources.engagement_again_hours"],
             values={kind.name: _revealed(_section(values, f"source.{kind.name}")) for kind in SOURCE_KINDS},
         ),
         health=HealthSettings(**_section(values, "health")),

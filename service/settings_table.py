@@ -136,6 +136,23 @@ SETTINGS: tuple[Setting, ...] = (
         False,
         "whether sources may fetch addresses of private networks; whoever writes a feed could make us ask them",
     ),
+    Setting(
+        "sources.engagement_hours",
+        "number",
+        1.0,
+        "how long after its collection the likes and replies of a post are looked up again, where that costs nothing "
+        "(hours); 0: never",
+        minimum=0,
+        maximum=720,
+    ),
+    Setting(
+        "sources.engagement_again_hours",
+        "number",
+        24.0,
+        "how long after its collection they are looked up a second time (hours); 0: never",
+        minimum=0,
+        maximum=720,
+    ),
     Setting("source.file.name", "text", "file", "source of a row that names none"),
     Setting(
         "source.file.format",

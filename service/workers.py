@@ -21,6 +21,7 @@ from domain.clock import Clock, SystemClock
 from domain.errors import BackendDown, RetryLater, ServiceError
 from service.brands import BrandBook
 from service.components import build_engine, health_index, open_log, open_reader, open_store, require_cluster
+from service.engagement import refresher_of
 from service.forgetting import Forgetting
 from service.garbage import rare_collections
 from service.listening import address_of, listen
@@ -163,6 +164,9 @@ def index(process: Process) -> None:
     beside(process, "mirror-events", partial(mirror_events, stream, store, health, process.stop))
     forgetting = Forgetting(stream, store, clock, health.write_letters if health is not None else None)
     beside(process, "forgetting", partial(forgetting.run, process.stop))
+    engagement = refresher_of(settings, store, clock, process.operations.meter)
+    if engagement is not None:
+        beside(process, "engagement", partial(engagement.run, process.stop))
     if health is not None:
         beside(process, "mirror-letters", partial(mirror_letters, stream, health, process.stop))
     worker.run(process.stop)

@@ -17,6 +17,7 @@ from domain.metrics import (
     FRESHNESS,
     INFO,
     LAG,
+    LOOKED_UP,
     MENTIONS,
     MODEL,
     PART_UP,
@@ -199,6 +200,12 @@ PANELS: Final = (
             Query(f"sum by (source) ({SOURCE_TROUBLES.name})", "{{source}} troubles"),
             Query(f"sum by (source) ({SOURCE_GAPS.name})", "{{source}} gaps"),
         ),
+    ),
+    Panel(
+        "Posts looked up again a second, by source",
+        "Likes, reposts, replies and views after an hour and after a day; what failed is asked again.",
+        "timeseries",
+        (Query(_rate(LOOKED_UP, "source, answer"), "{{source}} {{answer}}"),),
     ),
     Panel(
         "What processes lack",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from domain.brand import Brand, slug
 from domain.errors import ConfigError
+from domain.text import fold_keyword
 from service.command import Command
 from service.setting import Setting
 from service.settings import DEFAULT_CONFIG
@@ -86,7 +87,7 @@ def brands_named(names: Sequence[str]) -> tuple[Brand, ...]:
     Raises:
         ConfigError: one cannot be called so.
     """
-    names = [name.strip() for name in names]
+    names = list({fold_keyword(name.strip()): name.strip() for name in reversed(names)}.values())[::-1]
     check_names(names)
     return tuple(
         Brand(brand_id=brand_id, name=name, query=query_for(name), query_revision=1)
@@ -95,8 +96,10 @@ def brands_named(names: Sequence[str]) -> tuple[Brand, ...]:
 
 
 def query_for(name: str) -> str:
-    """Give the query that finds a name as a phrase."""
-    return '"' + name.replace("\\", " ").replace('"', " ").strip() + '"'
+    """Give the query that finds a name as a phrase, as a handle and as a hashtag: a sign is part of a word."""
+    phrase = '"' + name.replace("\\", " ").replace('"', " ").strip() + '"'
+    sign = "".join(character for character in fold_keyword(name) if character.isalnum())
+    return f"{phrase} OR @{sign} OR #{sign}" if len(sign) > 1 and sign.isascii() else phrase
 
 
 def render(names: Sequence[str]) -> str:
@@ -133,6 +136,10 @@ def _arguments(parser: ArgumentParser) -> None:
 def _run(options: Namespace) -> int:
     names = [name.strip() for name in options.brands] or ["Your Brand"]
     check_names(names)
+    from service.brand_check import query_problems
+
+    if problems := [problem for brand in brands_named(names) for problem in query_problems(brand)]:
+        raise ConfigError(problems)
     output: Path = options.output
     flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if options.force else os.O_EXCL)
     try:

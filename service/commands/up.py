@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import signal
+import socket
 import sys
 import threading
+import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from domain.errors import BackendDown, ConfigError, ServiceError
+from domain.errors import BackendDown, Busy, ConfigError, ServiceError
 from service.command import Command, add_config, add_data_dir, add_engine, load_settings
+from service.data_folder import ORPHAN_SECONDS
 from service.listening import address_of, listen, port_number
 from service.terminal import complain, safe
 
 if TYPE_CHECKING:
+    from service.data_folder import FolderLock
     from service.settings import Settings
     from service.supervisor import Supervisor
 
@@ -100,9 +104,9 @@ def _run(options: Namespace) -> int:
         # Starting a pipeline again and again makes no room.
         raise ConfigError(str(exc)) from exc
     with (
-        listen(settings.web.host, settings.web.port) as listening,
-        listen(settings.health.host, settings.health.port, "health.port") as health,
         FolderLock.take(folder) as lock,
+        _listen(lock, settings.web.host, settings.web.port) as listening,
+        _listen(lock, settings.health.host, settings.health.port, "health.port") as health,
     ):
         supervisor = Supervisor(
             [
@@ -129,6 +133,18 @@ def _run(options: Namespace) -> int:
     if code == 0:
         print("Soundings stopped; everything is kept in the data folder.", flush=True)
     return code
+
+
+def _listen(lock: FolderLock, host: str, port: int, setting: str = "web.port") -> socket.socket:
+    """Take a port; where children of a supervisor that was killed have it still, in a moment."""
+    until = time.monotonic() + (ORPHAN_SECONDS if lock.waited else 0.0)
+    while True:
+        try:
+            return listen(host, port, setting)
+        except Busy:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(0.2)
 
 
 def _settings(options: Namespace) -> Settings:

@@ -27,6 +27,7 @@ def _build(context: SourceContext) -> LiveSource:
         version=context.values["version"],
         silence_seconds=context.values["silence_seconds"],
         rewind_seconds=context.values["rewind_seconds"],
+        appview_address=context.values["appview_address"].rstrip("/"),
         normalise=context.normalise,
         allow_private=context.allow_private,
     )
@@ -67,7 +68,14 @@ BLUESKY = SourceKind(
             minimum=0,
             maximum=600,
         ),
+        Setting(
+            "source.bluesky.appview_address",
+            "text",
+            "https://public.api.bsky.app",
+            "where numbers of likes, reposts and replies are looked up; empty: nowhere",
+        ),
     ),
     build=_build,
     keyless=True,
+    tells_engagement=True,
 )

@@ -34,7 +34,7 @@ HACKERNEWS = SourceKind(
             "source.hackernews.updates_address",
             "text",
             "https://hacker-news.firebaseio.com",
-            "where its live data is, for edits and deletions; empty: not heard",
+            "where its live data is, for edits, deletions and later numbers; empty: not heard",
         ),
         Setting(
             "source.hackernews.poll_seconds",
@@ -47,4 +47,5 @@ HACKERNEWS = SourceKind(
     ),
     build=_build,
     keyless=True,
+    tells_engagement=True,
 )

@@ -14,6 +14,8 @@ from e2e.test_up import Running
 from fakes.live_hackernews import HackerNewsWorld, environment, open_hackernews
 
 from domain.errors import RetryLater
+from domain.query import parse
+from search.store import SearchRequest
 
 TEXT = "post {n} about @acme"
 
@@ -50,8 +52,7 @@ def test_a_live_source_is_searched_within_moments_and_a_kill_loses_nothing(
     world.publish(range(100, 140), text=TEXT)
     soundings.wait_for(lambda: found(running.address) == 40, "the first mentions")
     world.publish(range(140, 180), text=TEXT)
-    running.process.kill()
-    running.process.wait()
+    running.kill()
     world.publish(range(180, 200), text=TEXT)
     running.output.unlink()
     running = listen(soundings, world, monkeypatch)
@@ -73,6 +74,32 @@ def test_a_dead_letter_of_a_live_source_is_read_again(
     soundings.extra.pop("SOUNDINGS_SOURCES_ENABLED")
     done = soundings.run("dead-letters", "retry", "--all")
     assert "name it in sources.enabled" in done.stdout + done.stderr
+
+
+def test_what_posts_have_earned_is_looked_up_again(
+    soundings: Soundings, world: HackerNewsWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # After two seconds, and after a few more.
+    monkeypatch.setitem(soundings.extra, "SOUNDINGS_SOURCES_ENGAGEMENT_HOURS", "0.0005")
+    monkeypatch.setitem(soundings.extra, "SOUNDINGS_SOURCES_ENGAGEMENT_AGAIN_HOURS", "0.003")
+    running = listen(soundings, world, monkeypatch)
+    metrics = running.output.read_text().partition("Health and metrics: ")[2].split()[0]
+    world.publish([100, 101], text=TEXT)
+    world.change(100, kids=[7])
+    soundings.wait_for(lambda: [answers for _, answers in engaged(running.address)] == ["1"], "the first numbers")
+    world.change(100, kids=[7, 8, 9])
+    soundings.wait_for(lambda: [answers for _, answers in engaged(running.address)] == ["3"], "the later ones")
+    # Nobody has told anything of the other.
+    assert found(running.address) == 2
+    assert 'engagement_posts_total{answer="numbers",source="hackernews"} 2.0' in text_of(metrics)
+    assert 'engagement_posts_total{answer="nothing",source="hackernews"}' in text_of(metrics)
+
+
+def engaged(address: str) -> list[tuple[str, str]]:
+    """Give time and number of answers of each mention that has them."""
+    with urllib.request.urlopen(f"{address}/api/mentions?limit=500", timeout=60) as answer:
+        mentions = json.loads(answer.read())["mentions"]
+    return [(one["engagement_at"], str(one["replies"])) for one in mentions if one["engagement_at"] is not None]
 
 
 def text_of(address: str) -> str:
@@ -102,7 +129,7 @@ def test_a_name_is_enough_and_what_cannot_be_reached_is_told(
 def test_another_worker_listens_when_the_owner_of_a_source_dies(
     cluster: Cluster, world: HackerNewsWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in environment(world).items():
+    for name, value in {**environment(world), "SOUNDINGS_SOURCES_ENGAGEMENT_HOURS": "0.0005"}.items():
         monkeypatch.setitem(cluster.extra, name, value)
     index, enrich = cluster.start("index"), cluster.start("enrich")
     first = cluster.start("ingest")
@@ -111,6 +138,7 @@ def test_another_worker_listens_when_the_owner_of_a_source_dies(
     cluster.wait_for(second.is_ready, "the other worker")
     owner, other = (first, second) if owns(first) and not owns(second) else (second, first)
     world.publish(range(100, 150), text=TEXT)
+    world.change(149, kids=[1, 2])
     with closing(cluster.log()) as log, closing(cluster.store()) as store:
         cluster.wait_for(lambda: counted(store.count) == 50, "the first mentions")
         owner.kill()
@@ -118,6 +146,8 @@ def test_another_worker_listens_when_the_owner_of_a_source_dies(
         cluster.wait_for(lambda: owns(other), "the other worker's turn")
         cluster.wait_for(lambda: counted(store.count) == 100, "all mentions")
         cluster.wait_until_done(log)
+        query = SearchRequest(parse("replies:2"))
+        cluster.wait_for(lambda: counted(lambda: store.search(query).total) == 1, "what one of them has earned since")
     assert [worker.stop() for worker in (other, enrich, index)] == [0, 0, 0]
 
 

@@ -6,10 +6,12 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +49,13 @@ class Running:
             if b"service.child" in words and int(status.rpartition(")")[2].split()[1]) == self.process.pid:
                 found[words[words.index(b"service.child") + 1].decode()] = int(folder.name)
         return found
+
+    def kill(self) -> None:
+        """Kill it, and wait until nothing of it is left: its children end themselves, a moment later."""
+        children = self.children()
+        self.process.kill()
+        self.process.wait()
+        self.soundings.wait_for(lambda: not any(alive(pid) for pid in children.values()), "the children's end")
 
     def wait_until_served(self) -> None:
         self.soundings.wait_for(lambda: bool(self.address) or self.process.poll() is not None, "the page")
@@ -146,10 +155,7 @@ def test_a_killed_child_is_started_again_and_serves_on_the_same_address(
 
 
 def test_killed_itself_it_leaves_no_orphans_and_starts_again(up: Running) -> None:
-    children = up.children()
-    up.process.kill()
-    up.process.wait()
-    up.soundings.wait_for(lambda: not any(alive(pid) for pid in children.values()), "the children's end")
+    up.kill()
     again = start(up.soundings)
     again.wait_until_served()
     again.process.terminate()
@@ -221,3 +227,17 @@ def test_another_address_without_authentication_is_refused_in_one_line(soundings
     (told,) = done.stderr.splitlines()
     assert f"web.host: found '{host}', expected a loopback address" in told
     assert not soundings.data.exists()
+
+
+def test_after_a_kill_of_the_supervisor_the_same_command_works_at_once(soundings: Soundings) -> None:
+    """Its children end by themselves; they hold the folder and the ports for a moment."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        soundings.extra["SOUNDINGS_HEALTH_PORT"] = str(taken.getsockname()[1])
+    first = start(soundings)
+    first.wait_until_served()
+    first.process.kill()
+    first.process.wait()
+    again = start(soundings)
+    again.wait_until_served()
+    again.process.terminate()
+    assert again.process.wait(PATIENCE_SECONDS) == 0

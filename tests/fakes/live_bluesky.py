@@ -79,7 +79,7 @@ class Happened:
 
 @dataclass
 class JetstreamWorld:
-    """`fakes.live_worlds.World` of one server.
+    """`fakes.live_worlds.World` of one server. What its AppView says is in `fakes.live_appview`.
 
     `versions` that it speaks; a server that speaks both adds its numbers to version 1. `floor` is the time before which
     it keeps nothing. `seq` is the number of the last event. `asked` holds the query of each connection that was asked

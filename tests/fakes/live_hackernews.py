@@ -90,6 +90,7 @@ def environment(world: HackerNewsWorld) -> dict[str, str]:
         "SOUNDINGS_SOURCES_ENABLED": "hackernews",
         "SOUNDINGS_SOURCES_ALLOW_PRIVATE": "true",
         "SOUNDINGS_SOURCE_HACKERNEWS_ADDRESS": world.address,
+        "SOUNDINGS_SOURCE_HACKERNEWS_UPDATES_ADDRESS": world.address,
         "SOUNDINGS_SOURCE_HACKERNEWS_POLL_SECONDS": "1",
     }
 

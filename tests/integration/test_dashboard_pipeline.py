@@ -7,8 +7,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from fakes.dashboard_world import NOW, World, ask, open_world
+from fakes.clock import FakeClock
+from fakes.dashboard_world import BRANDS, NOW, World, ask, open_world
 
+from dashboard.app import build_app
 from domain.clock import to_ms
 from domain.records import Event
 from ingest.status import SourceState, SourceStatus
@@ -98,3 +100,30 @@ def test_without_sources_it_says_how_to_have_some(world: World) -> None:
     page = ask(world.app, "/pipeline")
     assert page.status_code == 200
     assert "soundings up --brand" in page.text
+
+
+def test_the_page_of_mentions_says_who_is_not_heard_right_now(world: World) -> None:
+    assert "not heard" not in ask(world.app, "/").text
+    note(world)
+    page = ask(world.app, "/").text
+    assert "<bdi>x</bdi> is not heard</strong> since" in page
+    assert "<bdi>mastodon</bdi> is not heard</strong>" in page
+    assert "<bdi>bluesky</bdi> is not heard" not in page
+    assert "2 sources not heard" in page
+
+
+def test_a_source_that_was_switched_off_is_no_crash(world: World) -> None:
+    note(world)
+    app = build_app(world.store, world.log, BRANDS, clock=FakeClock(NOW), enabled_sources=("bluesky", "x", "rss"))
+    page = ask(app, "/pipeline").text
+    assert "switched off" in page
+    assert "has ended or hangs" not in page
+    assert "mastodon" not in ask(app, "/").text.partition("</header>")[2].partition('class="columns"')[0]
+
+
+def test_without_mentions_it_says_what_is_listened_to(tmp_path: Path) -> None:
+    with open_world(tmp_path, filled=False) as empty:
+        empty.store.note([heartbeat("bluesky", SourceState.LISTENING)])
+        page = ask(empty.app, "/").text
+    assert "The sources are listened to" in page
+    assert "soundings replay" not in page

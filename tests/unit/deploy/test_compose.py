@@ -210,7 +210,8 @@ def test_only_what_must_reaches_the_outside_and_the_log(project: dict[str, Any],
     inside = {name for name, network in project["networks"].items() if network.get("internal")}
     assert inside == {"log", "search", "watch"}
     outside = {name for name, service in services.items() if "outside" in (service.get("networks") or {})}
-    assert outside == {"ingest", "dashboard", "kibana"}
+    # The index worker asks Bluesky and Hacker News what posts have earned since (decision 19).
+    assert outside == {"ingest", "index", "dashboard", "kibana"}
     on_log = {name for name, service in services.items() if "log" in (service.get("networks") or {})}
     # Kafka asks nobody who they are.
     assert on_log == {"kafka", "setup", "ingest", "enrich", "index", "dashboard"}

@@ -14,18 +14,19 @@ from fakes.clock import FakeClock
 
 from domain.brand import Brand
 from domain.errors import BackendDown, BadReason, BadRecord, ConfigError, RetryLater
-from domain.records import Event, MatchedPost, Topic
+from domain.records import Event, MatchedPost, Outcome, Topic
 from ingest.heartbeat import beat
 from ingest.live import FLOOD_SECONDS, REFUSED_SECONDS, listen
 from ingest.matching import BrandMatcher
 from ingest.normalise import NormaliserSettings
-from ingest.runner import RunnerSettings
+from ingest.runner import RunnerSettings, books_of
 from ingest.source import Gap, Item, RawPost, Vitals
 from ingest.stage import IngestStage
 from ingest.status import Rhythm, SourceState, SourceStatus, SourceWatch
 from search.listening import gap_of, report_of
 from stream.embedded import EmbeddedLog
 from stream.park_cap import ParkCap
+from stream.protocol import LIVE_RUN
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ACME = Brand(brand_id="acme", name="Acme", query="acme", query_revision=1)
@@ -39,7 +40,7 @@ def post(number: int) -> Item:
 
 def bad(number: int) -> Item:
     error = BadRecord(BadReason.NOT_JSON, "no JSON")
-    return Item(position=f"s:{number}", cursor=str(number), raw=b"{", content=error)
+    return Item(position=f"s:{number}", cursor=str(number), raw=b"{%d" % number, content=error)
 
 
 class Script:
@@ -165,6 +166,14 @@ def test_a_flood_of_bad_ones_pauses_it_loudly_and_then_it_goes_on_behind_them(wo
     assert world.clock.now() - START >= timedelta(seconds=FLOOD_SECONDS)
     assert world.posts() == ["21"]
     assert len(world.log.dead_letters()) == 20
+
+
+def test_what_cannot_be_read_and_comes_again_is_one_letter(world: World) -> None:
+    world.listen([bad(1), post(2), bad(1)])
+    world.listen([bad(1), bad(3)])
+    assert [row.letter.payload for row in world.log.dead_letters()] == [b"{1", b"{3"]
+    books = books_of(world.log, LIVE_RUN)
+    assert books.outcomes == {Outcome.OK: 1, Outcome.PARKED: 2, Outcome.DUPLICATE: 2}
 
 
 def test_nothing_is_read_while_there_is_no_room(world: World) -> None:

@@ -273,3 +273,9 @@ def test_what_is_no_json_is_patience(body: bytes, site: Site, fetcher: Fetcher) 
         asker(fetcher).ask_json(f"{site.address}/")
     site.answers["/"] = (200, {}, json.dumps({"a": 1}).encode())
     assert asker(fetcher).ask_json(f"{site.address}/") == {"a": 1}
+
+
+def test_what_the_client_says_of_a_header_is_not_told(site: Site, fetcher: Fetcher) -> None:
+    with pytest.raises(RetryLater) as told:
+        fetcher.get(f"{site.address}/", headers={"Authorization": "Bearer canary\r"})
+    assert "canary" not in str(told.value)

@@ -73,3 +73,12 @@ def test_debug_tells_everything(form: str) -> None:
 
 def test_text_is_for_people() -> None:
     assert written(LoggingSettings("text", "info")).startswith("enrich: WARNING stage enrich failed")
+
+
+def test_a_name_that_others_chose_forges_no_line() -> None:
+    stream = io.StringIO()
+    configure_logging(LoggingSettings(), "pipeline", stream)
+    logging.getLogger("x").warning("%s cannot be read", "new\nup: ERROR forged \x1b[31m\u202e.csv")
+    assert stream.getvalue().count("\n") == 1
+    assert "\x1b" not in stream.getvalue()
+    assert "\u202e" not in stream.getvalue()

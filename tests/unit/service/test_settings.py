@@ -241,3 +241,24 @@ def test_passwords_of_the_cluster_are_shown_nowhere(tmp_path: Path) -> None:
     assert settings.kafka.sasl_password == settings.elastic.api_key == "hunter2"
     assert "hunter2" not in f"{settings} {settings!r} {settings.kafka} {settings.elastic}"
     assert from_json(to_json(settings)) == settings
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ("canary\r", "a line break or another control character"),
+        ("can\nary", "a line break or another control character"),
+        (" canary", "white space before or after it"),
+        ("can\u00e4ry", "a character that is no ASCII"),
+    ],
+)
+def test_a_key_that_no_header_can_carry_is_told_before_anything_runs(value: str, found: str) -> None:
+    with pytest.raises(ConfigError) as told:
+        load(environ={"SOUNDINGS_SOURCE_YOUTUBE_API_KEY": value})
+    (problem,) = told.value.problems
+    assert problem == f"environment: SOUNDINGS_SOURCE_YOUTUBE_API_KEY: found {found}, expected the secret alone"
+
+
+def test_a_password_may_hold_any_letter() -> None:
+    settings = load(environ={"SOUNDINGS_KAFKA_SASL_PASSWORD": "p\u00e4ss w\u00f6rd"})
+    assert settings.kafka.sasl_password == "p\u00e4ss w\u00f6rd"
