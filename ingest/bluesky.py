@@ -143,7 +143,8 @@ class BlueskyReader:
             self._hear(max_items, items)
         # A gap before an event is one item more than there were frames.
         self._waiting = items[max_items:]
-        event_at = None if self._newest == 0 else moment_of(self._newest)
+        # A server whose clock runs ahead would hide how far behind we are.
+        event_at = None if self._newest == 0 else min(moment_of(self._newest), self._clock.now())
         self._vitals = Vitals(connected=True, event_at=event_at, errors=self._errors, note=self._link.note)
         return items[:max_items]
 

@@ -190,7 +190,8 @@ class FeedReader:
         self._cursor = after
         stamps = [revised.published_ms for revised in fresh if revised.published_ms is not None]
         if stamps:
-            newest = from_ms(max(stamps))
+            # What is dated later than now would hide how far behind we are.
+            newest = min(from_ms(max(stamps)), self._clock.now())
             self._event_at = newest if self._event_at is None else max(self._event_at, newest)
 
     def _is_fresh(self, news: News) -> bool:

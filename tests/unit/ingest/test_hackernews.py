@@ -119,13 +119,49 @@ def test_a_second_beyond_the_ceiling_is_a_gap_told_once_and_reading_goes_on(worl
     assert round_of(reader, world) == []
 
 
-def test_a_time_far_ahead_is_no_place_to_go_on_from(world: HackerNewsWorld) -> None:
+@pytest.mark.parametrize("hours", [1, 2, 24, 240])
+def test_an_item_of_the_future_is_given_once_and_hides_nothing(hours: int, world: HackerNewsWorld) -> None:
     world.publish([1], at=NOW)
     reader = listening(world)
-    world.publish([2], at=NOW + 10 * 86_400)
+    world.publish([2], at=NOW + hours * 3_600)
     (item,) = round_of(reader, world)
-    assert int(item.cursor) <= NOW + 4_000
-    world.publish([3], at=NOW + 4_000)
+    assert (ids([item]), int(item.cursor)) == ([2], NOW)
+    for number in range(3, 200):
+        now = int(world.clock.now().timestamp())
+        world.publish([number], at=now)
+        (item,) = round_of(reader, world)
+        assert (ids([item]), int(item.cursor)) == ([number], now)
+
+
+def test_it_does_not_begin_in_the_future(world: HackerNewsWorld) -> None:
+    world.publish([1], at=NOW + 86_400)
+    reader = listening(world)
+    world.publish([2], at=NOW + 30)
+    assert ids(round_of(reader, world)) == [2]
+
+
+@pytest.mark.parametrize("ahead", [60, 3_500, 86_400])
+def test_a_cursor_of_the_future_goes_on_now_and_reads_what_it_hid(ahead: int, world: HackerNewsWorld) -> None:
+    world.publish([1], at=NOW - 60)
+    reader = open_at(world, str(NOW + ahead))
+    items = round_of(reader, world)
+    assert ids(items) == [1]
+    assert int(items[-1].cursor) <= int(world.clock.now().timestamp())
+    world.publish([2], at=NOW + 61)
+    assert ids(round_of(reader, world)) == [2]
+
+
+@pytest.mark.parametrize("ours", [timedelta(hours=-6), timedelta(hours=6)])
+def test_what_is_the_future_is_told_by_the_clock_of_the_site(ours: timedelta, world: HackerNewsWorld) -> None:
+    world.site_clock, world.clock = FakeClock(), FakeClock(START + ours)
+    world.publish([1], at=NOW - 300)
+    world.publish([2], at=NOW + 7_200)
+    reader = open_at(world, str(NOW - 600))
+    items = round_of(reader, world)
+    assert ids(items) == [1, 2]
+    assert int(items[-1].cursor) == NOW - 300
+    world.site_clock.advance(600.0)
+    world.publish([3], at=NOW + 590)
     assert ids(round_of(reader, world)) == [3]
 
 
