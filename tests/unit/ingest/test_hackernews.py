@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
@@ -15,9 +16,13 @@ from fakes.live_worlds import Fault
 from domain.errors import ConfigError
 from ingest.hackernews import OVERLAP_SECONDS, SLICE_SECONDS
 from ingest.hackernews_updates import MAX_KNOWN, Updates
+from ingest.normalise import NormaliserSettings
 from ingest.polling import PollingReader
 from ingest.source import Gap, Item, RawPost, Removed, Restored, SourceReader
 from ingest.web import Fetcher
+from service.settings import read
+from service.sources.hackernews import HACKERNEWS
+from service.sources.kind import SourceContext
 
 NOW = int(START.timestamp())
 
@@ -253,6 +258,30 @@ def test_what_it_keeps_of_items_is_bounded(world: HackerNewsWorld) -> None:
     updates = Updates("", Fetcher(), world.clock)
     updates.gave({"objectID": str(number), "comment_text": "words"} for number in range(MAX_KNOWN + 100))
     assert len(updates._known) == MAX_KNOWN
+
+
+@pytest.mark.parametrize("updates", [True, False])
+def test_the_live_data_is_asked_for_edits_unless_the_settings_say_no(
+    updates: bool, world: HackerNewsWorld, tmp_path: Path
+) -> None:
+    path = tmp_path / "soundings.toml"
+    where = f'address = "{world.address}"\nupdates_address = "{world.address}"'
+    path.write_text(f"[source.hackernews]\n{where}\nupdates = {str(updates).lower()}\n", encoding="utf-8")
+    settings, problems = read(path, environ={})
+    assert problems == []
+    context = SourceContext(
+        values=settings.sources.values["hackernews"],
+        normalise=NormaliserSettings(),
+        brands=(),
+        clock=world.clock,
+        allow_private=True,
+    )
+    reader = HACKERNEWS.build(context).open(None)
+    assert isinstance(reader, PollingReader)
+    _opened.append(reader)
+    world.publish([1], at=NOW)
+    round_of(reader, world)
+    assert ("/v0/updates.json" in world.asked) is updates
 
 
 def test_its_history_gives_a_span_once_and_ends_and_goes_on_where_it_was(world: HackerNewsWorld) -> None:
