@@ -182,7 +182,7 @@ class BlueskyReader:
             return
         if (gap := resume.gap(event)) is not None:
             before = str(resume.place)
-            items.append(Item(position=f"bluesky: before {event.micros}", cursor=before, raw=b"", content=gap))
+            items.append(Item(position=f"bluesky: after {resume.place.told}", cursor=before, raw=b"", content=gap))
         self._place = self._link.place_of(event, self._place)
         self._newest = max(self._newest, event.micros)
         content = content_of(event, self._handles.get(event.did))
@@ -198,7 +198,7 @@ class BlueskyReader:
         reason = BadReason.TOO_LARGE if len(raw) > MAX_FRAME_BYTES else BadReason.NOT_JSON
         cursor = str(self._place)
         bad = BadRecord(reason, f"frame: {error}")
-        return Item(position=f"bluesky: after {cursor}", cursor=cursor, raw=raw, content=bad)
+        return Item(position=f"bluesky: after {self._place.told}", cursor=cursor, raw=raw, content=bad)
 
     def _know(self, event: StreamEvent) -> None:
         """Keep the newest handle of an author, the longest unheard of being forgotten first."""
