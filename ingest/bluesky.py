@@ -120,6 +120,7 @@ class BlueskyReader:
         self._settings, self._clock = settings, clock
         self._link = JetstreamLink(settings, servers, clock, place)
         self._place = place
+        self._placed: Place | None = None
         self._recent = Recent()
         self._handles: OrderedDict[str, str] = OrderedDict()
         self._newest = 0
@@ -216,6 +217,13 @@ class BlueskyReader:
     def vitals(self) -> Vitals:
         """As the protocol."""
         return self._vitals
+
+    def place(self) -> str | None:
+        """As `ingest.source.Placed`: the place of the newest event, whatever it was."""
+        if self._waiting or self._place == self._placed:
+            return None
+        self._placed = self._place
+        return str(self._place)
 
     def close(self) -> None:
         """As the protocol."""
