@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,6 +38,7 @@ from domain.errors import ServiceError  # noqa: E402
 from domain.records import Event, Outcome, Retraction, Topic  # noqa: E402
 from ingest.jetstream import read_place  # noqa: E402
 from ingest.runner import books_of, saved_cursor  # noqa: E402
+from ingest.stage import PARKED_SPACE, parked_key  # noqa: E402
 from search.embedded import TRUTH_FILE, EmbeddedStore  # noqa: E402
 from search.truth import Truth  # noqa: E402
 from service.data_folder import DataFolder  # noqa: E402
@@ -227,11 +229,15 @@ FAULTS: dict[str, tuple[str, Callable[[Soak], None]]] = {
 
 @dataclass
 class Found:
-    """What log and store hold in the end. `letters`: payload -> how often it was parked."""
+    """What log and store hold in the end. `letters`: payload -> how often it was parked.
+
+    `bad_again` is how often what was parked came once more, which the books hold as duplicate.
+    """
 
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     stages: dict[str, Counter[Outcome]] = field(default_factory=dict)
     letters: Counter[bytes] = field(default_factory=Counter)
+    bad_again: int = 0
     gaps: list[tuple[int, int]] = field(default_factory=list)
     stored_gaps: list[tuple[int, int]] = field(default_factory=list)
     texts: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -249,6 +255,8 @@ def find(data: Path) -> Found:
         while rows := log.dead_letters(after=number, limit=_PAGE, unresolved_only=False):
             number = rows[-1].number
             found.letters.update(row.letter.payload for row in rows)
+        names = [parked_key(sha256(payload).hexdigest(), "bluesky") for payload in found.letters]
+        found.bad_again = sum(map(int, log.state(PARKED_SPACE, names).values()))
         for record in log.records_of(Topic.EVENTS.value, "bluesky"):
             event = record.read()
             if isinstance(event, Event) and event.kind == "gap":
@@ -272,8 +280,10 @@ def differences(expected: Expected, found: Found, said: int, shown: int) -> list
         if wanted != is_found:
             lines.append(f"{what}: expected {wanted}, found {is_found}")
 
+    books = found.outcomes - Counter({Outcome.DUPLICATE: found.bad_again})
     for outcome in (Outcome.OK, Outcome.FILTERED, Outcome.DUPLICATE):
-        same(outcome.value, expected.outcomes[outcome], found.outcomes[outcome])
+        same(outcome.value, expected.outcomes[outcome], books[outcome])
+    same("frames parked twice", len(found.letters), found.letters.total())
     same("parked", found.letters.total(), found.outcomes[Outcome.PARKED])
     for payload, number in found.letters.items():
         if payload not in expected.bad:
@@ -312,7 +322,6 @@ def folder_of(kept: Path | None) -> Iterator[Path]:
 def summary(expected: Expected, found: Found, said: int, soak: Soak) -> dict[str, object]:
     """Give the figures."""
     first, again = expected.outcomes - expected.again, expected.again
-    parked_again = found.letters.total() - len(found.letters)
     lost = said - first.total() - len(found.letters)
     return {
         "faults": soak.faults.total(),
@@ -327,7 +336,7 @@ def summary(expected: Expected, found: Found, said: int, soak: Soak) -> dict[str
         "gaps": len(found.gaps),
         "again_filtered": again[Outcome.FILTERED],
         "again_duplicate": again[Outcome.DUPLICATE] + again[Outcome.OK],
-        "again_parked": parked_again,
+        "again_parked": found.bad_again,
         "mentions": len(expected.texts),
         "deleted": len(expected.gone),
         "peak_mb": round(max(soak.peak.values(), default=0.0)),

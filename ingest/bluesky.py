@@ -127,6 +127,7 @@ class BlueskyReader:
         self._settings, self._clock = settings, clock
         self._link = JetstreamLink(settings, servers, clock, place)
         self._place = place
+        self._placed: Place | None = None
         self._recent = Recent()
         self._handles: OrderedDict[str, str] = OrderedDict()
         self._newest = 0
@@ -150,7 +151,8 @@ class BlueskyReader:
             self._hear(max_items, items)
         # A gap before an event is one item more than there were frames.
         self._waiting = items[max_items:]
-        event_at = None if self._newest == 0 else moment_of(self._newest)
+        # A server whose clock runs ahead would hide how far behind we are.
+        event_at = None if self._newest == 0 else min(moment_of(self._newest), self._clock.now())
         self._vitals = Vitals(connected=True, event_at=event_at, errors=self._errors, note=self._link.note)
         return items[:max_items]
 
@@ -188,7 +190,7 @@ class BlueskyReader:
             return
         if (gap := resume.gap(event)) is not None:
             before = str(resume.place)
-            items.append(Item(position=f"bluesky: before {event.micros}", cursor=before, raw=b"", content=gap))
+            items.append(Item(position=f"bluesky: after {resume.place.told}", cursor=before, raw=b"", content=gap))
         self._place = self._link.place_of(event, self._place)
         self._newest = max(self._newest, event.micros)
         content = content_of(event, self._handles.get(event.did))
@@ -204,7 +206,7 @@ class BlueskyReader:
         reason = BadReason.TOO_LARGE if len(raw) > MAX_FRAME_BYTES else BadReason.NOT_JSON
         cursor = str(self._place)
         bad = BadRecord(reason, f"frame: {error}")
-        return Item(position=f"bluesky: after {cursor}", cursor=cursor, raw=raw, content=bad)
+        return Item(position=f"bluesky: after {self._place.told}", cursor=cursor, raw=raw, content=bad)
 
     def _know(self, event: StreamEvent) -> None:
         """Keep the newest handle of an author, the longest unheard of being forgotten first."""
@@ -222,6 +224,13 @@ class BlueskyReader:
     def vitals(self) -> Vitals:
         """As the protocol."""
         return self._vitals
+
+    def place(self) -> str | None:
+        """As `ingest.source.Placed`: the place of the newest event, whatever it was."""
+        if self._waiting or self._place == self._placed:
+            return None
+        self._placed = self._place
+        return str(self._place)
 
     def close(self) -> None:
         """As the protocol."""

@@ -33,6 +33,8 @@ _MOST_SECONDS = 6 * 3_600.0
 # Whoever waits for the only feed that works hears it when it comes back.
 _ALL_FAIL_SECONDS = 60.0
 _MOST_GIVEN = 50_000
+# A cursor of many feeds is long, and a gap need not begin at the second.
+_PLACE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +100,7 @@ class FeedReader:
         self._patience = patience
         self._marks = marks_each(len(self._feeds))
         self._cursor = write_cursor(self._states)
+        self._placed_at = float("-inf")
         # What was given last of each entry, for feeds that share some.
         self._given: dict[int, int] = {}
         self._waiting: deque[Item] = deque()
@@ -155,6 +158,7 @@ class FeedReader:
         self._follow(feed, result)
         if result.feed is None:
             feed.window.read(self._clock.now())
+            self._note_state(feed)
         else:
             self._give(feed, result.feed)
         self._tell()
@@ -173,9 +177,7 @@ class FeedReader:
         seen = feed.window.take(found, self._clock.now())
         fresh = [news.revised for news in seen.news if self._is_fresh(news)]
         before = self._cursor
-        state = feed.window.state(self._marks)
-        if state is not None:
-            self._states[feed.key] = state
+        self._note_state(feed)
         if seen.gap is None and not fresh:
             return
         after = write_cursor(self._states)
@@ -190,8 +192,14 @@ class FeedReader:
         self._cursor = after
         stamps = [revised.published_ms for revised in fresh if revised.published_ms is not None]
         if stamps:
-            newest = from_ms(max(stamps))
+            # What is dated later than now would hide how far behind we are.
+            newest = min(from_ms(max(stamps)), self._clock.now())
             self._event_at = newest if self._event_at is None else max(self._event_at, newest)
+
+    def _note_state(self, feed: _Feed) -> None:
+        state = feed.window.state(self._marks)
+        if state is not None:
+            self._states[feed.key] = state
 
     def _is_fresh(self, news: News) -> bool:
         """Tell whether no other feed gave the same just so; one that says more, or less, of it is no repeat."""
@@ -249,6 +257,15 @@ class FeedReader:
     def vitals(self) -> Vitals:
         """As the protocol."""
         return self._vitals
+
+    def place(self) -> str | None:
+        """As `ingest.source.Placed`: when each feed was read last, though it held nothing new."""
+        now = self._clock.monotonic()
+        if self._waiting or now - self._placed_at < _PLACE_SECONDS:
+            return None
+        self._placed_at, before = now, self._cursor
+        self._cursor = write_cursor(self._states)
+        return self._cursor if self._cursor != before else None
 
     def close(self) -> None:
         """As the protocol."""

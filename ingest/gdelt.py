@@ -15,6 +15,7 @@ from domain.errors import ConfigError, RetryLater
 from ingest.gdelt_rows import Unreadable, item_of, item_of_row, moment_of, rows_of
 from ingest.normalise import NormaliserSettings
 from ingest.polling import Polled, PollingReader
+from ingest.site_time import said_at
 from ingest.source import Extent, Gap, Item, Source, SourceReader, Vitals
 from ingest.web import Asker, Fetcher
 
@@ -27,7 +28,6 @@ MAX_ARCHIVE_BYTES = 128 * 1024 * 1024
 _AT_ONCE = 500
 # A file that cannot be read so often never can.
 _TRIES = 3
-_AHEAD = timedelta(days=1)
 _LISTED = re.compile(r"\d+ ([0-9a-f]{32}) \S+/(\d{14})(?:\.translation)?\.gkg\.csv\.zip", re.ASCII)
 
 
@@ -132,6 +132,8 @@ class _Files:
     def __init__(self, settings: GdeltSettings, fetcher: Fetcher, clock: Clock) -> None:
         self._address, self._clock = settings.address.rstrip("/"), clock
         self._asker = Asker(fetcher, setting="source.gdelt.address", page=PAGE, clock=clock)
+        # What time it was there when a list was given last.
+        self.present = clock.now()
 
     def newest(self, feed: _Feed) -> tuple[datetime, str]:
         """Give the stamp of a feed's newest file, and its md5."""
@@ -141,8 +143,10 @@ class _Files:
         stamp = moment_of(found[0][2]) if found else None
         if stamp is None:
             raise self._asker.unreadable(f"{feed.list_name} of GDELT names no file")
-        if stamp > self._clock.now() + _AHEAD:
-            raise self._asker.unreadable(f"{feed.list_name} of GDELT names a file of tomorrow; is our clock right?")
+        self.present = said_at(answer.headers, self._clock.now())
+        if stamp > self.present + EVERY:
+            # Gone on from there, nothing would be read until then.
+            raise self._asker.unreadable(f"{feed.list_name} of GDELT names a file of the future; is our clock right?")
         self._asker.understood()
         return stamp, found[0][1]
 
@@ -229,10 +233,10 @@ class _Following:
         return newest is None or (stamp is not None and stamp >= newest[0])
 
     def _skip(self, number: int) -> list[Item]:
-        """Leave out what is too far back; without a cursor it begins with the newest file."""
+        """Leave out what is too far back; without a cursor, or with one of the future, begin with the newest file."""
         newest, stamp = self._newest[number], self._stamps[number]
         assert newest is not None
-        if stamp is None:
+        if stamp is None or stamp > self._files.present + EVERY:
             self._stamps[number] = newest[0] - EVERY
             return []
         first = newest[0] - self._catch_up

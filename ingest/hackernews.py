@@ -16,6 +16,7 @@ from ingest.hackernews_search import MAX_HITS, Search, Slice
 from ingest.hackernews_updates import Updates
 from ingest.normalise import NormaliserSettings
 from ingest.polling import Polled, PollingReader
+from ingest.site_time import not_ahead
 from ingest.source import Extent, Gap, Item, Source, SourceReader, Vitals
 from ingest.web import Fetcher
 
@@ -23,8 +24,6 @@ from ingest.web import Fetcher
 OVERLAP_SECONDS = 120
 # Some 600 items in usual times, so that a slice of the past seldom has to be cut.
 SLICE_SECONDS = 3_600
-# What claims to be written later than this is no place to go on from.
-_AHEAD_SECONDS = 3_600
 # Nothing is older.
 FIRST = datetime(2006, 10, 9, tzinfo=UTC)
 
@@ -100,12 +99,15 @@ class _Rounds:
     """Asks, round by round, for all that was written since the newest thing known, and some time before it once more.
 
     A round is one question, or after a long absence many, an hour each: no more than a slice is held at a time. Where a
-    round begins is told by the source's times and never by our clock, which only says how many slices it may take.
+    round begins is told by the times of items, and none beyond the present of the site is believed: whatever claims
+    one is given and moves nothing.
     """
 
     def __init__(self, search: Search, updates: Updates, clock: Clock, start: int | None) -> None:
         self._search, self._updates, self._clock = search, updates, clock
         self._newest = start
+        # Its place is of a cursor, and was not held against the present of the site yet.
+        self._kept = start is not None
         self._next = 0 if start is None else max(0, start - OVERLAP_SECONDS)
         # When each item that may come again was written: it is given once.
         self._given: dict[str, int] = {}
@@ -119,11 +121,16 @@ class _Rounds:
             newest = self._search.newest()
             if newest is None:
                 return self._polled([])
-            self._newest = self._believed(newest)
+            self._newest = min(newest, self._search.present())
             self._next = max(0, self._newest - OVERLAP_SECONDS)
-        now = int(self._clock.now().timestamp())
-        found = self._search.slice(self._next, self._next + SLICE_SECONDS if self._next + SLICE_SECONDS < now else None)
-        items = self._take(found)
+        end = self._next + SLICE_SECONDS
+        found = self._search.slice(self._next, end if end < self._search.present() else None)
+        if self._kept and self._newest > self._search.present():
+            self._kept, self._newest = False, not_ahead(self._newest, self._search.present(), slack=OVERLAP_SECONDS)
+            self._next = max(0, self._newest - OVERLAP_SECONDS)
+            return self._polled([], again=True)
+        self._kept = False
+        items = self._take(found, self._search.present())
         if found.until is not None:
             self._next = found.until + 1
             self._forget(min(self._next, self._newest - OVERLAP_SECONDS))
@@ -133,7 +140,7 @@ class _Rounds:
         self._updates.look()
         return self._polled(items, again=self._updates.waiting)
 
-    def _take(self, found: Slice) -> list[Item]:
+    def _take(self, found: Slice, present: int) -> list[Item]:
         assert self._newest is not None
         fresh = {hit_id(hit): hit for hit in found.hits if hit_id(hit) not in self._given}
         hits = sorted(fresh.values(), key=in_order)
@@ -141,15 +148,13 @@ class _Rounds:
         self._updates.gave(hits)
         items: list[Item] = []
         for hit in hits:
-            self._newest = max(self._newest, self._believed(written(hit)))
+            if written(hit) <= present:
+                self._newest = max(self._newest, written(hit))
             items.append(item_of(hit, str(self._newest)))
         if found.overfull and self._next > self._overfull:
             self._overfull = self._next
             items.append(_overfull(self._next, str(self._newest)))
         return items
-
-    def _believed(self, second: int) -> int:
-        return min(second, int(self._clock.now().timestamp()) + _AHEAD_SECONDS)
 
     def _forget(self, before: int) -> None:
         self._given = {name: at for name, at in self._given.items() if at >= before}

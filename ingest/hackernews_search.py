@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from domain.clock import Clock
 from ingest.hackernews_items import written
+from ingest.site_time import said_at
 from ingest.web import Asker, Fetcher
 
 PAGE = "docs/sources/hackernews.md"
@@ -33,8 +34,13 @@ class Search:
     """Asks the search. Not thread-safe; errors as of `ingest.web.Asker`."""
 
     def __init__(self, address: str, fetcher: Fetcher, clock: Clock) -> None:
-        self._address = address
+        self._address, self._clock = address, clock
+        self._present: int | None = None
         self._asker = Asker(fetcher, setting="source.hackernews.address", page=PAGE, clock=clock)
+
+    def present(self) -> int:
+        """Give what time it was at the site when it last answered, else what it is here (seconds since 1970)."""
+        return int(self._clock.now().timestamp()) if self._present is None else self._present
 
     def slice(self, low: int, high: int | None) -> Slice:
         """Give the oldest part of `[low, high]` that is whole: a slice that is full is cut into halves."""
@@ -54,7 +60,9 @@ class Search:
     def _hits(self, low: int, high: int | None, *, most: int = MAX_HITS) -> list[dict[str, Any]]:
         limits = f"created_at_i>={low}" + (f",created_at_i<={high}" if high is not None else "")
         query = urlencode({"tags": _TAGS, "numericFilters": limits, "hitsPerPage": most})
-        found = self._asker.ask_json(f"{self._address}/api/v1/search_by_date?{query}")
+        answer = self._asker.ask(f"{self._address}/api/v1/search_by_date?{query}")
+        found = self._asker.read_json(answer)
+        self._present = int(said_at(answer.headers, self._clock.now()).timestamp())
         hits = found.get("hits") if isinstance(found, dict) else None
         if not isinstance(hits, list):
             raise self._asker.unreadable("the search of Hacker News gave no hits")

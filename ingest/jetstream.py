@@ -55,6 +55,10 @@ class BadFrame(Exception):
     """A frame that is not what the protocol says. The message says what is wrong, and nothing of what it held."""
 
 
+class _Wrong(Exception):
+    """A field of an event holds what it cannot; the message is the name of the field."""
+
+
 class StreamError(Exception):
     """The server ends the stream, with the name of an error."""
 
@@ -111,6 +115,12 @@ class Place:
     version: int
     seq: int
     server: str
+
+    @property
+    def told(self) -> str:
+        """Where it is, for people: to the second, and at which server."""
+        where = "" if self.server == NOWHERE else f" at {self.server}"
+        return f"{moment_of(self.micros):%Y-%m-%d %H:%M:%S} UTC{where}"
 
     def __str__(self) -> str:
         return f"{self.micros} {self.nth} {self.version} {self.seq} {self.server}"
@@ -182,8 +192,10 @@ def read_frame(raw: bytes) -> StreamEvent | Notice:
     try:
         # UTF-8 it must be; left to find the encoding by itself, `json` reads UTF-16 too.
         frame = json.loads(raw.decode("utf-8"))
-    except (ValueError, RecursionError) as exc:
-        raise BadFrame(f"{type(exc).__name__} in a frame of {len(raw):,} bytes") from exc
+    except RecursionError as exc:
+        raise BadFrame(f"found a frame of {len(raw):,} bytes that is nested too deep") from exc
+    except ValueError as exc:
+        raise BadFrame(f"found a frame of {len(raw):,} bytes that is no JSON") from exc
     if not isinstance(frame, dict):
         raise BadFrame("found a frame that is no JSON object")
     try:
@@ -193,8 +205,13 @@ def read_frame(raw: bytes) -> StreamEvent | Notice:
         if kind == "error":
             raise StreamError(_name(frame.get("error")))
         return _read_v1(frame)
-    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as exc:
-        raise BadFrame(f"found a frame without what every event has ({type(exc).__name__})") from exc
+    except KeyError as exc:
+        # The name is one that we asked for.
+        raise BadFrame(f"found an event without `{exc.args[0]}`, expected what every event has") from exc
+    except _Wrong as exc:
+        raise BadFrame(f"found an event whose `{exc}` cannot be read") from exc
+    except (TypeError, AttributeError, ValueError, OverflowError) as exc:
+        raise BadFrame("found an event of another form than the protocol says") from exc
 
 
 def _read_v1(frame: dict[str, Any]) -> StreamEvent:
@@ -232,7 +249,7 @@ def _other(kind: object, frame: dict[str, Any], micros: int, seq: int) -> Stream
     if kind == "account":
         account = frame["account"]
         if not isinstance(account["active"], bool):
-            raise TypeError("active")
+            raise _Wrong("active")
         status = account.get("status")
         return StreamEvent(
             "account",
@@ -253,19 +270,19 @@ def _other(kind: object, frame: dict[str, Any], micros: int, seq: int) -> Stream
 
 def _did(value: str) -> str:
     if not _DID.fullmatch(value):
-        raise ValueError("did")
+        raise _Wrong("did")
     return value
 
 
 def _micros(value: int) -> int:
     if type(value) is not int or not 0 < value <= _MAX_MICROS:
-        raise ValueError("time")
+        raise _Wrong("time")
     return value
 
 
 def _seq(value: int) -> int:
     if type(value) is not int or not 0 <= value < _MAX_SEQ:
-        raise ValueError("seq")
+        raise _Wrong("seq")
     return value
 
 

@@ -13,11 +13,11 @@ from domain.errors import BackendDown, ConfigError, RetryLater
 from domain.records import Outcome
 from ingest.normalise import Normaliser
 from ingest.runner import PAUSE_SECONDS, Brake, RunnerSettings, cursor_write, patiently, saved_cursor, sleep_until
-from ingest.source import Acknowledged, Item, LiveReader, LiveSource
+from ingest.source import Acknowledged, Item, LiveReader, LiveSource, Placed
 from ingest.stage import Handled, IngestStage
 from ingest.status import SourceState, SourceWatch
 from stream.park_cap import ParkWatch
-from stream.protocol import LIVE_RUN, Log
+from stream.protocol import LIVE_RUN, Log, Settlement
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 REFUSED_SECONDS = 60.0
 FLOOD_SECONDS = 600.0
 _FAULT_SECONDS = 30.0
+# While nothing comes, the place of a source is kept no more often than this.
+PLACE_SECONDS = 10.0
 # The same trouble is told again this often, where its reason changes.
 _TELL_SECONDS = 60.0
 
@@ -92,6 +94,9 @@ class _Listener:
         self._brake = Brake(log, settings, clock)
         self._park = ParkWatch(settings.park_cap)
         self._reader: LiveReader | None = None
+        # When a cursor was settled last, and one that is to be settled without items.
+        self._settled_at = float("-inf")
+        self._place: str | None = None
         # What the program's log was last told, and when.
         self._told: SourceState | None = None
         self._told_at = 0.0
@@ -102,8 +107,12 @@ class _Listener:
             self._wait(SourceState.PAUSED, held, PAUSE_SECONDS)
             return
         items = self._read()
-        if items and not self._stop.is_set():
+        if self._stop.is_set():
+            return
+        if items:
             self._settle(items)
+        elif self._place is not None:
+            self._settle_place(self._place)
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -123,6 +132,7 @@ class _Listener:
         return ""
 
     def _read(self) -> Sequence[Item]:
+        self._place = None
         try:
             if self._reader is None:
                 nowhere = cast("str | None", None)
@@ -134,6 +144,8 @@ class _Listener:
             if vitals.connected and self._told is not None:
                 self._told = None
                 logger.info("source %s is heard again", self._source.name)
+            if not items and self._clock.monotonic() - self._settled_at >= PLACE_SECONDS:
+                self._place = self._reader.place() if isinstance(self._reader, Placed) else None
             return items
         except RetryLater as exc:
             self._wait(SourceState.WAITING, str(exc), exc.after_seconds)
@@ -162,6 +174,7 @@ class _Listener:
         if handled is None:
             # Asked to stop before it was settled: it is read again.
             return
+        self._settled_at = self._clock.monotonic()
         if isinstance(self._reader, Acknowledged):
             self._reader.settled(handled.outcomes, handled.errors)
         self._brake.wrote(handled.outcomes.count(Outcome.OK))
@@ -169,6 +182,11 @@ class _Listener:
             example = handled.errors[0].detail if handled.errors else ""
             self._park = ParkWatch(self._settings.park_cap)
             self._wait(SourceState.REFUSED, f"{flood} could not be read ({example})", FLOOD_SECONDS)
+
+    def _settle_place(self, cursor: str) -> None:
+        settlement = Settlement(source=self._source.name, state=[cursor_write(self._source.key, cursor)])
+        patiently(partial(self._log.settle, settlement), None, "the log", self._clock, self._stop)
+        self._settled_at = self._clock.monotonic()
 
     def _wait(self, state: SourceState, reason: str, seconds: float) -> None:
         vitals = self._reader.vitals() if self._reader is not None else None

@@ -23,7 +23,7 @@ from ingest.mastodon_reader import QUEUE_EVENTS, MastodonReader
 from ingest.mastodon_status import read_json, read_status
 from ingest.mastodon_stream import PAGE_STATUSES, Heard, Instance, TimelineStream, timeline_key
 from ingest.normalise import NormaliserSettings
-from ingest.source import AsksForWords, Item, RawPost, Source
+from ingest.source import NOT_RUNNING, OPENED_ANEW, AsksForWords, Item, RawPost, Source
 from ingest.web import USER_AGENT, Asker, Fetcher, NotAllowed, resolve, retry_after
 
 PAGE = "docs/sources/mastodon.md"
@@ -70,6 +70,8 @@ class MastodonSource:
         self, settings: MastodonSettings, clock: Clock, *, is_ours: Callable[[RawPost], bool] = _nobody
     ) -> None:
         self._settings, self._clock, self.is_ours = settings, clock, is_ours
+        # Why it was not listened to before it is opened.
+        self._away = NOT_RUNNING
 
     def brands_changed(self, brands: Sequence[Brand]) -> None:
         """As `ingest.source.AsksForWords`: whose removals are to be known changes; posts come all the same."""
@@ -97,9 +99,11 @@ class MastodonSource:
                 since=memory.positions.get(timeline_key(instance.host, tag)),
                 backoff=Backoff(first_seconds=settings.retry_seconds, most_seconds=60.0),
                 catch_up_pages=settings.catch_up_pages,
+                reason=self._away,
             )
             for instance, tag in self._timelines(fetcher)
         ]
+        self._away = OPENED_ANEW
         keys = {stream.key for stream in streams}
         memory.positions = {key: position for key, position in memory.positions.items() if key in keys}
         return MastodonReader(

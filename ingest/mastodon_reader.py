@@ -54,6 +54,7 @@ class MastodonReader:
         self._waiting: list[Item] = []
         self._recovered: dict[str, int] = {}
         self._unread = 0
+        self._placed: dict[str, int] = {}
         self._event_at: datetime | None = None
 
     def read(self, max_items: int) -> Sequence[Item]:
@@ -78,11 +79,10 @@ class MastodonReader:
         errors = [stream.error for stream in self._streams if stream.error is not None]
         if not errors or any(stream.busy for stream in self._streams):
             return
-        refused = next((error for error in errors if isinstance(error, ConfigError)), None)
-        if refused is not None and all(isinstance(error, ConfigError) for error in errors):
+        if all(isinstance(error, ConfigError) for error in errors):
             for stream in self._streams:
                 stream.hurry()
-            raise refused
+            raise ConfigError("; ".join(dict.fromkeys(map(_told, errors))))
         waits = [stream.wait_seconds() for stream in self._streams]
         raise RetryLater("; ".join(dict.fromkeys(map(_told, errors))), min(waits))
 
@@ -92,13 +92,23 @@ class MastodonReader:
 
     def vitals(self) -> Vitals:
         """As the protocol."""
-        errors = {stream.key: stream.error for stream in self._streams if not stream.listening}
+        connected = any(stream.listening for stream in self._streams)
+        # Where none listens, what stands in the way is raised, and need not be said twice.
+        errors = {stream.key: stream.error for stream in self._streams if connected and not stream.listening}
         return Vitals(
-            connected=any(stream.listening for stream in self._streams),
+            connected=connected,
             event_at=self._event_at,
             errors=self._unread + sum(stream.errors for stream in self._streams),
             note="; ".join(f"not heard: {_told(error)}" for error in errors.values() if error is not None),
         )
+
+    def place(self) -> str | None:
+        """As `ingest.source.Placed`: when each timeline last gave a sign of life."""
+        heard = {key: position.heard_ms for key, position in self._memory.positions.items()}
+        if self._waiting or heard == self._placed:
+            return None
+        self._placed = heard
+        return self._memory.cursor()
 
     def close(self) -> None:
         """As the protocol."""
@@ -110,9 +120,12 @@ class MastodonReader:
         stream, content = heard.stream, heard.content
         if isinstance(content, Gap):
             recovered = self._recovered.pop(stream.key, 0)
-            gap = replace(content, recovered=recovered, reason=f"{stream.key}: {content.reason}")
+            why = content.reason.removeprefix(f"{stream.instance.host} ")
+            gap = replace(content, recovered=recovered, reason=f"{stream.key}: {why}")
             yield self._item(stream, stream.key, gap, b"")
         elif isinstance(content, ServerEvent):
+            # What is fetched afterwards is no sign of life: the gap that it fills is told behind it.
+            self._position(stream).heard_ms = to_ms(heard.at)
             if content.name in _POSTS:
                 yield from self._read_event(stream, content)
             elif content.name == "delete":
@@ -120,7 +133,8 @@ class MastodonReader:
         else:
             for status in content:
                 for item in self._post(stream, status, dump(status)):
-                    self._recovered[stream.key] = self._recovered.get(stream.key, 0) + 1
+                    if stream.was_missed(local_id(status)):
+                        self._recovered[stream.key] = self._recovered.get(stream.key, 0) + 1
                     yield item
 
     def _read_event(self, stream: TimelineStream, event: ServerEvent) -> Iterator[Item]:
@@ -165,8 +179,6 @@ class MastodonReader:
         return self._memory.positions.setdefault(stream.key, Position())
 
     def _item(self, stream: TimelineStream, position: str, content: Content, raw: bytes) -> Item:
-        if not isinstance(content, Gap):
-            self._position(stream).heard_ms = to_ms(self._clock.now())
         return Item(position=position, cursor=self._memory.cursor(), raw=raw, content=content)
 
 

@@ -49,10 +49,14 @@ class Instance(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What came from a timeline: an event of the stream, statuses that were fetched, or the gap that they fill."""
+    """What came from a timeline: an event of the stream, statuses that were fetched, or the gap that they fill.
+
+    `at` is when it came. An event without a name is a mere sign of life.
+    """
 
     stream: TimelineStream
     content: ServerEvent | Sequence[Mapping[str, Any]] | Gap
+    at: datetime
 
 
 class TimelineStream:
@@ -71,6 +75,7 @@ class TimelineStream:
         since: Position | None,
         backoff: Backoff,
         catch_up_pages: int,
+        reason: str,
     ) -> None:
         self.instance, self.tag = instance, tag
         self.key = timeline_key(instance.host, tag)
@@ -80,7 +85,10 @@ class TimelineStream:
         self._queue, self._clock, self._backoff, self._catch_up_pages = queue, clock, backoff, catch_up_pages
         self._newest_id = since.newest_id if since is not None else ""
         self._heard_at = from_ms(since.heard_ms) if since is not None else None
-        self._reason = "it was not running"
+        # Nothing up to this id was missed.
+        self._known_id = id_at(clock.now()) if since is None else believed(since.newest_id, from_ms(since.heard_ms))
+        # Why nothing is heard, and what kept it so after that.
+        self._reason, self._then = reason, ""
         self._due_at = float("-inf")
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
@@ -128,6 +136,8 @@ class TimelineStream:
         self._due_at = self._clock.monotonic() + wait
         if self.listening:
             self._reason = str(error)
+        else:
+            self._then = str(error)
         self.listening, self.error = False, error
 
     def _opened(self) -> None:
@@ -135,11 +145,12 @@ class TimelineStream:
         if self._heard_at is not None:
             self._catch_up(self._heard_at)
         self._heard_at = self._clock.now()
-        self.listening, self.error = True, None
+        self.listening, self.error, self._then = True, None, ""
         self._backoff.reset()
+        self._put(ServerEvent(""))
 
     def _catch_up(self, since: datetime) -> None:
-        after, method = rewound(self._newest_id or id_at(since)), METHOD
+        after, method = rewound(believed(self._newest_id, min(since, self._clock.now()))), METHOD
         for number in range(self._catch_up_pages + 1):
             page = self.instance.page(self.tag, after)
             if not page:
@@ -155,7 +166,8 @@ class TimelineStream:
             self._newest_id = newer(self._newest_id, newest)
         until = self._clock.now()
         # A clock that was set back makes no gap that ends before it began.
-        self._put(Gap(start=min(since, until), end=until, reason=self._reason, recovered=0, method=method))
+        reason = f"{self._reason}; then {self._then}" if self._then else self._reason
+        self._put(Gap(start=min(since, until), end=until, reason=reason, recovered=0, method=method))
 
     def _go_on(self) -> None:
         # It may have been closed before there was anything to hang up.
@@ -165,13 +177,13 @@ class TimelineStream:
     def _came(self, event: ServerEvent) -> None:
         self._go_on()
         self._heard_at = self._clock.now()
-        if event.name:
-            self._put(event)
+        self._put(event)
 
     def _put(self, content: ServerEvent | Sequence[Mapping[str, Any]] | Gap) -> None:
+        heard = Heard(self, content, self._clock.now())
         while not self._closed.is_set():
             try:
-                self._queue.put(Heard(self, content), timeout=0.2)
+                self._queue.put(heard, timeout=0.2)
                 return
             except Full:
                 continue
@@ -179,6 +191,12 @@ class TimelineStream:
     def given(self, newest_id: str) -> None:
         """A status with this id was given: reading goes on behind it."""
         self._newest_id = newer(self._newest_id, newest_id)
+
+    def was_missed(self, name: str) -> bool:
+        """Tell whether a status with this id, which was fetched, is of later than all that was given before we came."""
+        if _tells_time(name) != _tells_time(self._known_id):
+            return True
+        return name != self._known_id and newer(name, self._known_id) == name
 
 
 def timeline_key(host: str, tag: str) -> str:
@@ -200,7 +218,16 @@ def id_at(moment: datetime) -> str:
 
 def rewound(newest_id: str) -> str:
     """Give an id that is older than the newest by the overlap; the same where ids tell no time."""
-    if not (newest_id.isascii() and newest_id.isdigit() and len(newest_id) < 30):
+    return str(int(newest_id) - (OVERLAP_MS << _ID_BITS)) if _tells_time(newest_id) else newest_id
+
+
+def believed(newest_id: str, heard_at: datetime) -> str:
+    """Give the id to go on from: the newest, but of none that claims to be of long after anything was heard."""
+    at = id_at(heard_at)
+    if _tells_time(newest_id) and int(newest_id) <= int(at) + (OVERLAP_MS << _ID_BITS):
         return newest_id
-    number = int(newest_id)
-    return str(number - (OVERLAP_MS << _ID_BITS)) if number >= _LEAST_SNOWFLAKE else newest_id
+    return newest_id if newest_id and not _tells_time(newest_id) else at
+
+
+def _tells_time(name: str) -> bool:
+    return name.isascii() and name.isdigit() and len(name) < 30 and int(name) >= _LEAST_SNOWFLAKE

@@ -81,6 +81,11 @@ class Restored:
     source: str | None = None
 
 
+# Why nothing was heard before a source was opened, for the first time in this process and after that.
+NOT_RUNNING = "it was not running"
+OPENED_ANEW = "it had failed and was opened anew"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
     """A span of time in which the source did not listen. It is no record and stands in no books.
@@ -206,6 +211,17 @@ class Acknowledged(Protocol):
 
         Called by the thread that reads, before it reads on. A reader that is closed without it, or read on, may have
         given what is not durable.
+        """
+
+
+@runtime_checkable
+class Placed(Protocol):
+    """A live reader whose place moves on though nothing comes, such as the time of the last sign of life."""
+
+    def place(self) -> str | None:
+        """Give a cursor behind all that was given, newer than the last one that was given; None where there is none.
+
+        Called by the thread that reads, when all that was given is durable.
         """
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -39,7 +39,7 @@ from stream.protocol import LIVE_RUN, Count, Log, OutRecord, Settlement, StateWr
 # What a source dates further ahead than this is taken as of now: a wrong clock must not win for ever.
 _MAX_AHEAD = timedelta(minutes=5)
 
-# Names of what was parked live.
+# What was parked live, by name, and how often it came again.
 PARKED_SPACE = "parked"
 
 # An item's content once it was normalised.
@@ -170,7 +170,8 @@ class IngestStage:
             batch = _Batch(self._matcher, page, self._ring(source), source=source, run=run, now=now)
             batch.read_ahead(read)
             if run == LIVE_RUN:
-                batch.parked = self._log.state(PARKED_SPACE, _parked_keys(items, read, source)).keys()
+                parked = self._log.state(PARKED_SPACE, _parked_keys(items, read, source))
+                batch.parked = {key: int(times) for key, times in parked.items()}
             for item, content in zip(items, read, strict=True):
                 batch.take(item, content)
             settlement = batch.settlement
@@ -255,8 +256,8 @@ class _Batch:
         self._dead: list[DeadLetter] = []
         # By the place of the post in memory, which the batch holds on to.
         self._matches: dict[int, tuple[BrandMatch, ...]] = {}
-        # What was parked before of what cannot be read, and what this batch parks.
-        self.parked: Container[str] = ()
+        # How often what cannot be read came again since it was parked, as it was before this batch and as it is.
+        self.parked: dict[str, int] = {}
         self._parked_now: dict[str, StateWrite] = {}
         self.handled = Handled()
 
@@ -312,10 +313,12 @@ class _Batch:
     def _park(self, item: Item, error: BadRecord) -> Outcome:
         if self._run == LIVE_RUN:
             # A source that is opened again may give again what cannot be read: one letter of it is enough.
-            key = _parked_key(item, self._source)
-            if key in self.parked or key in self._parked_now:
+            key = parked_key(item.raw_sha256 or sha256(item.raw).hexdigest(), self._source)
+            again = self.parked[key] + 1 if key in self.parked else 0
+            self.parked[key] = again
+            self._parked_now[key] = StateWrite(PARKED_SPACE, key, str(again).encode())
+            if again:
                 return Outcome.DUPLICATE
-            self._parked_now[key] = StateWrite(PARKED_SPACE, key, b"1")
         letter = make_dead_letter(
             item.raw, error, stage=STAGE, position=item.position, at=self._now, source=self._source, run=self._run
         )
@@ -534,14 +537,16 @@ class _Batch:
         self._outputs.append(OutRecord.of(content, Topic.POSTS.value, key, self._run))
 
 
-def _parked_key(item: Item, source: str) -> str:
-    """Name what cannot be read: a hash of it, so that nothing of it is kept here."""
-    return f"{source}/{item.raw_sha256 or sha256(item.raw).hexdigest()}"
+def parked_key(payload_sha256: str, source: str) -> str:
+    """Name what cannot be read by a hash of it, so that nothing of it is kept under PARKED_SPACE."""
+    return f"{source}/{payload_sha256}"
 
 
 def _parked_keys(items: Sequence[Item], read: Sequence[_Read], source: str) -> list[str]:
     return [
-        _parked_key(item, source) for item, content in zip(items, read, strict=True) if isinstance(content, BadRecord)
+        parked_key(item.raw_sha256 or sha256(item.raw).hexdigest(), source)
+        for item, content in zip(items, read, strict=True)
+        if isinstance(content, BadRecord)
     ]
 
 

@@ -200,9 +200,11 @@ def _ascii(url: str) -> str:
 
 
 def shown(url: str) -> str:
-    """Give an address as it may be shown: without its query, which may hold a key, and cut."""
+    """Give an address as it may be shown: with its port, without its query, which may hold a key, and cut."""
     parts = urlsplit(url)
-    return ascii(f"{parts.scheme}://{parts.hostname or ''}{parts.path}"[:200])[1:-1]
+    # Not by `port`, which fails on one that is none; what stands before "@" may be a password.
+    host = parts.netloc.rpartition("@")[2].lower()
+    return ascii(f"{parts.scheme}://{host}{parts.path}"[:200])[1:-1]
 
 
 def _names(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from domain.brand import Brand
 from domain.clock import Clock
 from domain.errors import ConfigError
 from ingest.normalise import NormaliserSettings
-from ingest.source import Item, Source
+from ingest.source import NOT_RUNNING, OPENED_ANEW, Item, Source
 from ingest.web import Fetcher
 from ingest.x_budget import Budget
 from ingest.x_client import PAGE, XClient
@@ -66,6 +66,8 @@ class XSource:
     def __init__(self, settings: XSettings, brands: Sequence[Brand], clock: Clock) -> None:
         self._settings, self._clock = settings, clock
         self._readers: WeakSet[XReader] = WeakSet()
+        # Why it was not listened to before it is opened.
+        self._away = NOT_RUNNING
         self.rules = compile_rules(brands)
         problems = list(self.rules.problems)
         if not self.rules.rules:
@@ -111,7 +113,9 @@ class XSource:
             ladder=Ladder(settings.ladder),
             compliance=compliance,
             recover_posts=settings.recover_posts,
+            reason=self._away,
         )
+        self._away = OPENED_ANEW
         self._readers.add(reader)
         return reader
 

@@ -100,6 +100,7 @@ class XReader:
         ladder: Ladder,
         compliance: Compliance,
         recover_posts: int,
+        reason: str,
     ) -> None:
         self._client, self._rules, self._state, self._clock = client, rules, state, clock
         self._budget, self._ladder, self._compliance = budget, ladder, compliance
@@ -117,7 +118,10 @@ class XReader:
         self._authors: OrderedDict[str, None] = OrderedDict()
         # A gap that begins because the budget is spent is not filled: that would spend tomorrow's on it.
         self._deaf_since, self._saving = state.heard_at, self._exhausted
-        self._reason = self._spent() if self._saving else "it was not running"
+        self._reason = self._spent() if self._saving else reason
+        # What kept it deaf after that.
+        self._then = ""
+        self._placed_ms = state.heard_ms
         state.meter.roll(clock.now())
 
     def read(self, max_items: int) -> Sequence[Item]:
@@ -199,7 +203,7 @@ class XReader:
                 self._synchronised = True
         except (XFault, ConfigError) as exc:
             self._errors += 1
-            self._error = exc
+            self._error, self._then = exc, _told(exc)
             self._raise_pending()
         if self._connection is None:
             self._connection = _Connection(self._client, self._queue)
@@ -246,7 +250,7 @@ class XReader:
         if self._deaf_since is not None:
             self._fill(self._deaf_since)
         if self._open:
-            self._deaf_since, self._search_tries = None, 0
+            self._deaf_since, self._search_tries, self._then = None, 0, ""
             self._state.heard(self._clock.now())
 
     def _ended(self, error: XFault | ConfigError) -> None:
@@ -255,6 +259,8 @@ class XReader:
             self._synchronised = False
         self._errors += 1
         self._error = error
+        if not self._open:
+            self._then = _told(error)
         self._hang_up(self._state.heard_at or self._clock.now(), _told(error))
 
     def _hang_up(self, since: datetime, reason: str) -> None:
@@ -305,7 +311,7 @@ class XReader:
 
     def _fill(self, since: datetime) -> None:
         """Search for what was written while nobody listened, then tell the gap."""
-        now, reason = self._clock.now(), self._reason
+        now, reason = self._clock.now(), self._reason + (f"; then {self._then}" if self._then else "")
         recovered, method = None, ""
         if not self._saving:
             try:
@@ -315,7 +321,7 @@ class XReader:
                 self._search_tries += 1
                 if isinstance(exc, XFault) and self._search_tries < SEARCH_TRIES:
                     self._error = exc
-                    self._hang_up(since, reason)
+                    self._hang_up(since, self._reason)
                     return
                 reason = f"{reason}; recent search: {_told(exc)}"
         # A clock that was set back makes no gap that ends before it began.
@@ -352,6 +358,13 @@ class XReader:
             currency=self._budget.currency,
             note="; ".join(notes),
         )
+
+    def place(self) -> str | None:
+        """As `ingest.source.Placed`: when X last gave a sign of life."""
+        if self._waiting or self._state.heard_ms == self._placed_ms:
+            return None
+        self._placed_ms = self._state.heard_ms
+        return self._state.cursor()
 
     def close(self) -> None:
         """As the protocol."""

@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -14,6 +13,7 @@ from zoneinfo import ZoneInfo
 from domain.clock import Clock
 from domain.errors import ConfigError, RetryLater
 from ingest.backoff import Backoff
+from ingest.site_time import said_at
 from ingest.web import Answer, Asker, Fetcher
 
 PAGE = "docs/sources/youtube.md"
@@ -85,7 +85,7 @@ class Api:
         if not isinstance(found, dict) or not isinstance(found.get("items", []), list):
             raise self._asker.unreadable("the YouTube API gave no list")
         self._slower.reset()
-        return Said(found, _said_at(answer, self._clock.now()))
+        return Said(found, said_at(answer.headers, self._clock.now()))
 
     def _pay(self, bucket: Bucket) -> None:
         today = self._clock.now().astimezone(_PACIFIC).date().isoformat()
@@ -113,14 +113,6 @@ class Api:
         midnight = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), _PACIFIC)
         wait = (midnight.astimezone(UTC) - now.astimezone(UTC)).total_seconds()
         return QuotaSpent(f"{message}; it goes on at midnight in California", wait + 1.0)
-
-
-def _said_at(answer: Answer, now: datetime) -> datetime:
-    try:
-        said = parsedate_to_datetime(answer.headers.get("date", ""))
-    except (TypeError, ValueError):
-        return now
-    return said if said.tzinfo is not None else said.replace(tzinfo=UTC)
 
 
 def _why(body: bytes) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from ingest.site_time import not_ahead
 from ingest.source import Gap, Item
 from ingest.youtube_api import Api, Refused, Spent, objects, text_at
 from ingest.youtube_comments import changed_at, comments_of, item_of, key_of, published_at, replies_left_out
@@ -19,8 +20,6 @@ MAX_PAGES = 20
 MAX_REPLY_PAGES = 10
 # Comments whose time of change is remembered, so that each is given once: 20 MB.
 MAX_KNOWN = 100_000
-# What claims to be later than this is no place to go on from.
-_AHEAD_SECONDS = 3_600
 
 
 @dataclass(slots=True)
@@ -104,6 +103,7 @@ class Comments:
             },
         )
         reading.said_at = int(said.at.timestamp())
+        reading.mark = not_ahead(reading.mark, reading.said_at, slack=OVERLAP_SECONDS)
         threads = objects(said.body)
         for thread in threads:
             first, *replies = comments_of(thread)
@@ -159,8 +159,9 @@ class Comments:
         fresh.sort(key=changed_at)
         before = self._place.write()
         if fresh:
-            newest = min(changed_at(fresh[-1]), reading.said_at + _AHEAD_SECONDS)
-            self._place.marks[reading.video] = max(reading.mark, newest)
+            # What claims to be of later than now is no place to go on from.
+            believed = [at for comment in fresh if (at := changed_at(comment)) <= reading.said_at]
+            self._place.marks[reading.video] = max([reading.mark, *believed])
         for name, comment in reading.seen.items():
             self._remember(name, changed_at(comment))
         for name, total in reading.totals.items():

@@ -17,7 +17,7 @@ def _build(context: SourceContext) -> LiveSource:
 
     settings = HackerNewsSettings(
         address=context.values["address"],
-        updates_address=context.values["updates_address"],
+        updates_address=context.values["updates_address"] if context.values["updates"] else "",
         poll_seconds=context.values["poll_seconds"],
         normalise=replace(context.normalise, html="always"),
         allow_private=context.allow_private,
@@ -31,10 +31,16 @@ HACKERNEWS = SourceKind(
     settings=(
         Setting("source.hackernews.address", "text", "https://hn.algolia.com", "where its search is"),
         Setting(
+            "source.hackernews.updates",
+            "boolean",
+            True,
+            "whether edits and deletions are heard, by its live data",
+        ),
+        Setting(
             "source.hackernews.updates_address",
             "text",
             "https://hacker-news.firebaseio.com",
-            "where its live data is, for edits, deletions and later numbers; empty: not heard",
+            "where its live data is",
         ),
         Setting(
             "source.hackernews.poll_seconds",

@@ -84,19 +84,24 @@ def _tokens(instances: Sequence[str], secret: str, problems: list[str]) -> dict[
         if not _INSTANCE.fullmatch(name.strip())
     ]
     tokens: dict[str, str] = {}
+    strange = 0
     parts_of_secret = re.split(r"[\s,]+", secret.strip()) if secret.strip() else []
     for part in parts_of_secret:
-        host, separator, token = part.partition("=")
+        name, separator, token = part.partition("=")
+        host = _host(name)
         if not separator and len(parts_of_secret) == 1 and len(addresses) == 1:
             (host,), token = addresses, part
-        if host not in addresses or not token:
-            # What was meant as a secret is not repeated.
-            problems.append(
-                "source.mastodon.token: found a token for none of source.mastodon.instances, expected "
-                f"`instance=token`, several with a space between them; see {_PAGE}"
-            )
-            continue
-        tokens[host] = token
+        if host in addresses and token:
+            tokens[host] = token
+        else:
+            strange += 1
+    if strange and addresses:
+        # What was meant as a secret is not repeated.
+        found = "a token" if strange == 1 else f"{strange} parts that are a token"
+        problems.append(
+            f"source.mastodon.token: found {found} for none of source.mastodon.instances ({', '.join(addresses)}), "
+            f"expected `instance=token`, several with a space between them; see {_PAGE}"
+        )
     problems += [
         f"source.mastodon.token: is missing for {host}; see {_PAGE}" for host in addresses if host not in tokens
     ]

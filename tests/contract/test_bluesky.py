@@ -456,3 +456,44 @@ def test_a_server_that_nobody_answers_at_is_tried_again_and_said(serve: Callable
     assert "127.0.0.1 cannot be reached" in hearing.troubles[0]
     assert hearing.gaps() == []
     hearing.close()
+
+
+def test_a_place_is_kept_before_the_first_event_and_behind_those_that_are_no_posts(world: JetstreamWorld) -> None:
+    hearing = Hearing(world.source())
+    nowhere = hearing.reader.place()
+    assert nowhere is not None
+    assert hearing.reader.place() is None
+    world.publish([100])
+    again = Hearing(world.source(), nowhere)
+    again.until_heard(100)
+    post, handle = again.items[-1], {"did": SOMEBODY, "handle": "somebody.example", "time": iso(now_micros())}
+    event = world.happen("identity", handle)
+    again.until(
+        lambda: (vitals := again.reader.vitals()).event_at is not None and vitals.event_at >= moment(event.micros)
+    )
+    place = again.reader.place()
+    assert place is not None
+    assert (found := read_place(place)) is not None
+    assert found.micros == event.micros
+    assert place != post.cursor
+    hearing.close()
+    again.close()
+
+
+def test_an_event_of_the_future_hides_nothing(world: JetstreamWorld) -> None:
+    hearing = Hearing(world.source())
+    hearing.until_connected()
+    world.post(100, {"text": "acme"}, micros=ago(-7_200))
+    hearing.until_heard(100)
+    vitals = hearing.reader.vitals()
+    assert vitals.event_at is not None
+    assert vitals.event_at <= datetime.now(UTC)
+    world.publish([101])
+    hearing.until_heard(101)
+    hearing.close()
+    # A restart at the place of the wrong one, at a server that has it no longer.
+    world.happened = [event for event in world.happened if event.micros <= now_micros()]
+    world.publish([102])
+    again = Hearing(world.source(), hearing.items[0].cursor)
+    again.until_heard(102)
+    again.close()

@@ -97,15 +97,16 @@ class GdeltWorld:
     def answer(self, path: str) -> tuple[int, Mapping[str, str], bytes]:
         name = path.rsplit("/", 1)[-1]
         self.asked.append(name)
+        date = {"Date": self.clock.now().strftime("%a, %d %b %Y %H:%M:%S GMT")}
         if name in self.lists:
-            return 200, {}, self.lists[name]
+            return 200, date, self.lists[name]
         if name.startswith("lastupdate"):
             suffix = ".translation" if "translation" in name else ""
             newest = max((file for file in self.files if (".translation" in file) == bool(suffix)), default="")
             md5 = self.md5 or hashlib.md5(self.files.get(newest, b""), usedforsecurity=False).hexdigest()
             where = "http://data.gdeltproject.org/gdeltv2/"
             lines = [f"11 {'0' * 32} {where}{newest[:14]}{suffix}.export.CSV.zip", f"12 {md5} {where}{newest}"]
-            return 200, {}, "".join(f"{line}\n" for line in lines).encode()
+            return 200, date, "".join(f"{line}\n" for line in lines).encode()
         if name in self.files:
             return 200, {"Content-Type": "application/zip"}, self.files[name]
         return 404, {}, b"<Error/>"

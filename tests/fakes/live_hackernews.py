@@ -19,6 +19,8 @@ from ingest.hackernews import HackerNewsSettings, HackerNewsSource
 class HackerNewsWorld:
     """`hits` are what the search knows; `changed` and `live` what the live data says; `asked` each path asked for.
 
+    The server says what time it is by `site_clock`, where there is one, else by the clock of who asks.
+
     A fault meets the search; one in `live_due` the live data.
     """
 
@@ -32,6 +34,7 @@ class HackerNewsWorld:
         self.live_due: deque[Fault] = deque()
         self.asked: list[str] = []
         self.clock: Clock = SystemClock()
+        self.site_clock: Clock | None = None
         self.poll_seconds = 0.05
         self.address = ""
 
@@ -70,7 +73,8 @@ class HackerNewsWorld:
 
     def answer(self, path: str) -> tuple[int, Mapping[str, str], bytes]:
         self.asked.append(path)
-        kind = {"Content-Type": "application/json"}
+        now = (self.site_clock or self.clock).now()
+        kind = {"Content-Type": "application/json", "Date": now.strftime("%a, %d %b %Y %H:%M:%S GMT")}
         if path == "/v0/updates.json":
             return 200, kind, json.dumps({"items": self.changed, "profiles": []}).encode()
         if match := re.fullmatch(r"/v0/item/(\d+)\.json", path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +16,7 @@ from domain.errors import BadRecord, ConfigError
 from domain.records import Post
 from ingest.bluesky import HOSTS, BlueskySettings, BlueskySource
 from ingest.bluesky_post import content_of
-from ingest.jetstream import BadFrame, Notice, Place, StreamError, StreamEvent, read_frame, read_place
+from ingest.jetstream import NOWHERE, BadFrame, Notice, Place, StreamError, StreamEvent, read_frame, read_place
 from ingest.normalise import Normaliser, NormaliserSettings
 from ingest.source import AuthorRemoved, RawPost, Removed, Restored
 from service.sources.bluesky import BLUESKY
@@ -242,6 +243,23 @@ def test_a_frame_that_is_no_event_is_bad_and_its_error_holds_nothing_of_it(raw: 
     with pytest.raises(BadFrame) as told:
         read_frame(raw)
     assert len(str(told.value)) < 120
+    assert not re.search(r"Error|Exception|\bdict\b|\bNone\b", str(told.value))
+
+
+def test_the_error_of_a_frame_names_what_is_wrong_with_it() -> None:
+    for raw, said in (
+        (b'{"kind": "commit"}', "found an event without `time_us`, expected what every event has"),
+        (b'{"did": "no", "kind": "identity", "time_us": 1, "identity": {}}', "an event whose `did` cannot be read"),
+        (b"[" * 100_000, "found a frame of 100,000 bytes that is nested too deep"),
+        (b"{", "found a frame of 1 bytes that is no JSON"),
+    ):
+        with pytest.raises(BadFrame, match=re.escape(said)):
+            read_frame(raw)
+
+
+def test_a_place_is_told_as_a_time_and_a_server() -> None:
+    assert Place(1_700_000_000_123_456, 3, 2, 17, "a.example").told == "2023-11-14 22:13:20 UTC at a.example"
+    assert Place(1_700_000_000_123_456, 0, 2, 0, NOWHERE).told == "2023-11-14 22:13:20 UTC"
 
 
 def test_an_error_ends_the_stream_with_its_name_alone() -> None:

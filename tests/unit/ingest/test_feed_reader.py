@@ -8,6 +8,8 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from datetime import timedelta
+from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
@@ -342,6 +344,38 @@ def test_a_gap_is_given_before_what_comes_after_it_and_keeps_the_cursor(site: Fe
     cursors = [item.cursor for item in reading.items]
     # Only with its last entry a look is settled.
     assert cursors[1] == cursors[2] == cursors[0] != cursors[3]
+
+
+def test_a_gap_begins_when_the_feed_was_last_read_though_it_held_nothing_new(site: FeedSite, start: Start) -> None:
+    clock = FakeClock()
+    site.pages["/feed"] = rss(entry("urn:1"))
+    reading = start("/feed", clock=clock)
+    reading.until(lambda: len(reading.items) == 1, "the first one")
+    assert reading.reader.place() is None
+    clock.advance(3_600.0)
+    looked, asked = clock.now(), len(site.asked)
+    reading.until(lambda: len(site.asked) > asked + 1, "another look")
+    place = reading.reader.place()
+    assert place not in (None, reading.items[0].cursor)
+    clock.advance(3_600.0)
+    site.pages["/feed"] = rss(entry("urn:8"))
+    again = start("/feed", clock=clock, cursor=place)
+    again.until(lambda: bool(again.gaps()), "the gap")
+    assert again.gaps()[0].start >= looked
+
+
+def test_an_entry_of_the_future_does_not_hide_how_far_behind_it_is(site: FeedSite, start: Start) -> None:
+    clock = FakeClock()
+    ahead = format_datetime(clock.now() + timedelta(hours=20))
+    site.pages["/feed"] = rss(entry("urn:1", published=ahead))
+    reading = start("/feed", clock=clock)
+    reading.until(lambda: len(reading.items) == 1, "the entry")
+    event_at = reading.reader.vitals().event_at
+    assert event_at is not None
+    assert event_at <= clock.now()
+    site.pages["/feed"] = rss(entry("urn:1", published=ahead), entry("urn:2"))
+    reading.until(lambda: len(reading.items) == 2, "another one")
+    assert reading.gaps() == []
 
 
 def test_killed_between_two_entries_it_loses_none(site: FeedSite, start: Start) -> None:

@@ -279,6 +279,26 @@ def test_a_file_of_the_far_future_does_not_make_it_deaf(world: GdeltWorld) -> No
     assert numbers(round_of(reader, world)) == [1]
 
 
+@pytest.mark.parametrize("ahead", [timedelta(hours=2), timedelta(hours=20)])
+def test_a_file_of_some_hours_ahead_does_not_make_it_deaf_either(ahead: timedelta, world: GdeltWorld) -> None:
+    reader = listening(world)
+    stamp = stamp_of(world.clock.now() + ahead).encode()
+    world.lists["lastupdate.txt"] = b"12 " + b"0" * 32 + b" http://x/" + stamp + b".gkg.csv.zip"
+    with pytest.raises(RetryLater, match="our clock"):
+        round_of(reader, world)
+    world.lists.clear()
+    world.publish([1])
+    assert numbers(round_of(reader, world)) == [1]
+
+
+def test_a_cursor_of_the_future_goes_on_with_the_newest_file(world: GdeltWorld) -> None:
+    world.publish([1])
+    reader = open_at(world, f"{stamp_of(world.clock.now() + timedelta(hours=20))}/-")
+    assert numbers(round_of(reader, world)) == [1]
+    world.publish([2])
+    assert numbers(round_of(reader, world)) == [2]
+
+
 def test_the_translated_feed_is_read_where_the_settings_say_so_and_each_goes_on_by_itself(world: GdeltWorld) -> None:
     world.settings = replace(world.settings, translated=True)
     reader = open_at(world)

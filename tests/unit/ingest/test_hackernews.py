@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
@@ -15,9 +16,13 @@ from fakes.live_worlds import Fault
 from domain.errors import ConfigError
 from ingest.hackernews import OVERLAP_SECONDS, SLICE_SECONDS
 from ingest.hackernews_updates import MAX_KNOWN, Updates
+from ingest.normalise import NormaliserSettings
 from ingest.polling import PollingReader
 from ingest.source import Gap, Item, RawPost, Removed, Restored, SourceReader
 from ingest.web import Fetcher
+from service.settings import read
+from service.sources.hackernews import HACKERNEWS
+from service.sources.kind import SourceContext
 
 NOW = int(START.timestamp())
 
@@ -119,13 +124,49 @@ def test_a_second_beyond_the_ceiling_is_a_gap_told_once_and_reading_goes_on(worl
     assert round_of(reader, world) == []
 
 
-def test_a_time_far_ahead_is_no_place_to_go_on_from(world: HackerNewsWorld) -> None:
+@pytest.mark.parametrize("hours", [1, 2, 24, 240])
+def test_an_item_of_the_future_is_given_once_and_hides_nothing(hours: int, world: HackerNewsWorld) -> None:
     world.publish([1], at=NOW)
     reader = listening(world)
-    world.publish([2], at=NOW + 10 * 86_400)
+    world.publish([2], at=NOW + hours * 3_600)
     (item,) = round_of(reader, world)
-    assert int(item.cursor) <= NOW + 4_000
-    world.publish([3], at=NOW + 4_000)
+    assert (ids([item]), int(item.cursor)) == ([2], NOW)
+    for number in range(3, 200):
+        now = int(world.clock.now().timestamp())
+        world.publish([number], at=now)
+        (item,) = round_of(reader, world)
+        assert (ids([item]), int(item.cursor)) == ([number], now)
+
+
+def test_it_does_not_begin_in_the_future(world: HackerNewsWorld) -> None:
+    world.publish([1], at=NOW + 86_400)
+    reader = listening(world)
+    world.publish([2], at=NOW + 30)
+    assert ids(round_of(reader, world)) == [2]
+
+
+@pytest.mark.parametrize("ahead", [60, 3_500, 86_400])
+def test_a_cursor_of_the_future_goes_on_now_and_reads_what_it_hid(ahead: int, world: HackerNewsWorld) -> None:
+    world.publish([1], at=NOW - 60)
+    reader = open_at(world, str(NOW + ahead))
+    items = round_of(reader, world)
+    assert ids(items) == [1]
+    assert int(items[-1].cursor) <= int(world.clock.now().timestamp())
+    world.publish([2], at=NOW + 61)
+    assert ids(round_of(reader, world)) == [2]
+
+
+@pytest.mark.parametrize("ours", [timedelta(hours=-6), timedelta(hours=6)])
+def test_what_is_the_future_is_told_by_the_clock_of_the_site(ours: timedelta, world: HackerNewsWorld) -> None:
+    world.site_clock, world.clock = FakeClock(), FakeClock(START + ours)
+    world.publish([1], at=NOW - 300)
+    world.publish([2], at=NOW + 7_200)
+    reader = open_at(world, str(NOW - 600))
+    items = round_of(reader, world)
+    assert ids(items) == [1, 2]
+    assert int(items[-1].cursor) == NOW - 300
+    world.site_clock.advance(600.0)
+    world.publish([3], at=NOW + 590)
     assert ids(round_of(reader, world)) == [3]
 
 
@@ -217,6 +258,30 @@ def test_what_it_keeps_of_items_is_bounded(world: HackerNewsWorld) -> None:
     updates = Updates("", Fetcher(), world.clock)
     updates.gave({"objectID": str(number), "comment_text": "words"} for number in range(MAX_KNOWN + 100))
     assert len(updates._known) == MAX_KNOWN
+
+
+@pytest.mark.parametrize("updates", [True, False])
+def test_the_live_data_is_asked_for_edits_unless_the_settings_say_no(
+    updates: bool, world: HackerNewsWorld, tmp_path: Path
+) -> None:
+    path = tmp_path / "soundings.toml"
+    where = f'address = "{world.address}"\nupdates_address = "{world.address}"'
+    path.write_text(f"[source.hackernews]\n{where}\nupdates = {str(updates).lower()}\n", encoding="utf-8")
+    settings, problems = read(path, environ={})
+    assert problems == []
+    context = SourceContext(
+        values=settings.sources.values["hackernews"],
+        normalise=NormaliserSettings(),
+        brands=(),
+        clock=world.clock,
+        allow_private=True,
+    )
+    reader = HACKERNEWS.build(context).open(None)
+    assert isinstance(reader, PollingReader)
+    _opened.append(reader)
+    world.publish([1], at=NOW)
+    round_of(reader, world)
+    assert ("/v0/updates.json" in world.asked) is updates
 
 
 def test_its_history_gives_a_span_once_and_ends_and_goes_on_where_it_was(world: HackerNewsWorld) -> None:

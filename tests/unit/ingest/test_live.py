@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 from collections.abc import Callable, Sequence
@@ -16,17 +17,17 @@ from domain.brand import Brand
 from domain.errors import BackendDown, BadReason, BadRecord, ConfigError, RetryLater
 from domain.records import Event, MatchedPost, Outcome, Topic
 from ingest.heartbeat import beat
-from ingest.live import FLOOD_SECONDS, REFUSED_SECONDS, listen
+from ingest.live import FLOOD_SECONDS, PLACE_SECONDS, REFUSED_SECONDS, listen
 from ingest.matching import BrandMatcher
 from ingest.normalise import NormaliserSettings
-from ingest.runner import RunnerSettings, books_of
+from ingest.runner import RunnerSettings, books_of, saved_cursor
 from ingest.source import Gap, Item, RawPost, Vitals
 from ingest.stage import IngestStage
 from ingest.status import Rhythm, SourceState, SourceStatus, SourceWatch
 from search.listening import gap_of, report_of
 from stream.embedded import EmbeddedLog
 from stream.park_cap import ParkCap
-from stream.protocol import LIVE_RUN
+from stream.protocol import LIVE_RUN, Settlement
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ACME = Brand(brand_id="acme", name="Acme", query="acme", query_revision=1)
@@ -91,11 +92,17 @@ class World:
         self.log = EmbeddedLog.open(folder / "log.sqlite", clock=self.clock)
         self.watch = SourceWatch("s", self.clock)
 
-    def listen(self, *steps: Step, hold: Callable[[], str] | None = None, cap: ParkCap | None = None) -> Script:
+    def listen(
+        self,
+        *steps: Step,
+        hold: Callable[[], str] | None = None,
+        cap: ParkCap | None = None,
+        script: type[Script] | None = None,
+    ) -> Script:
         stop = threading.Event()
-        script = Script(steps, stop.set)
+        opened = (script or Script)(steps, stop.set)
         listen(
-            script,
+            opened,
             IngestStage(self.log, BrandMatcher((ACME,)), self.clock),
             self.log,
             self.clock,
@@ -104,7 +111,7 @@ class World:
             settings=RunnerSettings(park_cap=cap or ParkCap()),
             hold=hold or (lambda: ""),
         )
-        return script
+        return opened
 
     def told(self, topic: Topic) -> list[object]:
         with closing(self.log.consumer(f"look-{id(object())}", [topic.value])) as consumer:
@@ -203,6 +210,56 @@ def test_it_goes_on_at_what_was_settled_last(world: World) -> None:
     world.listen([post(1), post(2)])
     script = world.listen([post(3)])
     assert script.opened == ["2"]
+
+
+class Quiet(Script):
+    """A source whose place moves on with every read though nothing comes."""
+
+    reads = 0
+
+    def read(self, max_items: int) -> Sequence[Item]:
+        self.reads += 1
+        return super().read(max_items)
+
+    def place(self) -> str | None:
+        return f"place {self.reads}" if self.reads > 1 else None
+
+
+def test_a_place_is_settled_though_nothing_comes_but_seldom(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    settled: list[tuple[float, str | None]] = []
+    real = world.log.settle
+
+    def noted(settlement: Settlement) -> None:
+        real(settlement)
+        settled.append((world.clock.monotonic(), saved_cursor(world.log, "s")[0]))
+
+    monkeypatch.setattr(world.log, "settle", noted)
+    steps: list[Step] = [[post(1)], *[RetryLater("away", 1.0), ()] * 60, [post(2)]]
+    script = world.listen(*steps, script=Quiet)
+    places = [(at, cursor) for at, cursor in settled if cursor is not None and cursor.startswith("place")]
+    # A minute goes by.
+    assert 4 <= len(places) <= 6
+    assert all(later - at >= PLACE_SECONDS for (at, _), (later, _) in itertools.pairwise(places))
+    assert settled[0][1] == "1"
+    assert settled[-1][1] == "2"
+    assert world.posts() == ["1", "2"]
+    assert script.opened == [None]
+    assert sum(count.number for count in world.log.counts()) == 2
+
+
+def test_it_goes_on_at_a_place_that_was_settled(world: World) -> None:
+    world.listen([post(1)], *[RetryLater("away", 30.0), ()] * 2, script=Quiet)
+    assert world.listen().opened == ["place 5"]
+
+
+def test_a_place_that_fails_does_not_end_it(world: World) -> None:
+    class Failing(Quiet):
+        def place(self) -> str | None:
+            raise ZeroDivisionError
+
+    script = world.listen((), [post(1)], script=Failing)
+    assert script.opened == [None, None]
+    assert world.posts() == ["1"]
 
 
 def test_heartbeats_say_how_it_fares(world: World) -> None:

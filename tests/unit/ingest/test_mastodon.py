@@ -14,13 +14,14 @@ from fakes.clock import FakeClock
 from fakes.live_mastodon import MastodonWorld, open_instances, status
 from fakes.live_worlds import Fault
 
+from domain.clock import to_ms
 from domain.errors import BadRecord, ConfigError, RetryLater
 from ingest.event_stream import MAX_EVENT_BYTES, ServerEvent, read_events
 from ingest.mastodon import MastodonSource
 from ingest.mastodon_memory import MAX_KEPT, Memory, Position, read_cursor
 from ingest.mastodon_reader import MastodonReader
 from ingest.mastodon_status import read_status
-from ingest.mastodon_stream import newer, rewound
+from ingest.mastodon_stream import id_at, newer, rewound
 from ingest.normalise import Normaliser, NormaliserSettings
 from ingest.source import Gap, Item, RawPost, Removed
 from service.settings import read
@@ -246,6 +247,8 @@ def test_when_all_refuse_us_the_setting_is_named_and_each_read_tries_again(world
         for _ in range(2):
             with pytest.raises(ConfigError, match=r"source\.mastodon\.token: .*docs/sources/mastodon\.md"):
                 read_until(reader, bool)
+            # It is the reason already.
+            assert reader.vitals().note == ""
 
 
 def test_an_instance_that_cannot_be_reached_is_tried_again(world: MastodonWorld) -> None:
@@ -285,7 +288,9 @@ def test_while_it_did_not_run_is_a_gap_too(world: MastodonWorld) -> None:
         items = read_until(reader, lambda items: bool(gaps(items)))
         # More than two pages; and some minutes before the newest once more, for what arrived late.
         assert ids(items) == ["001", *(str(n) for n in range(100, 200))]
-        assert "not running" in gaps(items)[0].reason
+        (gap,) = gaps(items)
+        assert gap.reason == f"{world.server.host}: it was not running"
+        assert gap.recovered == 100
 
 
 def test_what_is_too_much_to_fetch_is_told(world: MastodonWorld) -> None:
@@ -296,8 +301,95 @@ def test_what_is_too_much_to_fetch_is_told(world: MastodonWorld) -> None:
     world.server.publish(*[status(n, "acme") for n in range(100, 200)])
     with closing(world.source(catch_up_pages=1).open(cursor)) as reader:
         (gap,) = gaps(read_until(reader, lambda items: bool(gaps(items))))
-        assert gap.recovered == 40
+        # One of the 40 was given before.
+        assert gap.recovered == 39
         assert "the first 40 posts only" in gap.method
+
+
+def kept(reader: MastodonReader, world: MastodonWorld, since: datetime) -> str:
+    """Read until there is a place of a sign of life after `since`, though nothing comes; gives it."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        assert list(reader.read(100)) == []
+        if (cursor := reader.place()) is not None:
+            memory = read_cursor(cursor)
+            assert memory is not None
+            if memory.positions[world.server.host].heard_ms > to_ms(since):
+                return cursor
+    raise AssertionError("no place")
+
+
+def test_a_gap_begins_at_the_last_sign_of_life_and_not_at_the_last_post(world: MastodonWorld) -> None:
+    with closing(world.source().open(None)) as reader:
+        listen(reader, world)
+        world.server.publish(status(1, "acme"))
+        (item,) = read_until(reader, bool)
+        post_at = datetime.now(UTC)
+        cursor = kept(reader, world, post_at)
+        assert cursor != item.cursor
+    world.server.publish(status(2, "acme"))
+    with closing(world.source().open(cursor)) as reader:
+        (gap,) = gaps(read_until(reader, lambda items: bool(gaps(items))))
+        assert gap.start > post_at
+        assert gap.recovered == 1
+
+
+def test_a_stream_on_which_nothing_ever_came_has_a_place_too(world: MastodonWorld) -> None:
+    before = datetime.now(UTC)
+    with closing(world.source().open(None)) as reader:
+        cursor = kept(reader, world, before)
+    world.server.publish(status(1, "acme"))
+    with closing(world.source().open(cursor)) as reader:
+        items = read_until(reader, lambda items: bool(gaps(items)))
+        assert ids(items) == ["001"]
+        assert gaps(items)[0].recovered == 1
+
+
+def test_killed_while_it_fetches_it_still_tells_the_whole_gap(world: MastodonWorld) -> None:
+    with closing(world.source().open(None)) as reader:
+        listen(reader, world)
+        world.server.publish(status(1, "acme"))
+        (item,) = read_until(reader, bool)
+    stopped = datetime.now(UTC)
+    world.server.publish(*[status(n, "acme") for n in range(100, 120)])
+    with closing(world.source().open(item.cursor)) as reader:
+        cursor = read_until(reader, lambda items: "110" in ids(items))[0].cursor
+    with closing(world.source().open(cursor)) as reader:
+        (gap,) = gaps(read_until(reader, lambda items: bool(gaps(items))))
+        assert gap.start <= stopped
+
+
+def test_the_reason_of_a_gap_is_what_happened(world: MastodonWorld) -> None:
+    source = world.source()
+    with closing(source.open(None)) as reader:
+        listen(reader, world)
+        world.server.publish(status(1, "acme"))
+        cursor = read_until(reader, bool)[-1].cursor
+    with closing(source.open(cursor)) as reader:
+        (gap,) = gaps(read_until(reader, lambda items: bool(gaps(items))))
+        assert gap.reason == f"{world.server.host}: it had failed and was opened anew"
+        # The server begins anew, and answers with an error before it gives the stream again.
+        world.server.due.append(Fault.BROKEN)
+        world.server.fail(Fault.BROKEN)
+        (gap,) = gaps(read_until(reader, lambda items: bool(gaps(items))))
+        assert gap.reason.startswith(f"{world.server.host}: was cut off")
+        assert gap.reason.endswith(f"; then {world.server.host} answers 503")
+        assert "not running" not in gap.reason
+
+
+@pytest.mark.parametrize("ahead", [timedelta(hours=2), timedelta(days=30)])
+def test_an_id_of_the_future_hides_nothing(ahead: timedelta, world: MastodonWorld) -> None:
+    with closing(world.source().open(None)) as reader:
+        listen(reader, world)
+        name = str(int(id_at(datetime.now(UTC) + ahead)) + 1)
+        world.server.publish(status(1, "acme", id=name))
+        cursor = read_until(reader, bool)[-1].cursor
+        world.server.statuses.append(status(2, "acme"))
+        world.server.fail(Fault.BROKEN)
+        assert "002" in ids(read_until(reader, lambda items: bool(gaps(items))))
+    world.server.publish(status(3, "acme"))
+    with closing(world.source().open(cursor)) as reader:
+        assert "003" in ids(read_until(reader, lambda items: bool(gaps(items))))
 
 
 def test_a_clock_that_was_set_back_makes_no_gap_that_ends_before_it_began(world: MastodonWorld) -> None:
@@ -444,6 +536,22 @@ def test_one_token_is_for_one_instance(tmp_path: Path) -> None:
 
 def test_several_tokens_name_their_instances(tmp_path: Path) -> None:
     build('[source.mastodon]\ninstances = ["a.example", "b.example"]', tmp_path, "a.example=one b.example=two")
+
+
+@pytest.mark.parametrize("token", ["https://A.example=one", "https://a.example/=one", "http://a.example=one"])
+def test_a_token_may_name_its_instance_by_its_address(token: str, tmp_path: Path) -> None:
+    source = build('[source.mastodon]\ninstances = ["a.example"]', tmp_path, token)
+    assert source._settings.tokens == {"https://a.example": "one"}
+
+
+def test_tokens_of_no_instance_are_one_line_that_says_what_was_found_and_expected(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build('[source.mastodon]\ninstances = ["a.example"]', tmp_path, "b.example=canary canary c.example=canary")
+    (line, missing) = caught.value.problems
+    assert "found 3 parts that are a token for none of source.mastodon.instances (a.example)" in line
+    assert "expected `instance=token`" in line
+    assert missing.startswith("source.mastodon.token: is missing for a.example")
+    assert "canary" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

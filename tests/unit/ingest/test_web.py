@@ -220,6 +220,18 @@ def test_what_is_shown_of_an_address_holds_no_key() -> None:
     assert shown("https://user:canary@host.example/path?key=canary#canary") == "https://host.example/path"
 
 
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://user:canary@Host.example:8080/feed?key=canary", "http://host.example:8080/feed"),
+        ("http://[::1]:8080/feed", "http://[::1]:8080/feed"),
+        ("http://host.example:what/feed", "http://host.example:what/feed"),
+    ],
+)
+def test_what_is_shown_of_an_address_has_its_port(url: str, said: str) -> None:
+    assert shown(url) == said
+
+
 def test_nobody_there_is_patience(fetcher: Fetcher) -> None:
     with Listening() as port:
         pass

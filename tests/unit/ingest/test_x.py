@@ -353,6 +353,39 @@ def test_while_it_did_not_run_is_a_gap_too_and_nothing_is_paid_twice(world: XWor
         assert reader.vitals().spent_today == pytest.approx(0.015)
 
 
+def test_a_gap_begins_at_the_last_sign_of_life_and_not_at_the_last_post(world: XWorld) -> None:
+    with closing(world.source().open(None)) as reader:
+        listen(reader, world)
+        world.publish([100])
+        cursor = read_until(reader, bool)[-1].cursor
+        post_at = datetime.now(UTC)
+        reader.place()
+
+        def is_later(_: list[Item]) -> bool:
+            nonlocal cursor
+            cursor = reader.place() or cursor
+            state = read_state(cursor)
+            assert state is not None
+            return state.heard_ms > to_ms(post_at)
+
+        assert read_until(reader, is_later) == []
+    with closing(world.source().open(cursor)) as reader:
+        assert gaps(read_until(reader, has_gap))[0].start > post_at
+
+
+def test_the_reason_of_a_gap_is_what_happened(world: XWorld) -> None:
+    source = world.source()
+    with closing(source.open(None)) as reader:
+        listen(reader, world)
+        world.publish([100])
+        cursor = read_until(reader, bool)[-1].cursor
+    world.due.append(Fault.BROKEN)
+    with closing(source.open(cursor)) as reader:
+        reason = gaps(read_until(reader, has_gap))[0].reason
+        assert reason.startswith("it had failed and was opened anew; then ")
+        assert "503" in reason
+
+
 def test_a_gap_of_more_than_a_week_is_filled_as_far_as_search_goes(world: XWorld) -> None:
     state = XState(newest_id=int(new_id(1, seconds_ago=9 * 86_400)))
     state.heard(datetime.now(UTC) - timedelta(days=9))

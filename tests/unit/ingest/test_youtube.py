@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -114,6 +115,30 @@ def test_an_edit_is_given_with_its_time_and_votes_are_not(world: YouTubeWorld) -
     assert edit.content.fields["text"] == "about globex"
     assert edit.content.fields["edited_at"] == first["updatedAt"]
     assert round_of(reader, world, after=3_600.0) == []
+
+
+@pytest.mark.parametrize("hours", [1, 24])
+def test_a_comment_of_the_future_is_given_once_and_hides_nothing(hours: int, world: YouTubeWorld) -> None:
+    reader = listening(world)
+    world.publish([1])
+    wrong = later(world.clock.now() + timedelta(hours=hours))
+    world.threads[VIDEO][0][0]["snippet"] |= {"publishedAt": wrong, "updatedAt": wrong}
+    (item,) = round_of(reader, world)
+    assert numbers([item]) == [1]
+    world.clock.sleep(600.0)
+    world.publish([2])
+    # A restart knows nothing but the cursor.
+    assert 2 in numbers(round_of(open_at(world, item.cursor), world))
+
+
+def test_a_cursor_of_the_future_goes_on_now_and_reads_what_it_hid(world: YouTubeWorld) -> None:
+    reader = listening(world)
+    world.publish([1])
+    (item,) = round_of(reader, world)
+    place = json.loads(item.cursor)
+    place["marks"][VIDEO] = int(world.clock.now().timestamp()) + 3_500
+    world.publish([2])
+    assert 2 in numbers(round_of(open_at(world, json.dumps(place)), world))
 
 
 def test_more_comments_than_a_page_are_all_read_oldest_first_and_nothing_beyond_the_known(world: YouTubeWorld) -> None:
