@@ -30,13 +30,16 @@ class PollingReader:
     """`ingest.source.LiveReader` over a question that is asked every `every_seconds`.
 
     `poll` raises RetryLater or ConfigError and leaves things so that the next call asks the same again; `finish` lets
-    go of its connections.
+    go of its connections. `placed` gives the cursor behind all that `poll` gave, None where there is none yet; without
+    it only items have one.
     """
 
     poll: Callable[[], Polled]
     every_seconds: float
     clock: Clock
     finish: Callable[[], None] = lambda: None
+    placed: Callable[[], str | None] = lambda: None
+    _placed: str | None = None
     _waiting: deque[Item] = field(default_factory=deque)
     _next_at: float = float("-inf")
     _vitals: Vitals = field(default_factory=lambda: Vitals(connected=False))
@@ -69,6 +72,14 @@ class PollingReader:
     def vitals(self) -> Vitals:
         """As the protocol."""
         return self._vitals
+
+    def place(self) -> str | None:
+        """As `ingest.source.Placed`."""
+        found = None if self._waiting else self.placed()
+        if found is None or found == self._placed:
+            return None
+        self._placed = found
+        return found
 
     def close(self) -> None:
         """As the protocol."""

@@ -49,7 +49,12 @@ class YouTubeSource:
         limits = Spent(units=self._settings.daily_units, searches=self._settings.daily_searches)
         api = Api(self._settings.address, self._settings.api_key, fetcher, self._clock, limits, place.spent)
         rounds = Rounds(self._settings, api, self._clock, place)
-        return PollingReader(rounds.poll, self._settings.poll_seconds, self._clock, fetcher.close)
+
+        def placed() -> str | None:
+            # Since when it listens and what was spent hold also where nobody comments.
+            return None if place.since is None else place.write()
+
+        return PollingReader(rounds.poll, self._settings.poll_seconds, self._clock, fetcher.close, placed)
 
     def reread(self, payload: bytes, position: str, *, id_owed: bool = False) -> Item:
         try:

@@ -338,7 +338,8 @@ def test_a_stream_on_which_nothing_ever_came_has_a_place_too(world: MastodonWorl
     before = datetime.now(UTC)
     with closing(world.source().open(None)) as reader:
         cursor = kept(reader, world, before)
-    world.server.publish(status(1, "acme"))
+    # Of clearly later than the last sign of life.
+    world.server.publish(status(1, "acme", id=id_at(datetime.now(UTC) + timedelta(seconds=1))))
     with closing(world.source().open(cursor)) as reader:
         items = read_until(reader, lambda items: bool(gaps(items)))
         assert ids(items) == ["001"]

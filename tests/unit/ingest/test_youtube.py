@@ -94,6 +94,21 @@ def test_comments_from_before_it_listened_are_not_read_and_those_of_a_later_vide
     assert numbers(round_of(reader, world, after=900.0)) == [10, 11, 12]
 
 
+def test_a_restart_before_the_first_comment_loses_none_and_keeps_what_was_spent(world: YouTubeWorld) -> None:
+    reader = listening(world)
+    place = reader.place()
+    assert place is not None
+    assert reader.place() is None
+    spent = reader.vitals().spent_today
+    world.clock.sleep(7_200.0)
+    world.publish([1])
+    world.clock.sleep(7_200.0)
+    again = open_at(world, place)
+    assert numbers(round_of(again, world)) == [1]
+    assert again.vitals().spent_today is not None
+    assert again.vitals().spent_today > (spent or 0.0)
+
+
 def test_a_video_without_new_comments_costs_nothing_but_its_share_of_the_count(world: YouTubeWorld) -> None:
     world.publish([1])
     reader = listening(world)
