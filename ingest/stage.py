@@ -346,8 +346,13 @@ class _Batch:
             return Outcome.FILTERED
         if (outcome := self._stale(seen.standing if seen else NEVER_GONE, removed.removed_at)) is not None:
             return outcome
-        self.retract(removed.source or self._source, post_id, removed.removed_at, removed.reason)
+        about = removed.source or self._source
+        self.retract(about, post_id, removed.removed_at, removed.reason, self._asker(about))
         return Outcome.OK
+
+    def _asker(self, about: str) -> str | None:
+        """Name who told of a removal, where that is another source than the one whose post it is."""
+        return self._source if about != self._source else None
 
     def _stale(self, standing: Standing, removed_at: datetime) -> Outcome | None:
         """Tell what becomes of a removal that is no news; None of one that is."""
@@ -376,7 +381,8 @@ class _Batch:
             return Outcome.FILTERED
         if (outcome := self._stale(row.standing if row else NEVER_GONE, removed.removed_at)) is not None:
             return outcome
-        self.retract_author(removed.source or self._source, key, removed.removed_at, removed.reason)
+        about = removed.source or self._source
+        self.retract_author(about, key, removed.removed_at, removed.reason, self._asker(about))
         return Outcome.OK
 
     def retract_author(self, source: str, key: str, at: datetime, reason: str, asked_by: str | None = None) -> str:

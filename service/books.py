@@ -119,7 +119,8 @@ def summary(books: Mapping[str, Any]) -> list[str]:
     feelings = ", ".join(f"{name} {number:,}" for name, number in books["sentiment"].items() if number)
     lines = [f"Replayed {books['file']} in {books['seconds']:.1f} s with {books['engine']} (run {books['run']}{again})"]
     for name in ("read", "duplicate", "filtered", "matched", "parked", "mentions"):
-        note = {"filtered": "  named no brand", "mentions": f"  {feelings}" if feelings else ""}.get(name, "")
+        notes = {"filtered": "  named no brand, or were retracted", "mentions": f"  {feelings}" if feelings else ""}
+        note = notes.get(name, "")
         lines.append(f"  {name:<10}{books[name]:>12,}{note}")
     for brand, number in sorted(books["mentions_by_brand"].items(), key=lambda pair: (-pair[1], pair[0])):
         lines.append(f"    {brand:<20}{number:>8,}")

@@ -119,6 +119,14 @@ def test_an_author_that_is_gone_is_sent_on_and_nothing_of_theirs_is_taken(world:
     assert (retraction.asked_by, retraction.asked_at) == (None, world.clock.now())
 
 
+def test_the_ledger_is_told_which_source_asked_for_another_ones_post(world: World) -> None:
+    removed = AuthorRemoved(author_id="ann", removed_at=at(1), source="x", addressed=True)
+    assert world.says(removed) == [OK]
+    (retraction,) = world.sent()
+    assert isinstance(retraction, AuthorRetraction)
+    assert (retraction.author_key, retraction.source, retraction.asked_by) == ("x:ann", "x", "bluesky")
+
+
 def test_the_block_of_an_author_costs_nothing_for_posts_that_match_no_brand(world: World) -> None:
     asked: list[str] = []
     ask = world.log.state
