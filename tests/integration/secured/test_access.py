@@ -6,6 +6,7 @@ Elasticsearch and kept by Kibana, which does not run here.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def settings_of(server: SecureElasticServer, name: str) -> ElasticSettings:
 
 
 @pytest.fixture(scope="module")
-def cluster(server: SecureElasticServer) -> SecureElasticServer:
+def cluster(server: SecureElasticServer) -> Iterator[SecureElasticServer]:
     """With roles and users, set up as `soundings_setup`, a document in each index, and an index of others."""
     assert main(["access"], environ(server), patience_seconds=60) == 0
     setup = Elastic(settings_of(server, "soundings_setup"))
@@ -90,7 +91,13 @@ def cluster(server: SecureElasticServer) -> SecureElasticServer:
     elastic.ask("PUT", "/elsewhere", {"settings": {"number_of_replicas": 0}})
     for index, document in DOCUMENT.items():
         elastic.ask("PUT", f"/{index}/_doc/1?refresh=true", document)
-    return server
+    yield server
+    # Others use the same server: none of these documents is one that Soundings wrote.
+    months = list(elastic.ask("GET", "/soundings-mentions/_alias"))
+    for month in months:
+        elastic.ask("DELETE", f"/{month}")
+    for index in DOCUMENT.keys() - set(months):
+        elastic.ask("DELETE", f"/{index}/_doc/1?refresh=true")
 
 
 def may(cluster: SecureElasticServer, user: str, method: str, path: str, body: Any = None) -> bool:
@@ -146,7 +153,13 @@ READS = {
     "it": set(OURS),
     "soundings_setup": set(),
     "soundings_index": {MONTH, "soundings-stories", "soundings-tombstones", "soundings-retractions"},
-    "soundings_dashboard": {MONTH, "soundings-stories", "soundings-tombstones", "soundings-retractions"},
+    "soundings_dashboard": {
+        MONTH,
+        "soundings-stories",
+        "soundings-tombstones",
+        "soundings-retractions",
+        "soundings-events",
+    },
 }
 WRITES = {
     "marketing": set(),
