@@ -12,19 +12,8 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from bench.soak import CONFIG, ROOT
 
-CONFIG = """
-[[brands]]
-id = "acme"
-name = "Acme"
-query = 'acme OR @acme'
-
-[[brands]]
-id = "globex"
-name = "Globex"
-query = 'globex'
-"""
 # Far beyond what anything takes on an idle machine.
 PATIENCE_SECONDS = 300.0
 _LOOK_SECONDS = 0.02

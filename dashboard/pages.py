@@ -106,15 +106,16 @@ def build_pages(
 
     @pages.get("/")
     def explore(asked: Annotated[Question, Depends(read_question)]) -> HTMLResponse:
+        now = clock.now()
         books = read_books(log, stages)
         answers: Answers | None = None
         notes: tuple[QueryNote, ...] = ()
         problem: Problem | None = None
         status = 200
         deaf: tuple[GapReport, ...] = ()
-        sources = read_sources(store, clock.now(), enabled)
+        sources = read_sources(store, now, enabled)
         try:
-            deaf = warn_of(_deaf(store, asked, clock.now()))
+            deaf = warn_of(_deaf(store, asked, now))
             notes = tuple(warning_note(asked.q, warning) for warning in lint(asked.q))
             answers = _answers(store, asked, listened_for(), clock)
         except ConfigError as error:
@@ -129,7 +130,7 @@ def build_pages(
                 notes=notes,
                 problem=problem,
                 deaf=deaf,
-                deaf_now=deaf_now(sources, clock.now()),
+                deaf_now=deaf_now(sources, now),
                 sources=sources,
                 sentiments=SENTIMENT_NAMES,
                 brands=list(listened_for()),

@@ -313,7 +313,7 @@ class _Batch:
     def _park(self, item: Item, error: BadRecord) -> Outcome:
         if self._run == LIVE_RUN:
             # A source that is opened again may give again what cannot be read: one letter of it is enough.
-            key = parked_key(item.raw_sha256 or sha256(item.raw).hexdigest(), self._source)
+            key = _parked_key(item, self._source)
             again = self.parked[key] + 1 if key in self.parked else 0
             self.parked[key] = again
             self._parked_now[key] = StateWrite(PARKED_SPACE, key, str(again).encode())
@@ -548,11 +548,13 @@ def parked_key(payload_sha256: str, source: str) -> str:
     return f"{source}/{payload_sha256}"
 
 
+def _parked_key(item: Item, source: str) -> str:
+    return parked_key(item.raw_sha256 or sha256(item.raw).hexdigest(), source)
+
+
 def _parked_keys(items: Sequence[Item], read: Sequence[_Read], source: str) -> list[str]:
     return [
-        parked_key(item.raw_sha256 or sha256(item.raw).hexdigest(), source)
-        for item, content in zip(items, read, strict=True)
-        if isinstance(content, BadRecord)
+        _parked_key(item, source) for item, content in zip(items, read, strict=True) if isinstance(content, BadRecord)
     ]
 
 

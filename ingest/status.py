@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from bisect import insort
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -193,8 +193,3 @@ class SourceWatch:
                 currency=vitals.currency,
                 note=vitals.note,
             )
-
-
-def statuses(watches: Mapping[str, SourceWatch]) -> list[SourceStatus]:
-    """Look at all sources."""
-    return [watch.look() for watch in watches.values()]
