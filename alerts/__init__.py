@@ -1,1 +1,1 @@
-"""Told in time: the room of spike rules and delivery (built with its issue)."""
+"""Told in time: what is unusual about a brand, decided by its own history, and told to who asked for it."""
