@@ -22,7 +22,7 @@ class Doubt(StrEnum):
 
 
 class Level(StrEnum):
-    """How a window compares with what was expected: beyond the threshold to enter, below it but not yet over, or calm."""
+    """How a window compares with what was expected: beyond the threshold, below it but not yet over, or calm."""
 
     SPIKE = "spike"
     ELEVATED = "elevated"
@@ -72,7 +72,7 @@ class Alert:
 
     `alert_id` sorts by when it began and is the same whoever evaluates (see `alerts.ids`). `started_at` is the end
     of the first window that fired, `peak_at` that of the most improbable one so far, both in event time; `reading` is
-    the peak's. `fired_at`, `resolved_at`, `acknowledged_at`, `marked_at` are by our clock, except for `resolved_at` of a
+    the peak's. `fired_at`, `acknowledged_at`, `marked_at` are by our clock, `resolved_at` too except in a
     backtest. `mark` is "useful" or "noise", as a person judged.
     """
 

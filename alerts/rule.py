@@ -53,7 +53,7 @@ class Rule:
 
     An alert fires when all of these hold: it is improbable by the brand's own history (`sensitivity`), by `min_ratio`
     times what was expected, in at least `min_mentions` mentions by `min_authors` authors and of `min_stories` stories.
-    For shares and net sentiment the ratio is not asked for. `brands` empty: every brand. `query` narrows the mentions, in
+    The ratio is not asked of shares and net sentiment. `brands` empty: every brand. `query` narrows the mentions, in
     the query language.
     """
 

@@ -1,4 +1,4 @@
-"""Small durable documents that several processes share: alerts, the outbox, subscriptions. Stores keep this contract."""
+"""Small durable documents that processes share: alerts, the outbox, subscriptions. Stores keep this contract."""
 
 from __future__ import annotations
 
