@@ -16,12 +16,13 @@ from typing import Any, Final
 import numpy as np
 
 from alerts.asking import Mentions
+from alerts.event_time import collected, published
 from alerts.rule import BUCKET_SECONDS, Watch
 from alerts.series import BUCKET_MS, Series, empty
 from domain.aggregation import Aggregation, Buckets, Histogram, Result, Stats, StatsResult, Terms
 from domain.clock import from_ms, to_ms
 from domain.documents import Change, Documents
-from domain.query.ast import And, Everything, Flag, Keyword, Node, Not, Or, Range
+from domain.query.ast import Everything, Flag, Keyword, Node, Or
 
 KIND: Final = "counts"
 # What a baseline looks back on.
@@ -238,11 +239,9 @@ class CountBook:
 
 
 def _moments(node: Node, start: datetime, end: datetime, *, undated: bool) -> list[tuple[Node, str]]:
-    """Give what to ask, and by which field, to count by event time: when published, else (`undated`) when collected."""
-    dated = (And((node, Range("published_at", start, end, include_high=False))), "published_at")
-    without = Not(Range("published_at", None, None))
-    collected = (And((node, without, Range("collected_at", start, end, include_high=False))), "collected_at")
-    return [dated, collected] if undated else [dated]
+    """Give what to ask, and by which field, to count by event time; what has no date only where there is some."""
+    dated = (published(node, start, end), "published_at")
+    return [dated, (collected(node, start, end), "collected_at")] if undated else [dated]
 
 
 def _by_bucket(time_field: str) -> Histogram:

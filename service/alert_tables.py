@@ -1,0 +1,154 @@
+"""Rules and subscriptions of a configuration: `[[rules]]` and `[[subscriptions]]`, checked as everything else is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from alerts.rule import DEFAULT_RULES, MAX_WINDOW_MINUTES, Metric, Rule, Sensitivity, Severity
+from alerts.subscription import AUDIENCES, DIGESTS, Subscription, from_body
+from domain.brand import is_slug, slug
+from domain.errors import ConfigError, QueryError
+from domain.query.parser import parse
+from service.setting import Setting
+from service.settings_checks import nearest, show, take
+
+_METRICS = tuple(each.value for each in Metric)
+_SEVERITIES = tuple(each.value for each in Severity)
+
+RULE_SETTINGS: tuple[Setting, ...] = (
+    Setting("id", "text", None, "slug of the rule: a-z, 0-9 and inner hyphens; it never changes"),
+    Setting("name", "text", "", "name as people read it; the id when left out"),
+    Setting("brands", "texts", (), "ids of the brands that it watches; all when left out"),
+    Setting("query", "text", "", "only mentions that match this, in the query language"),
+    Setting("metric", "choice", Metric.NEGATIVE.value, "what is compared with its own history", choices=_METRICS),
+    Setting(
+        "window_minutes",
+        "integer",
+        60,
+        "how long a stretch is compared: a multiple of 5 (minutes)",
+        minimum=5,
+        maximum=MAX_WINDOW_MINUTES,
+    ),
+    Setting(
+        "sensitivity",
+        "choice",
+        Sensitivity.BALANCED.value,
+        "how unusual it must be: fewer alerts, balanced, or more",
+        choices=tuple(each.value for each in Sensitivity),
+    ),
+    Setting("min_mentions", "integer", 10, "it is no spike with fewer mentions", minimum=1, maximum=1_000_000),
+    Setting("min_authors", "integer", 5, "nor by fewer authors", minimum=1, maximum=1_000_000),
+    Setting("min_stories", "integer", 3, "nor of fewer stories", minimum=1, maximum=1_000_000),
+    Setting("min_ratio", "number", 2.0, "nor with less than so many times what was expected", minimum=1, maximum=1000),
+    Setting("pending_minutes", "integer", 0, "it must hold for so long first (minutes)", minimum=0, maximum=1440),
+    Setting("resolve_minutes", "integer", 30, "it is over when it was calm for so long (minutes)", minimum=5),
+    Setting(
+        "cool_down_minutes",
+        "integer",
+        360,
+        "after an alert began, the next of the same rule and brand begins this much later at the earliest (minutes)",
+        minimum=0,
+    ),
+    Setting("severity", "choice", Severity.WARNING.value, "how urgent its alerts are", choices=_SEVERITIES),
+)
+
+SUBSCRIPTION_SETTINGS: tuple[Setting, ...] = (
+    Setting("id", "text", None, "slug of the subscription"),
+    Setting("channel", "text", None, "name of the channel by which it is told"),
+    Setting("recipient", "text", "", "address, for a channel of e-mail"),
+    Setting("brands", "texts", (), "ids of the brands that it is about; all when left out"),
+    Setting("rules", "texts", (), "ids of the rules that it is about; all when left out"),
+    Setting("severity", "choice", "info", "the least urgent that is told", choices=_SEVERITIES),
+    Setting(
+        "audience",
+        "choice",
+        "marketing",
+        "marketing is told of brands, it of the pipeline's own health",
+        choices=AUDIENCES,
+    ),
+    Setting("quiet_hours", "text", "", "nobody is told then, such as 22:00-07:00; what still holds is told after"),
+    Setting("timezone", "text", "UTC", "zone of the quiet hours and of the digest, such as Europe/Berlin"),
+    Setting("digest", "choice", "none", "a summary of what was, at eight in the morning", choices=DIGESTS),
+    Setting("resolved", "boolean", True, "whether the end of an alert is told too"),
+)
+
+
+def read_rules(tables: Sequence[Any], where: str, problems: list[str]) -> tuple[Rule, ...]:
+    """Build the rules; those that are shipped where none is named. One with problems is left out."""
+    if not tables:
+        return DEFAULT_RULES
+    rules = []
+    for place, values in _entries("rule", tables, RULE_SETTINGS, where, problems):
+        try:
+            if values["query"].strip():
+                parse(values["query"])
+            made = {key: value for key, value in values.items() if key != "id"}
+            made |= {"metric": Metric(made["metric"]), "sensitivity": Sensitivity(made["sensitivity"])}
+            made["severity"] = Severity(made["severity"])
+            rules.append(Rule(rule_id=values["id"], **made | {"name": values["name"] or values["id"]}))
+        except QueryError as exc:
+            problems.append(f"{place}: query: {exc}")
+        except ConfigError as exc:
+            problems.append(f"{place}: {exc.problems[0].partition(': ')[2]}")
+    return tuple(rules)
+
+
+def read_subscriptions(
+    tables: Sequence[Any],
+    channels: Sequence[str],
+    rules: Sequence[Rule],
+    where: str,
+    problems: list[str],
+) -> tuple[Subscription, ...]:
+    """Build the subscriptions; one with problems is left out."""
+    found = []
+    known = [rule.rule_id for rule in rules]
+    for place, values in _entries("subscription", tables, SUBSCRIPTION_SETTINGS, where, problems):
+        if values["channel"] not in channels:
+            expected = f"one of {', '.join(channels)}" if channels else "a channel; there is none: [[channels]]"
+            hint = nearest(values["channel"], channels)
+            problems.append(f"{place}: channel: found {show(values['channel'])}, expected {expected}{hint}")
+            continue
+        strangers = [rule_id for rule_id in values["rules"] if rule_id not in known]
+        problems += [
+            f"{place}: rules: found {show(rule_id)}, expected some of {', '.join(known)}{nearest(rule_id, known)}"
+            for rule_id in strangers
+            if values["audience"] == "marketing"
+        ]
+        try:
+            found.append(from_body(values["id"], values))
+        except ConfigError as exc:
+            problems += [f"{place}: {problem}" for problem in exc.problems]
+    return tuple(found)
+
+
+def _entries(
+    noun: str, tables: Sequence[Any], settings: Sequence[Setting], where: str, problems: list[str]
+) -> list[tuple[str, Mapping[str, Any]]]:
+    """Check tables of one kind; gives the place and values of those that have all they need."""
+    known = {setting.key: setting for setting in settings}
+    entries: list[tuple[str, Mapping[str, Any]]] = []
+    seen: set[str] = set()
+    for number, table in enumerate(tables, start=1):
+        if not isinstance(table, dict):
+            problems.append(f"{where}: {noun}s: entry {number} is {show(table)}, expected a table [[{noun}s]]")
+            continue
+        name = table.get("id")
+        place = f"{where}: {noun} {name if isinstance(name, str) and name else number}"
+        before = len(problems)
+        problems += [f"{place}: {key}: unknown key{nearest(key, known)}" for key in table if key not in known]
+        values: dict[str, Any] = {setting.key: setting.default for setting in settings}
+        for key, setting in known.items():
+            if key in table:
+                take(setting, table[key], f"{place}: {key}", values, problems)
+            elif setting.default is None:
+                problems.append(f"{place}: {key}: is missing, expected {setting.expected()}")
+        if isinstance(values["id"], str) and not is_slug(values["id"]):
+            problems.append(f"{place}: id: found {show(values['id'])}, expected a slug such as {slug(values['id'])!r}")
+        if values["id"] in seen:
+            problems.append(f"{place}: id: used by an earlier {noun} too; each needs its own")
+        seen.add(str(values["id"]))
+        if len(problems) == before:
+            entries.append((place, values))
+    return entries
