@@ -16,7 +16,7 @@ from stream.protocol import Log
 SLACK = timedelta(seconds=30)
 # Samples a minute apart: whoever is further behind than this is told so with the oldest.
 _MOST_SAMPLES = 24 * 60
-# Sources that tell of everything as it happens: what of them comes late is being caught up with. Of a feed that is looked
+# Sources that tell of everything as it happens: what comes late is being caught up with. Of a feed that is looked
 # at now and then, everything comes late.
 STREAMS = ("bluesky", "mastodon", "x")
 # A source that gave nothing for so long is not catching up.
