@@ -81,7 +81,8 @@ class AppriseChannel:
         attached = None
         if message.chart is not None:
             attached = apprise.AppriseAttachment()
-            attached.add(AttachMemory(content=message.chart, name="chart.png", mimetype="image/png"))
+            picture = AttachMemory(message.chart, "chart.png", "image/png")  # type: ignore[no-untyped-call]  # in part
+            attached.add(picture)
         try:
             taken = self._apprise.notify(
                 title=title,

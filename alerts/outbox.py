@@ -1,8 +1,8 @@
 """The outbox: what is to be told and is not yet, kept in documents until it is, or until its time is over.
 
-A message goes out at least once, under one key. What is to be sent stands in two documents: `due`, which is found by
-channel, and `outbox`, which says what became of it and is changed by compare-and-set alone. Whichever of the two a crash
-leaves behind, the next pass mends the other.
+A message goes out at least once, under one key. It stands in two documents: `due`, which is found by channel, and
+`outbox`, which says what became of it and is changed by compare-and-set alone. Whichever of the two a crash leaves
+behind, the next pass mends the other.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class Outbox:
 
     def tally(self) -> Mapping[tuple[str, State], int]:
         """Count messages by channel and what became of them; waiting ones are those that are due."""
-        counts = Counter(
+        counts: Counter[tuple[str, State]] = Counter(
             (each.notification.channel, each.state) for each in self.entries() if each.state is not State.WAITING
         )
         after = ""
