@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from fakes.document_process import KIND as SHARED
 from fakes.document_stores import open_documents, start_process
+from fakes.elastic_stores import set_up, settings_for, wipe
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -48,10 +49,16 @@ HOSTILE = (
 )
 
 
-@pytest.fixture(params=["sqlite"])
-def where(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, ...]:
+@pytest.fixture(params=["sqlite", "elastic"])
+def where(request: pytest.FixtureRequest, tmp_path: Path, prefix: str) -> Iterator[tuple[str, ...]]:
     """Where the documents of this test lie."""
-    return ("sqlite", str(tmp_path / "alerts.db"))
+    if request.param == "sqlite":
+        yield ("sqlite", str(tmp_path / "alerts.db"))
+        return
+    url = request.getfixturevalue("elastic_server").url
+    set_up(settings_for(url, prefix))
+    yield ("elastic", url, prefix)
+    wipe(settings_for(url, prefix))
 
 
 @pytest.fixture

@@ -8,7 +8,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from fakes.elastic_stores import settings_for
+
 from domain.documents import Documents
+from search.elastic_documents import ElasticDocuments
 from search.sqlite_documents import SqliteDocuments
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,7 +22,7 @@ def open_documents(where: Sequence[str]) -> Documents:
     """Open `("sqlite", path)` or `("elastic", url, prefix)`."""
     if where[0] == "sqlite":
         return SqliteDocuments.open(Path(where[1]))
-    raise ValueError(where[0])
+    return ElasticDocuments.open(settings_for(where[1], where[2]))
 
 
 def start_process(where: Sequence[str], *doing: str) -> subprocess.Popen[str]:
