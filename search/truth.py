@@ -122,8 +122,8 @@ Write: TypeAlias = Content | Withdrawal | Retraction | AuthorRetraction | Restor
 
 
 @contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into ours."""
+def translated(path: Path, mend: str = "Restore it from a backup, or replay the log") -> Iterator[None]:
+    """Turn SQLite's errors into ours; `mend` says what to do about a damaged file."""
     try:
         yield
     except sqlite3.OperationalError as exc:
@@ -133,7 +133,7 @@ def translated(path: Path) -> Iterator[None]:
             raise BackendDown(f"the disk of {path} is full: free some space, nothing written so far is lost") from exc
         raise BackendDown(f"{path} cannot be read or written: {exc}. Check the disk and the permissions") from exc
     except sqlite3.DatabaseError as exc:
-        raise BackendDown(f"{path} is damaged: {exc}. Restore it from a backup, or replay the log") from exc
+        raise BackendDown(f"{path} is damaged: {exc}. {mend}") from exc
 
 
 class Truth:
