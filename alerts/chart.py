@@ -13,6 +13,7 @@ from typing import Any, Final
 import vl_convert
 
 from alerts.asking import Deaf
+from alerts.escaping import one_line
 from alerts.records import Reading
 from alerts.rule import Metric
 from alerts.series import BUCKET_MS
@@ -26,8 +27,9 @@ WIDTH, HEIGHT = 600, 220
 _SCALE: Final = 2.0
 # First what the converter brings along, then what Debian calls its fonts for every script.
 _FONTS: Final = "Noto Sans, DejaVu Sans, Noto Sans CJK SC, Noto Color Emoji, sans-serif"
-# Colours that people tell apart whatever they see of red and green; the usual is grey, what is negative orange-red.
-NEGATIVE_COLOUR, VOLUME_COLOUR, USUAL_COLOUR, GAP_COLOUR = "#c2410c", "#1d4ed8", "#6b7280", "#9ca3af"
+# Colours that people tell apart whatever they see of red and green: the usual grey, what is negative orange-red, deaf
+# sources a pale yellow with their name in it.
+NEGATIVE_COLOUR, VOLUME_COLOUR, USUAL_COLOUR, GAP_COLOUR = "#c2410c", "#1d4ed8", "#6b7280", "#fde68a"
 
 TITLES: Final = {
     Metric.VOLUME: "mentions",
@@ -64,7 +66,8 @@ def chart_spec(
     start, end = _bounds(readings, alerts, gaps)
     marks = [{"at": _wall(at, zone), "label": "alert"} for at in alerts]
     deaf = [
-        {"from": _wall(max(gap.start, start), zone), "to": _wall(min(gap.end, end), zone), "source": gap.source}
+        {"from": _wall(max(gap.start, start), zone), "to": _wall(min(gap.end, end), zone)}
+        | {"source": one_line(gap.source, 40), "label": f"{one_line(gap.source, 20)} deaf"}
         for gap in gaps
         if gap.end > start and gap.start < end
     ]
@@ -172,15 +175,23 @@ def _tooltip(metric: Metric) -> list[dict[str, Any]]:
 
 
 def _gap_layer(deaf: list[dict[str, Any]]) -> dict[str, Any]:
+    start = {"field": "from", "type": "temporal", "scale": {"type": "utc"}}
     return {
         "data": {"values": deaf},
-        "mark": {"type": "rect", "color": GAP_COLOUR, "opacity": 0.35, "tooltip": True},
-        "encoding": {
-            "x": {"field": "from", "type": "temporal", "scale": {"type": "utc"}},
-            "x2": {"field": "to"},
-            "detail": {"field": "source", "type": "nominal"},
-            "tooltip": [{"field": "source", "type": "nominal", "title": "did not listen"}],
-        },
+        "encoding": {"x": start, "detail": {"field": "source", "type": "nominal"}},
+        "layer": [
+            {
+                "mark": {"type": "rect", "color": GAP_COLOUR, "opacity": 0.7, "tooltip": True},
+                "encoding": {
+                    "x2": {"field": "to"},
+                    "tooltip": [{"field": "source", "type": "nominal", "title": "did not listen"}],
+                },
+            },
+            {
+                "mark": {"type": "text", "align": "left", "baseline": "top", "dx": 3, "dy": 2, "color": "#78350f"},
+                "encoding": {"text": {"field": "label", "type": "nominal"}, "y": {"value": 0}},
+            },
+        ],
     }
 
 
@@ -194,9 +205,9 @@ def _mark_layer(marks: list[dict[str, Any]]) -> dict[str, Any]:
             {
                 "mark": {
                     "type": "text",
-                    "align": "left",
+                    "align": "right",
                     "baseline": "top",
-                    "dx": 4,
+                    "dx": -4,
                     "dy": 2,
                     "color": "#111827",
                     "fontWeight": "bold",
