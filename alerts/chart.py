@@ -16,8 +16,8 @@ from alerts.asking import Deaf
 from alerts.escaping import one_line
 from alerts.records import Reading
 from alerts.rule import Metric
+from alerts.sentences import measured, moment
 from alerts.series import BUCKET_MS
-from alerts.wording import measured, moment
 from domain.clock import to_ms
 
 # The version whose rules the specification keeps; a page loads the same one.

@@ -76,6 +76,10 @@ class Judge:
         against = doubts(watch.rule, reading, found, deaf, self._usual_sources(watch, end_ms), backfilled=backfilled)
         return Judgement(reading, against, found)
 
+    def first_ms(self, watch: Watch) -> int | None:
+        """Give the bucket in which something was first said of a watch; None where nothing ever was."""
+        return self._counts.first_ms(watch.filter_id)
+
     def readings(self, watch: Watch, start_ms: int, end_ms: int) -> list[Reading]:
         """Give the readings of all windows that end in `(start_ms, end_ms]`, for a chart."""
         ends = range(start_ms // BUCKET_MS * BUCKET_MS + BUCKET_MS, end_ms + 1, BUCKET_MS)

@@ -14,7 +14,7 @@ from alerts.evidence import Evidence, Reader, mentions_link, ordered
 from alerts.mail_html import Html
 from alerts.payload import payload
 from alerts.records import Alert, Notification, Telling
-from alerts.wording import SEVERITY_WORDS, counted, explanation, headline, moment, span, standing
+from alerts.sentences import SEVERITY_WORDS, counted, explanation, lasting, moment, standing, subject_line
 from domain.records import Mention
 from domain.safe_text import safe_link
 
@@ -49,7 +49,7 @@ def alert_message(notification: Notification, found: Sequence[Evidence], reader:
 def _subject(telling: Telling, alert: Alert, others: int) -> str:
     beginning = "Over: " if alert.resolved_at is not None else _BEGINNINGS.get(telling, "")
     more = f" (and {counted(others, 'other alert')})" if others else ""
-    return one_line(f"{beginning}{headline(alert)}{more}", 180)
+    return one_line(f"{beginning}{subject_line(alert)}{more}", 180)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class _Body:
     def text(self) -> str:
         """Give the mail as plain text."""
         alert = self.first.alert
-        parts = [f"{SEVERITY_WORDS[alert.severity]}: {headline(alert)}", "\n".join(self._said())]
+        parts = [f"{SEVERITY_WORDS[alert.severity]}: {subject_line(alert)}", "\n".join(self._said())]
         driving = []
         if self.first.drivers.words:
             driving.append(f"Words that stand out: {self._word_line()}")
@@ -199,8 +199,8 @@ def unsubscribe_link(notification: Notification, reader: Reader) -> str:
 
 
 def _other(alert: Alert) -> str:
-    over = f" It is over, after {span(alert.resolved_at - alert.started_at)}." if alert.resolved_at else ""
-    return f"{SEVERITY_WORDS[alert.severity]}: {headline(alert)}.{over}"
+    over = f" It is over, after {lasting(alert.resolved_at - alert.started_at)}." if alert.resolved_at else ""
+    return f"{SEVERITY_WORDS[alert.severity]}: {subject_line(alert)}.{over}"
 
 
 def _who(mention: Mention) -> str:

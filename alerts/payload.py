@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from alerts.evidence import Evidence, Reader, mentions_link
 from alerts.records import Notification
+from alerts.sentences import explanation
 from alerts.telling import most_urgent
-from alerts.wording import explanation, headline
+from alerts.wording import headline
 from domain.clock import to_ms
 from domain.measures import StandingOut
 from domain.records import Mention

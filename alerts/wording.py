@@ -1,167 +1,61 @@
-"""What an alert says, in words that a person would use: numbers, times, and how unusual something is."""
+"""Alerts in words that a person would use."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, tzinfo
 from typing import Final
 
-from alerts.escaping import one_line
-from alerts.records import Alert, Reading
-from alerts.rule import Metric, Severity
+from alerts.records import Alert, Doubt, Reading
+from alerts.rule import Metric
 
-# Beyond it, a chance is only a large number.
-_LEAST_CHANCE: Final = 6
-MAX_NAME: Final = 60
-
-SEVERITY_WORDS: Final = {Severity.INFO: "Info", Severity.WARNING: "Warning", Severity.CRITICAL: "Critical"}
-
-
-def number(value: float) -> str:
-    """Write a count: whole from ten on, with one digit below that has a meaning, commas between thousands."""
-    if value >= 10 or abs(value - round(value)) < 0.05:
-        return f"{round(value):,}"
-    return f"{value:.1f}"
+_BECAUSE: Final = {
+    Doubt.FEW_MENTIONS: "too few mentions to call it a spike",
+    Doubt.FEW_AUTHORS: "too few authors, or one of them wrote most of it",
+    Doubt.FEW_STORIES: "too few stories, or one of them is most of it",
+    Doubt.GAP: "a source was deaf meanwhile, so the counts cannot be trusted",
+    Doubt.BACKFILL: "some of it was filled up afterwards",
+}
+_WHAT: Final = {Metric.VOLUME: "mentions", Metric.NEGATIVE: "negative mentions"}
 
 
-def net(value: float) -> str:
-    """Write a net sentiment of [-1, 1] as -100 to +100, with a real minus."""
-    rounded = round(value * 100)
-    return f"{'−' if rounded < 0 else '+' if rounded > 0 else ''}{abs(rounded)}"
+def because(doubt: Doubt) -> str:
+    """Say why nobody is told of what is a spike by its numbers."""
+    return _BECAUSE[doubt]
 
 
-def measured(metric: Metric, value: float) -> str:
-    """Write a value of a metric in its own unit."""
-    if metric is Metric.NEGATIVE_SHARE:
-        return f"{round(100 * value)} %"
-    return net(value) if metric is Metric.NET_SENTIMENT else number(value)
-
-
-def counted(count: int, noun: str) -> str:
-    """Write `1 author`, `2 authors`, `3 stories`."""
-    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
-    return f"{count:,} {noun if count == 1 else plural}"
-
-
-def span(length: timedelta) -> str:
-    """Write a length of time: `5 minutes`, `1 hour`, `1 hour 30 minutes`, `2 days`."""
-    minutes = max(1, round(length / timedelta(minutes=1)))
-    days, hours, minutes = minutes // 1440, minutes % 1440 // 60, minutes % 60
-    parts = [(days, "day"), (hours, "hour"), (minutes, "minute")]
-    return " ".join(counted(count, noun) for count, noun in parts if count)
-
-
-def within(minutes: int) -> str:
-    """Write a window: `in an hour`, `in half an hour`, `in 2 hours`."""
-    named = {30: "half an hour", 60: "an hour", 1440: "a day"}
-    return f"in {named.get(minutes) or span(timedelta(minutes=minutes))}"
-
-
-def moment(at: datetime, zone: tzinfo) -> str:
-    """Write a moment in a zone: `22 Feb 2015, 21:30`."""
-    local = at.astimezone(zone)
-    return f"{local.day} {local:%b %Y, %H:%M}"
-
-
-def moments(start: datetime, end: datetime, zone: tzinfo) -> str:
-    """Write a span of time with its zone: `20:30 to 21:30 on 22 Feb 2015 (Europe/Berlin)`."""
-    first, last = start.astimezone(zone), end.astimezone(zone)
-    if first.date() == last.date():
-        return f"{first:%H:%M} to {last:%H:%M} on {last.day} {last:%b %Y} ({zone})"
-    return f"{moment(start, zone)} to {moment(end, zone)} ({zone})"
-
-
-def brand_name(alert: Alert) -> str:
-    """Give the brand as one short line; the operator names it, a file may hold anything."""
-    return one_line(alert.brand, MAX_NAME) or alert.brand_id
+def span(minutes: int) -> str:
+    """Say how long a window is: `an hour`, `30 minutes`."""
+    if minutes == 60:
+        return "an hour"
+    return f"{minutes // 60} hours" if minutes % 60 == 0 else f"{minutes} minutes"
 
 
 def headline(alert: Alert) -> str:
-    """Say in one line what is unusual, and how much: the subject of a mail."""
-    if not alert.brand_id:
-        return one_line(alert.reason, 150) or one_line(alert.rule, 150)
-    reading, window = alert.reading, within(alert.window_minutes)
-    name = brand_name(alert)
-    if alert.metric is Metric.NEGATIVE_SHARE:
-        observed, usual = measured(alert.metric, reading.observed), measured(alert.metric, reading.expected)
-        return f"{name}: {observed} of what was said {window} is negative, {usual} is usual"
-    if alert.metric is Metric.NET_SENTIMENT:
-        observed, usual = measured(alert.metric, reading.observed), measured(alert.metric, reading.expected)
-        return f"{name}: net sentiment is {observed} {window}, {usual} is usual"
-    return f"{name}: {_counted_mentions(alert)} {window}, {_times(reading)}"
+    """Say what is unusual and how much: `41 negative mentions in an hour, about 5 are usual (8 times as many)`."""
+    if alert.reason:
+        return alert.reason
+    return words_of(alert.reading, alert.window_minutes)
 
 
-def _counted_mentions(alert: Alert) -> str:
-    kind = "negative mention" if alert.metric is Metric.NEGATIVE else "mention"
-    return counted(round(alert.reading.observed), kind)
+def words_of(reading: Reading, window_minutes: int) -> str:
+    """Say what one window holds against what is usual."""
+    within = span(window_minutes)
+    unsure = "; there is little history yet to compare with" if reading.little_history else ""
+    if reading.metric in _WHAT:
+        usual = _count(reading.expected)
+        times = f" ({reading.ratio:.0f} times as many)" if reading.ratio is not None and reading.ratio >= 2 else ""
+        return f"{reading.observed:,.0f} {_WHAT[reading.metric]} in {within}, {usual} usual{times}{unsure}"
+    if reading.metric is Metric.NEGATIVE_SHARE:
+        return (
+            f"{reading.observed:.0%} of {reading.mentions:,} mentions in {within} are negative, "
+            f"about {reading.expected:.0%} are usual{unsure}"
+        )
+    return (
+        f"net sentiment of {reading.mentions:,} mentions in {within} is {100 * reading.observed:+.0f}, "
+        f"about {100 * reading.expected:+.0f} is usual{unsure}"
+    )
 
 
-def _times(reading: Reading) -> str:
-    if reading.expected < 0.5:
-        return "where next to none is usual"
-    ratio = reading.observed / reading.expected
-    if ratio < 1.5:
-        return f"where {number(reading.expected)} are usual"
-    return f"{number(round(ratio, 1))} times the usual"
-
-
-def explanation(alert: Alert, zone: tzinfo) -> list[str]:
-    """Say in sentences what was measured, what is usual, how surely it is no chance, and over whom it is spread."""
-    if not alert.brand_id:
-        return [one_line(alert.reason, 500)]
-    reading = alert.reading
-    start = reading.end - timedelta(minutes=alert.window_minutes)
-    sentences = [f"{moments(start, reading.end, zone)}: {_measured_sentence(alert)}", _usual(reading)]
-    if chance := _chance(alert):
-        sentences.append(chance)
-    if alert.authors is not None and alert.stories is not None:
-        authors, stories = counted(alert.authors, "author"), counted(alert.stories, "different story")
-        verb = "comes" if reading.mentions == 1 else "come"
-        sentences.append(f"They {verb} from {authors} and tell {stories}.".replace("They comes", "It comes"))
-    if reading.little_history:
-        sentences.append("There is little history of this brand yet, so what is usual is partly assumed.")
-    return sentences
-
-
-def _measured_sentence(alert: Alert) -> str:
-    name, reading = brand_name(alert), alert.reading
-    if alert.metric is Metric.NEGATIVE_SHARE:
-        share = measured(alert.metric, reading.observed)
-        return f"{share} of {counted(reading.mentions, 'mention')} of {name} are negative."
-    if alert.metric is Metric.NET_SENTIMENT:
-        return f"net sentiment of {name} is {net(reading.observed)} in {counted(reading.mentions, 'mention')}."
-    return f"{_counted_mentions(alert)} of {name}."
-
-
-def _usual(reading: Reading) -> str:
-    metric = reading.metric
-    expected = measured(metric, reading.expected)
-    low, high = measured(metric, reading.low), measured(metric, reading.high)
-    if metric is Metric.NET_SENTIMENT:
-        return f"At this time of day and week {expected} is usual; down to {low} would not be strange."
-    verb = "is" if metric is Metric.NEGATIVE_SHARE or expected == "1" else "are"
-    return f"At this time of day and week {expected} {verb} usual; up to {high} would not be strange."
-
-
-def _chance(alert: Alert) -> str:
-    """Say how rarely chance does this; rounded down to a power of ten, and nothing where that says little."""
-    power = int(min(alert.reading.surprise, _LEAST_CHANCE))
-    if power < 2:
-        return ""
-    least = "less often than once" if alert.reading.surprise >= _LEAST_CHANCE else "about once"
-    return f"By chance this happens {least} in {10**power:,} such windows of {span(_window(alert))}."
-
-
-def _window(alert: Alert) -> timedelta:
-    return timedelta(minutes=alert.window_minutes)
-
-
-def standing(alert: Alert, zone: tzinfo) -> str:
-    """Say how it stands: since when it goes on, or when it ended, and who has seen it."""
-    if alert.resolved_at is not None:
-        lasted = span(max(alert.resolved_at - alert.started_at, timedelta(minutes=1)))
-        words = f"It is over since {moment(alert.resolved_at, zone)} ({zone}), after {lasted}."
-    else:
-        words = f"It goes on since {moment(alert.started_at, zone)} ({zone})."
-    if alert.acknowledged_at is not None:
-        words += f" {one_line(alert.acknowledged_by, MAX_NAME) or 'Somebody'} has seen it."
-    return words
+def _count(expected: float) -> str:
+    if expected < 0.95:
+        return "fewer than one is"
+    return f"about {expected:,.0f} {'is' if round(expected) == 1 else 'are'}"

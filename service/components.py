@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from domain.brand import Brand
 from domain.clock import Clock, SystemClock
+from domain.documents import Documents
 from domain.errors import ConfigError
 from service.data_folder import DataFolder
 from service.settings import EngineSettings, Settings
@@ -343,6 +344,25 @@ def open_store(settings: Settings, clock: Clock, *, read_only: bool = False) -> 
     from search.elastic import ElasticStore
 
     return ElasticStore.open(settings.elastic, read_only=read_only, clock=clock)
+
+
+def open_documents(settings: Settings) -> Documents:
+    """Open the documents that alerts are kept in: beside the mentions, wherever those are.
+
+    Raises:
+        ConfigError: nothing is there, `soundings setup` has not run, or an extra is missing.
+        RetryLater, BackendDown: they cannot be reached.
+    """
+    if settings.store.kind == "embedded":
+        from search.sqlite_documents import SqliteDocuments
+
+        folder = DataFolder(settings.data.dir)
+        folder.require(log=settings.log.kind == "embedded")
+        return SqliteDocuments.open(folder.alerts)
+    require_extra("store.kind", settings.store.kind, "elastic_transport")
+    from search.elastic_documents import ElasticDocuments
+
+    return ElasticDocuments.open(settings.elastic)
 
 
 def connection_problems(settings: Settings) -> list[str]:
