@@ -47,6 +47,11 @@ def paragraph(words: str, *, soft: bool = False) -> Html:
     return Html(f'<p style="margin:0 0 10px;font-size:{size}px;line-height:1.5;color:{colour}">{html(words)}</p>')
 
 
+def plain_paragraph(parts: Sequence[Html]) -> Html:
+    """Give a paragraph of parts that are escaped already."""
+    return Html(f'<p style="margin:0 0 10px;font-size:15px;line-height:1.5;color:{_INK}">{joined(parts)}</p>')
+
+
 def badge(words: str, severity: Severity) -> Html:
     """Give a word on a coloured ground."""
     return Html(
