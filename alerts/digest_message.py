@@ -62,7 +62,7 @@ class _Digest:
         return "\n\n".join(parts) + foot_text(self.notification, self.reader)
 
     def html(self, subject: str) -> str:
-        heads = ("Brand", "Mentions", f"Than {self.before}", "Net sentiment", f"Than {self.before}")
+        heads = ("Brand", f"Mentions, and against {self.before}", "Net sentiment")
         parts = [mail.title(subject), mail.table(heads, [self._row(day) for day in self.summary.brands])]
         if self.summary.alerts:
             parts.append(mail.heading("Alerts"))
@@ -109,15 +109,15 @@ class _Digest:
         mentions = f"{counted(day.mentions, 'mention')} ({_change(day.mentions, day.mentions_before)})"
         if day.net is None:
             return f"{day.brand}: {mentions}"
-        change = f" ({_net_change(day)})" if day.net_before is not None else ""
+        change = f" ({words})" if (words := _net_change(day)) else ""
         return f"{day.brand}: {mentions}, net sentiment {net(day.net.value)}{change}"
 
     def _row(self, day: BrandDay) -> list[Html]:
         summary, links = self.summary, self.reader.links
         name = mail.link(day.brand, links.mentions(day.brand_id, summary.start, summary.end))
-        shown = ["–" if day.net is None else net(day.net.value), _net_change(day)]
-        counts = [f"{day.mentions:,}", _change(day.mentions, day.mentions_before)]
-        return [name, *(mail.text(words) for words in (*counts, *shown))]
+        mentions = mail.with_note(mail.text(f"{day.mentions:,}"), _change(day.mentions, day.mentions_before))
+        felt = mail.with_note(mail.text("–" if day.net is None else net(day.net.value)), _net_change(day))
+        return [name, mentions, felt]
 
     def _alert_words(self, alert: Alert) -> str:
         over = "goes on" if alert.resolved_at is None else f"lasted {lasting(alert.resolved_at - alert.started_at)}"
@@ -158,7 +158,7 @@ def _brand_payload(day: BrandDay) -> dict[str, Any]:
 def _net_change(day: BrandDay) -> str:
     """Say by how much net sentiment moved; "no clear change" where the intervals meet, since chance alone moves it."""
     if day.net is None or day.net_before is None:
-        return "–"
+        return ""
     if day.net.low <= day.net_before.high and day.net_before.low <= day.net.high:
         return "no clear change"
     points = round(100 * (day.net.value - day.net_before.value))
@@ -168,5 +168,7 @@ def _net_change(day: BrandDay) -> str:
 def _change(now: int, before: int) -> str:
     if before == 0:
         return "none before" if now else "none before either"
+    if now >= 10 * before:
+        return f"{now // before:,} times as many"
     percent = round(100 * (now - before) / before)
     return f"{'+' if percent > 0 else '−' if percent < 0 else '±'}{abs(percent)} %"

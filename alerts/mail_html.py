@@ -60,10 +60,10 @@ def badge(words: str, severity: Severity) -> Html:
     )
 
 
-def image(cid: str, words: str, width: int) -> Html:
-    """Give the picture of this mail that has a Content-ID; `words` say what it shows."""
+def image(cid: str, words: str) -> Html:
+    """Give the picture of this mail that has a Content-ID, as wide as the mail; `words` say what it shows."""
     return Html(
-        f'<img src="cid:{html(cid)}" alt="{html(words)}" width="{width}" '
+        f'<img src="cid:{html(cid)}" alt="{html(words)}" width="600" '
         'style="display:block;width:100%;height:auto;border:0;margin:12px 0">'
     )
 
@@ -85,6 +85,11 @@ def link(words: str, address: str) -> Html:
     if not address:
         return text(words)
     return Html(f'<a href="{html(address)}" style="color:{_ACCENT}">{html(words)}</a>')
+
+
+def with_note(main: Html, note: str) -> Html:
+    """Give a value with a small note below it."""
+    return Html(f'{main}<br><span style="font-size:12px;color:{_SOFT}">{html(note)}</span>' if note else main)
 
 
 def quote(words: str, about: Sequence[Html]) -> Html:

@@ -11,6 +11,7 @@ from alerts.escaping import one_line
 from alerts.evidence import Reader
 from alerts.message import foot_html, foot_text, unsubscribe_link
 from alerts.payload import PAYLOAD_SCHEMA, iso
+from alerts.recipients import recipient_id
 from alerts.records import Notification, Telling
 
 _MOST_SOURCES: Final = 10
@@ -18,7 +19,8 @@ _MOST_SOURCES: Final = 10
 
 def confirm_message(notification: Notification, reader: Reader) -> Message:
     """Ask an address whether it wants to be told; it holds nothing but the question and the way to say yes."""
-    link = reader.links.signed("confirm", notification.recipient, reader.now, notification.recipient)
+    name = recipient_id(notification.recipient)
+    link = reader.links.signed("confirm", name, reader.now, name)
     sentences = [
         "Somebody who runs Soundings put this address on the list of those who are told about unusual mentions of "
         "brands.",

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from alerts.evidence import Evidence, Reader, mentions_link
+from alerts.recipients import recipient_id
 from alerts.records import Notification
 from alerts.sentences import explanation
 from alerts.telling import most_urgent
@@ -36,7 +37,7 @@ def payload(notification: Notification, found: Sequence[Evidence], reader: Reade
 
 def _alert_payload(found: Evidence, notification: Notification, reader: Reader) -> dict[str, Any]:
     alert, reading = found.alert, found.alert.reading
-    links = reader.links
+    links, who = reader.links, recipient_id(notification.recipient)
     return {
         "alert_id": alert.alert_id,
         "rule_id": alert.rule_id,
@@ -68,7 +69,8 @@ def _alert_payload(found: Evidence, notification: Notification, reader: Reader) 
         "links": {
             "alert": links.alert(alert.alert_id) or None,
             "mentions": mentions_link(alert, links) or None,
-            "acknowledge": links.signed("acknowledge", alert.alert_id, reader.now, notification.recipient) or None,
+            "acknowledge": links.signed("acknowledge", alert.alert_id, reader.now, recipient_id(notification.recipient))
+            or None,
         },
     }
 
