@@ -69,8 +69,7 @@ def _alert_payload(found: Evidence, notification: Notification, reader: Reader) 
         "links": {
             "alert": links.alert(alert.alert_id) or None,
             "mentions": mentions_link(alert, links) or None,
-            "acknowledge": links.signed("acknowledge", alert.alert_id, reader.now, recipient_id(notification.recipient))
-            or None,
+            "acknowledge": links.signed("acknowledge", alert.alert_id, reader.now, who) or None,
         },
     }
 
