@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import blake2b
@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 # Looked for new messages so often; what is put wakes us before.
 POLL_SECONDS: Final = 2.0
+# How often we look for messages whose way into the outbox was cut off half-way.
+MEND_SECONDS: Final = 60.0
 # A channel that failed so often in a row is left alone until the next pass: its others would fail too, each slowly.
 MAX_FAILURES_A_PASS: Final = 3
 # Longer than any channel takes for one try (its timeouts of connecting, sending and reading), and than a lease.
@@ -102,10 +104,21 @@ class Delivery:
         for name in self._routes:
             thread = threading.Thread(target=self._run, args=(name,), name=f"tell-{name}", daemon=True)
             self._threads.append(thread)
+        self._threads.append(threading.Thread(target=self._mend, name="tell-mend", daemon=True))
+        for thread in self._threads:
             thread.start()
 
+    def put(self, notifications: Sequence[Notification]) -> None:
+        """Put messages into the outbox, or see that those put there are found, and send them soon.
+
+        Raises:
+            RetryLater, BackendDown: of the documents.
+        """
+        self._outbox.put(notifications)
+        self.wake()
+
     def wake(self) -> None:
-        """Something was put into the outbox."""
+        """Look now for what is due."""
         for waker in self._wakers.values():
             waker.set()
 
@@ -144,6 +157,15 @@ class Delivery:
                 log.warning("the outbox cannot be read, %s waits: %s", name, exc)
             waker.wait(POLL_SECONDS)
             waker.clear()
+
+    def _mend(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                if self._may_send() and self._outbox.mend():
+                    self.wake()
+            except (RetryLater, BackendDown, Conflict) as exc:
+                log.warning("the outbox cannot be read: %s", exc)
+            self._stopping.wait(MEND_SECONDS)
 
     def _is_full(self, name: str) -> bool:
         """Tell whether the channel had its messages of this minute."""

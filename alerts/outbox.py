@@ -1,8 +1,8 @@
 """The outbox: what is to be told and is not yet, kept in documents until it is, or until its time is over.
 
-A message goes out at least once, under one key. It stands in two documents: `due`, which is found by channel, and
-`outbox`, which says what became of it and is changed by compare-and-set alone. Whichever of the two a crash leaves
-behind, the next pass mends the other.
+A message goes out at least once, under one key. It stands in two documents: `outbox`, which says what became of it and
+is changed by compare-and-set alone, and `due`, by which what waits is found by channel. Whichever of the two a crash
+leaves behind, the other is mended: by the next pass, or by the next `mend`.
 """
 
 from __future__ import annotations
@@ -68,6 +68,14 @@ class Outbox:
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
 
+    def change(self, notification: Notification) -> Change:
+        """Give the change that puts a message in; a conflict says that it was put before.
+
+        It is found by `put` of the same message, else by the next `mend`.
+        """
+        body = _body(Entry(notification=notification, next_at=notification.created_at))
+        return Change(KIND, notification.notification_id, body, ABSENT)
+
     def put(self, notifications: Sequence[Notification]) -> None:
         """Take messages in; those that were put before, sent or not, stay as they are.
 
@@ -77,9 +85,21 @@ class Outbox:
         for begin in range(0, len(notifications), MAX_SCAN // 2):
             part = notifications[begin : begin + MAX_SCAN // 2]
             known = self._documents.get(KIND, [one.notification_id for one in part])
-            new = [one for one in part if one.notification_id not in known]
-            if new:
-                self._documents.apply([Change(DUE, _due_id(one), _due_body(one)) for one in new])
+            waiting = [one for one in part if _entry(one, known.get(one.notification_id)).state is State.WAITING]
+            if waiting:
+                self._documents.apply([Change(DUE, _due_id(one), notification_body(one)) for one in waiting])
+
+    def mend(self) -> int:
+        """See that all that waits is due; gives how much was not."""
+        waiting = [each.notification for each in self.entries() if each.state is State.WAITING]
+        due: set[str] = set()
+        after = ""
+        while waiting and (page := self._documents.scan(DUE, after=after)):
+            after = page[-1].doc_id
+            due.update(each.doc_id for each in page)
+        lost = [one for one in waiting if _due_id(one) not in due]
+        self.put(lost)
+        return len(lost)
 
     def due(self, channel: str, now: datetime) -> list[Entry]:
         """Give the messages of a channel that may be tried now, the oldest first.
@@ -117,7 +137,7 @@ class Outbox:
             self._documents.apply([Change(DUE, _due_id(entry.notification), None)])
 
     def entries(self) -> list[Entry]:
-        """Give every message of the last 30 days that was tried, the newest first."""
+        """Give every message of the last 30 days, the newest first, save those put in and not tried yet."""
         found = []
         after = ""
         while page := self._documents.scan(KIND, after=after):
@@ -176,10 +196,6 @@ class Outbox:
 
 def _due_id(notification: Notification) -> str:
     return f"{notification.channel}/{to_ms(notification.created_at):014d}-{notification.notification_id}"
-
-
-def _due_body(notification: Notification) -> dict[str, Any]:
-    return notification_body(notification)
 
 
 def _body(entry: Entry) -> dict[str, Any]:
