@@ -97,7 +97,7 @@ class Alerting:
         self._delivery = Delivery(
             self._outbox,
             routes(settings.alerts.channels, clock),
-            composer(settings, self._mentions, documents, self._book, self._evaluator.judge, self._watch_of),
+            composer(settings, self._mentions, documents, self._watch_of),
             bar=self._bar,
             may_send=lambda: self._holds,
             clock=clock,
