@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from alerts.baseline import HOUR_MS, LEAST_KNOWN, PER_HOUR, Baseline, Span, fit
+from alerts.baseline import HOUR_MS, LEAST_KNOWN, Baseline, Span, fit
 from alerts.episode import Change, Episode, step
 from alerts.rarity import divergence_of, reached_at, share_divergence
 from alerts.records import Doubt, Level, Reading
@@ -124,9 +124,7 @@ class Detector:
             needed=span.limit * _TO_SURPRISE,
         )
 
-    def _level(
-        self, baseline: Baseline, span: Span, far: float, enough: bool, ratio: float, min_ratio: float
-    ) -> Level:
+    def _level(self, baseline: Baseline, span: Span, far: float, enough: bool, ratio: float, min_ratio: float) -> Level:
         if not baseline.ready:
             return Level.CALM
         if enough and far >= span.limit and ratio >= min_ratio:
