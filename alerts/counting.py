@@ -102,7 +102,7 @@ class CountBook:
     def first_ms(self, filter_id: str) -> int | None:
         """Give the hour in which a filter's brand was first heard of, None where it never was.
 
-        From then on it was listened for: that nobody said a word that a query asks for is known, and no lack of history.
+        From then on it was listened for: that nobody said what a query asks for is known, and no lack of history.
         """
         if filter_id not in self._first:
             days = self._days.get(filter_id, {})
