@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -26,11 +27,21 @@ RULE = DEFAULT_RULES[0].rule_id
 SUBSCRIPTION = replace(ANN, timezone="Europe/Berlin", digest="daily")
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[AlertWorld]:
-    with closing(AlertWorld(tmp_path)) as made:
+@pytest.fixture(scope="module")
+def quiet_weeks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two quiet weeks, stored once for all tests here."""
+    folder = tmp_path_factory.mktemp("quiet")
+    with closing(AlertWorld(folder)) as made:
         made.history()
         made.look(CRISIS)
+    return folder
+
+
+@pytest.fixture
+def world(quiet_weeks: Path, tmp_path: Path) -> Iterator[AlertWorld]:
+    folder = tmp_path / "world"
+    shutil.copytree(quiet_weeks, folder)
+    with closing(AlertWorld(folder)) as made:
         yield made
 
 
