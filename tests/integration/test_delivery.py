@@ -26,6 +26,7 @@ from alerts.mail_channel import MailChannel, MailSettings
 from alerts.outbox import Entry, Outbox, State
 from alerts.records import Notification, Telling
 from alerts.webhook_channel import WebhookChannel, WebhookSettings
+from domain.documents import Change
 from domain.errors import RetryLater
 from domain.signature import check_signature, check_timestamp
 from search.sqlite_documents import SqliteDocuments
@@ -364,6 +365,26 @@ def test_a_slow_channel_does_not_hold_up_another(hooks: Hooks, documents: Sqlite
         finally:
             slow.released.set()
             sender.close()
+
+
+def test_a_running_sender_finds_what_was_planned_and_cut_off_and_forgets_what_is_old(
+    hooks: Hooks, documents: SqliteDocuments
+) -> None:
+    outbox = Outbox(documents)
+    old = outbox.change(notification("old", at=START - timedelta(days=99)))
+    body = {**(old.body or {}), "state": "sent", "done_ms": old.body["created_ms"] if old.body else 0}
+    documents.apply([Change(old.kind, old.doc_id, body), outbox.change(notification("new"))])
+    sender = Delivery(outbox, {"hook": Route(hook_channel(hooks))}, compose)
+    sender.start()
+    try:
+        done = threading.Event()
+        while [(entry.notification.notification_id, entry.state) for entry in outbox.entries()] != [
+            ("new", State.SENT)
+        ]:
+            done.wait(0.02)
+    finally:
+        sender.close()
+    assert hooks.keys == ["new"]
 
 
 def test_a_channel_gets_no_more_messages_a_minute_than_it_may(
