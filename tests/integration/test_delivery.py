@@ -280,6 +280,14 @@ def test_a_chat_gets_title_and_lines_and_calls_nobody(hooks: Hooks) -> None:
     assert told["message"] == "“@\u2060everyone <!channel> *now*”"
 
 
+def test_a_chat_that_takes_pictures_gets_the_chart(hooks: Hooks) -> None:
+    port = hooks.address.rpartition(":")[2]
+    AppriseChannel(AppriseSettings(url=f"ntfy://127.0.0.1:{port}/brand")).send(message(), "k1")
+    ((path, _, body),) = hooks.came
+    assert body == PNG
+    assert "message=Acme%3A+84" in path
+
+
 def test_a_chat_that_renders_markdown_gets_none_of_what_people_wrote(hooks: Hooks) -> None:
     port = hooks.address.rpartition(":")[2]
     channel = AppriseChannel(AppriseSettings(url=f"mmost://127.0.0.1:{port}/{'a' * 26}"))
