@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from domain.brand import Brand
 from domain.clock import Clock, SystemClock
+from domain.documents import Documents
 from domain.errors import ConfigError
 from service.data_folder import DataFolder
 from service.settings import EngineSettings, Settings
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from ingest.file import FileSource
     from ingest.file_shape import FileSettings
     from ingest.source import LiveSource, TellsEngagement
+    from search.alert_index import AlertIndex
     from search.elastic_health import HealthIndex
     from search.store import Store
     from stream.kafka_broker import Broker
@@ -343,6 +345,39 @@ def open_store(settings: Settings, clock: Clock, *, read_only: bool = False) -> 
     from search.elastic import ElasticStore
 
     return ElasticStore.open(settings.elastic, read_only=read_only, clock=clock)
+
+
+def open_documents(settings: Settings) -> Documents:
+    """Open the documents of alerts: a file in the data folder, or an index beside the mentions.
+
+    Raises:
+        ConfigError: `soundings setup` has not run, an extra is missing, a newer program made the file.
+        RetryLater, BackendDown: they cannot be reached.
+    """
+    if settings.store.kind == "embedded":
+        from search.sqlite_documents import SqliteDocuments
+
+        folder = DataFolder(settings.data.dir)
+        folder.create()
+        return SqliteDocuments.open(folder.alerts)
+    require_extra("store.kind", settings.store.kind, "elastic_transport")
+    from search.elastic_documents import ElasticDocuments
+
+    return ElasticDocuments.open(settings.elastic)
+
+
+def open_alert_index(settings: Settings) -> AlertIndex | None:
+    """Open the index of alerts that Kibana shows; None on one machine, where there is none.
+
+    Raises:
+        ConfigError, RetryLater, BackendDown: as `open_documents`.
+    """
+    if settings.store.kind == "embedded":
+        return None
+    require_extra("store.kind", settings.store.kind, "elastic_transport")
+    from search.alert_index import AlertIndex
+
+    return AlertIndex.open(settings.elastic)
 
 
 def connection_problems(settings: Settings) -> list[str]:
