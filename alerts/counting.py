@@ -57,6 +57,7 @@ class CountBook:
         self._backfilled: dict[str, list[int]] = {}
         # Whether anything came without a date: most sources give one, and then half of the requests is saved.
         self._undated = True
+        self._first: dict[str, int | None] = {}
 
     def refresh(self, watches: Sequence[Watch], start: datetime, end: datetime) -> int:
         """Bring the counts of all that is watched up to what the store holds of `[start, end)`.
@@ -100,10 +101,11 @@ class CountBook:
 
     def first_ms(self, filter_id: str) -> int | None:
         """Give the bucket in which a filter was first heard of; None where it never was."""
-        firsts = [
-            day_ms + min(day.rows) * BUCKET_MS for day_ms, day in self._days.get(filter_id, {}).items() if day.rows
-        ]
-        return min(firsts, default=None)
+        if filter_id not in self._first:
+            days = self._days.get(filter_id, {})
+            first = min((day_ms for day_ms, day in days.items() if day.rows), default=None)
+            self._first[filter_id] = None if first is None else first + min(days[first].rows) * BUCKET_MS
+        return self._first[filter_id]
 
     def forget(self, watches: Sequence[Watch]) -> None:
         """Let go of what is watched no more, in memory; what is kept of it is harmless and small."""
@@ -111,6 +113,7 @@ class CountBook:
         for filter_id in list(self._days):
             if filter_id not in wanted:
                 del self._days[filter_id]
+                self._first.pop(filter_id, None)
 
     # --- what is kept
 
@@ -125,6 +128,7 @@ class CountBook:
                     days[int(document.doc_id.rpartition("/")[2])] = _day_of(document.body)
                 after = page[-1].doc_id
             self._days[filter_id] = days
+            self._first.pop(filter_id, None)
 
     def _looks(self, start: datetime, end: datetime) -> dict[str, dict[int, Look]]:
         """Give how each hour of each brand looks now."""
@@ -220,6 +224,7 @@ class CountBook:
     ) -> None:
         """Put what was counted of hours in the place of what was known of them, in memory and in documents."""
         days = self._days[filter_id]
+        self._first.pop(filter_id, None)
         changed = set()
         for hour_ms in hours:
             day_ms, hour = hour_ms // DAY_MS * DAY_MS, hour_ms % DAY_MS // HOUR_MS

@@ -22,13 +22,13 @@ from service.sources.kind import SourceContext
 from service.stages import STAGES
 
 if TYPE_CHECKING:
+    from alerts.records import Alert
     from dashboard.app import Application
     from enrich.engine import SentimentEngine
     from enrich.model_folder import TransformersSettings
     from ingest.file import FileSource
     from ingest.file_shape import FileSettings
     from ingest.source import LiveSource, TellsEngagement
-    from search.alert_index import AlertIndex
     from search.elastic_health import HealthIndex
     from search.store import Store
     from stream.kafka_broker import Broker
@@ -348,36 +348,22 @@ def open_store(settings: Settings, clock: Clock, *, read_only: bool = False) -> 
 
 
 def open_documents(settings: Settings) -> Documents:
-    """Open the documents of alerts: a file in the data folder, or an index beside the mentions.
+    """Open the documents that alerts are kept in: beside the mentions, wherever those are.
 
     Raises:
-        ConfigError: `soundings setup` has not run, an extra is missing, a newer program made the file.
+        ConfigError: nothing is there, `soundings setup` has not run, or an extra is missing.
         RetryLater, BackendDown: they cannot be reached.
     """
     if settings.store.kind == "embedded":
         from search.sqlite_documents import SqliteDocuments
 
         folder = DataFolder(settings.data.dir)
-        folder.create()
+        folder.require(log=settings.log.kind == "embedded")
         return SqliteDocuments.open(folder.alerts)
     require_extra("store.kind", settings.store.kind, "elastic_transport")
     from search.elastic_documents import ElasticDocuments
 
     return ElasticDocuments.open(settings.elastic)
-
-
-def open_alert_index(settings: Settings) -> AlertIndex | None:
-    """Open the index of alerts that Kibana shows; None on one machine, where there is none.
-
-    Raises:
-        ConfigError, RetryLater, BackendDown: as `open_documents`.
-    """
-    if settings.store.kind == "embedded":
-        return None
-    require_extra("store.kind", settings.store.kind, "elastic_transport")
-    from search.alert_index import AlertIndex
-
-    return AlertIndex.open(settings.elastic)
 
 
 def connection_problems(settings: Settings) -> list[str]:
@@ -446,6 +432,20 @@ def health_index(store: Store) -> HealthIndex | None:
     from search.elastic_health import HealthIndex
 
     return HealthIndex(store.bulk, store.names) if isinstance(store, ElasticStore) else None
+
+
+def alert_publisher(store: Store) -> Callable[[Sequence[Alert]], None]:
+    """Give what shows alerts to Kibana; what does nothing where the store is not Elasticsearch."""
+    if find_spec("elastic_transport") is None:
+        return lambda alerts: None
+    from alerts.projection import projection
+    from search.alert_index import AlertIndex
+    from search.elastic import ElasticStore
+
+    if not isinstance(store, ElasticStore):
+        return lambda alerts: None
+    index = AlertIndex(store.bulk, store.names)
+    return lambda alerts: index.publish([projection(alert) for alert in alerts])
 
 
 @dataclass(frozen=True, slots=True)

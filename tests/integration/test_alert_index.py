@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from fakes.elastic_stores import set_up, settings_for, wipe
@@ -15,8 +17,11 @@ from alerts.records import Alert, Level, Reading
 from alerts.rule import Metric, Severity
 from domain.errors import BackendDown
 from search.alert_index import AlertIndex
+from search.elastic import ElasticStore
 from search.elastic_http import Elastic
 from search.elastic_settings import ElasticSettings
+from search.embedded import EmbeddedStore
+from service.components import alert_publisher
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -59,17 +64,20 @@ def settings(elastic_server: ElasticServer, prefix: str) -> Iterator[ElasticSett
 
 
 @pytest.fixture
-def index(settings: ElasticSettings) -> Iterator[AlertIndex]:
-    index = AlertIndex.open(settings)
-    yield index
-    index.close()
+def store(settings: ElasticSettings) -> Iterator[ElasticStore]:
+    store = ElasticStore.open(settings)
+    yield store
+    store.close()
 
 
 @pytest.fixture
-def elastic(settings: ElasticSettings) -> Iterator[Elastic]:
-    elastic = Elastic(settings)
-    yield elastic
-    elastic.close()
+def index(store: ElasticStore) -> AlertIndex:
+    return AlertIndex(store.bulk, store.names)
+
+
+@pytest.fixture
+def elastic(store: ElasticStore) -> Elastic:
+    return store.elastic
 
 
 def shown(elastic: Elastic, settings: ElasticSettings) -> list[dict[str, object]]:
@@ -105,6 +113,16 @@ def test_alerts_are_counted_by_flat_fields(index: AlertIndex, elastic: Elastic, 
         ("Acme", 2, 40.0),
         ("Umbrella", 1, 40.0),
     ]
+
+
+def test_what_the_evaluator_publishes_is_shown_where_the_store_is_elasticsearch(
+    store: ElasticStore, elastic: Elastic, settings: ElasticSettings, tmp_path: Path
+) -> None:
+    alert_publisher(store)([alert(3)])
+    assert [one["brand"] for one in shown(elastic, settings)] == ["Acme"]
+    with closing(EmbeddedStore.open(tmp_path / "store")) as embedded:
+        alert_publisher(embedded)([alert(4)])
+    assert len(shown(elastic, settings)) == 1
 
 
 def test_a_field_that_the_mapping_has_not_is_said_and_not_dropped(index: AlertIndex) -> None:

@@ -7,7 +7,7 @@ Elasticsearch and kept by Kibana, which does not run here.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -326,27 +326,24 @@ def test_the_store_writes_as_index_and_reads_as_dashboard_and_needs_no_more(clus
 def test_the_page_and_the_watcher_share_documents_and_the_watcher_alone_shows_alerts(
     cluster: SecureElasticServer,
 ) -> None:
-    page = ElasticDocuments.open(settings_of(cluster, "soundings_dashboard"))
-    watcher = ElasticDocuments.open(settings_of(cluster, "soundings_alert"))
-    shown = AlertIndex.open(settings_of(cluster, "soundings_alert"))
-    try:
+    with ExitStack() as opened:
+        page, watcher = (
+            opened.enter_context(closing(ElasticDocuments.open(settings_of(cluster, user))))
+            for user in ("soundings_dashboard", "soundings_alert")
+        )
         page.apply([Change("silence", "s1", {"why": "a planned outage"}, ABSENT)])
         (found,) = watcher.scan("silence")
         watcher.apply([Change("silence", "s1", None, found.revision)])
         assert page.get("silence", ["s1"]) == {}
-        shown.publish([{"alert_id": "a2", "severity": "critical"}])
-        assert (
-            as_user(cluster, "marketing").ask("GET", "/soundings-alerts/_doc/a2")["_source"]["severity"] == "critical"
+        shows, looks = (
+            opened.enter_context(closing(ElasticStore.open(settings_of(cluster, user), read_only=True)))
+            for user in ("soundings_alert", "soundings_dashboard")
         )
-        with (
-            closing(AlertIndex.open(settings_of(cluster, "soundings_dashboard"))) as other,
-            pytest.raises(AccessRefused, match="403"),
-        ):
-            other.publish([{"alert_id": "a3"}])
-    finally:
-        page.close()
-        watcher.close()
-        shown.close()
+        AlertIndex(shows.bulk, shows.names).publish([{"alert_id": "a2", "severity": "critical"}])
+        seen = as_user(cluster, "marketing").ask("GET", "/soundings-alerts/_doc/a2")
+        assert seen["_source"]["severity"] == "critical"
+        with pytest.raises(AccessRefused, match="403"):
+            AlertIndex(looks.bulk, looks.names).publish([{"alert_id": "a3"}])
 
 
 def test_a_worker_whose_password_was_changed_stops_with_a_line_that_says_so_and_loses_nothing(

@@ -1,0 +1,206 @@
+"""Alerts as a process runs them: each minute, under the lease, what is watched is evaluated and what is due is told."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from datetime import datetime
+from typing import Final
+
+from alerts.book import AlertBook
+from alerts.delivery import Delivery
+from alerts.evaluator import LATE, STATUS, Evaluator, Minute, Publish
+from alerts.lease import Lease
+from alerts.outbox import Outbox
+from alerts.recipients import Recipients
+from alerts.records import Notification
+from alerts.rule import Rule, Watch, watches
+from alerts.subscription import Subscription
+from alerts.teller import Teller
+from domain.brand import Brand
+from domain.clock import Clock, to_ms
+from domain.documents import Change, Conflict, Documents
+from domain.errors import BackendDown, ConfigError, RetryLater
+from domain.metrics import ALERT_SECONDS
+from domain.query.parser import parse
+from search.store import Store
+from service.alert_mentions import StoreMentions
+from service.alert_messages import composer
+from service.channels import routes
+from service.prometheus import Meter
+from service.settings import Settings
+from service.watermark import Watermark
+from stream.protocol import Log
+
+log = logging.getLogger(__name__)
+
+# The name of the lease, and of the status.
+EVALUATOR: Final = "evaluator"
+MINUTE_SECONDS: Final = 60.0
+# The lease is renewed this often, and whoever waits for it looks as often.
+LOOK_SECONDS: Final = 5.0
+
+
+def all_watches(rules: Sequence[Rule], brands: Sequence[Brand]) -> list[Watch]:
+    """Give what is watched: each rule for each brand that it is about."""
+    nodes = {rule.query: parse(rule.query) for rule in rules if rule.query.strip()}
+    return watches(tuple(rules), {brand.brand_id: brand.name for brand in brands}, nodes)
+
+
+class Alerting:
+    """The evaluator and the outbox of one process. `run` ends with `stop`; what is away is waited for."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        log: Log,
+        store: Store,
+        documents: Documents,
+        brands: Callable[[], Sequence[Brand]],
+        clock: Clock,
+        *,
+        publish: Publish = lambda alerts: None,
+        meter: Meter | None = None,
+    ) -> None:
+        """Prepare; nothing runs before `run`.
+
+        Args:
+            settings: rules, channels and subscriptions.
+            log: how far stages lag.
+            store: whose mentions are watched.
+            documents: where alerts are kept.
+            brands: those that are listened for now.
+            clock: the time.
+            publish: told of alerts that changed.
+            meter: counts how long a look takes.
+
+        Raises:
+            ConfigError: a channel cannot be used.
+        """
+        self._settings, self._documents, self._brands, self._clock = settings, documents, brands, clock
+        self._meter = meter
+        self._mentions = StoreMentions(store)
+        self._watermark = Watermark(log, store, clock)
+        self.holder = f"{socket.gethostname()}/{os.getpid()}"
+        self._lease = Lease(documents, EVALUATOR, self.holder)
+        self._evaluator = Evaluator(self._mentions, documents, clock, publish)
+        self._book = AlertBook(documents, publish)
+        self._recipients = Recipients(documents)
+        self._outbox = Outbox(documents)
+        self._teller = Teller(documents, self._outbox.change, settings.alerts.pace)
+        self._emails = {each.channel_id for each in settings.alerts.channels if each.type == "email"}
+        self._holds = False
+        self._delivery = Delivery(
+            self._outbox,
+            routes(settings.alerts.channels, clock),
+            composer(settings, self._mentions, documents, self._watch_of),
+            bar=self._bar,
+            may_send=lambda: self._holds,
+            clock=clock,
+        )
+        self._next_at = float("-inf")
+
+    def run(self, stop: threading.Event) -> None:
+        """Look every minute and tell what is due, until told to stop."""
+        with ExitStack() as opened:
+            opened.callback(self._let_go)
+            opened.enter_context(closing(self._delivery))
+            self._delivery.start()
+            while not stop.is_set():
+                self.step()
+                stop.wait(LOOK_SECONDS)
+
+    def step(self) -> None:
+        """Do what is due now, if it is ours to do."""
+        now = self._clock.now()
+        try:
+            self._holds = self._lease.take(now)
+            if self._holds and self._clock.monotonic() >= self._next_at:
+                self._next_at = self._clock.monotonic() + MINUTE_SECONDS
+                self.minute(now)
+        except Conflict as exc:
+            log.info("alerts: %s; it is looked at again in a minute", exc)
+        except (RetryLater, BackendDown) as exc:
+            log.warning("alerts wait for what they need: %s", exc)
+
+    def minute(self, now: datetime) -> Minute:
+        """Look at everything once, and put what is to be told into the outbox.
+
+        Raises:
+            Conflict, RetryLater, BackendDown: some may be done; the next minute goes on.
+        """
+        began = self._clock.monotonic()
+        self._mentions.refresh()
+        found = self._evaluator.evaluate(self._watches(), self._watermark.look())
+        told = self._teller.tell(now, self._subscriptions(now), self._book.silences(now), self._book.current(now))
+        self._delivery.put(told)
+        self._note(found, now, len(told))
+        if self._meter is not None:
+            self._meter.observe(ALERT_SECONDS, self._clock.monotonic() - began)
+        for alert in found.began:
+            log.warning("alert: %s: %s", alert.brand, alert.rule)
+        return found
+
+    def _watches(self) -> list[Watch]:
+        return all_watches(self._settings.alerts.rules, self._brands())
+
+    def _watch_of(self, rule_id: str, brand_id: str) -> Watch | None:
+        """Give what an alert watches, None where that is gone."""
+        found = [each for each in self._watches() if each.rule.rule_id == rule_id and each.brand_id == brand_id]
+        return found[0] if found else None
+
+    def _subscriptions(self, now: datetime) -> list[Subscription]:
+        """Give those that may be told: their channel is there, and who has an address agreed. Others are asked."""
+        channels = {channel.channel_id for channel in self._settings.alerts.channels}
+        made = {each.subscription_id: each for each in self._book.subscriptions()}
+        made |= {each.subscription_id: each for each in self._settings.alerts.subscriptions}
+        agreed = []
+        for each in made.values():
+            if each.channel not in channels:
+                continue
+            if each.channel not in self._emails or self._recipients.agreed(each.recipient):
+                agreed.append(each)
+            else:
+                self._ask(each, now)
+        return agreed
+
+    def _ask(self, subscription: Subscription, now: datetime) -> None:
+        try:
+            question = self._recipients.ask(subscription.recipient, subscription.channel, now)
+        except ConfigError as exc:
+            log.warning("subscription %s: %s", subscription.subscription_id, exc)
+            return
+        if question is not None:
+            self._outbox.put([question])
+            self._delivery.wake()
+
+    def _bar(self, notification: Notification) -> str:
+        """Say why a message may not go out after all: who was to get it left meanwhile."""
+        if notification.channel not in self._emails or notification.telling.value == "confirm":
+            return ""
+        return "" if self._recipients.agreed(notification.recipient) else "the address has not agreed to be told"
+
+    def _note(self, found: Minute, now: datetime, told: int) -> None:
+        """Say for pages and machines that this minute was looked at."""
+        body = {
+            "at_ms": to_ms(now),
+            "edge_ms": to_ms(found.edge),
+            "late": now - found.edge > LATE,
+            "holder": self.holder,
+            "watches": found.watches,
+            "states": found.states,
+            "recounted_hours": found.recounted_hours,
+            "told": told,
+        }
+        self._documents.apply([Change(STATUS, EVALUATOR, body)])
+
+    def _let_go(self) -> None:
+        self._holds = False
+        try:
+            self._lease.release()
+        except (RetryLater, BackendDown) as exc:
+            log.info("the lease of alerts is not given back and ends by itself: %s", exc)
