@@ -1,7 +1,7 @@
 """What is wrong with the pipeline itself, as somebody of IT would say it: rules over what is known, without any I/O.
 
-A condition begins when its first threshold is passed, is told of once it has lasted, and ends when its second one, which
-is lower, has not been passed for a while. What could not be looked at changes nothing: no news is not good news.
+A condition begins when its first threshold is passed, is told of once it has lasted, and ends when its second one,
+which is lower, has not been passed for a while. What could not be looked at changes nothing: no news is not good news.
 """
 
 from __future__ import annotations
@@ -39,13 +39,15 @@ DISK_LOW: Final = 2.0
 DISK_LOW_ENDS: Final = 2.4
 DISK_FLOOR_ENDS: Final = 1.2
 
+_ORDER: Final = tuple(Severity)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceHealth:
     """What is known of a source that should be listening. `state` and `silent` are as its last heartbeat said.
 
-    `at` is when that came, None where it never did; `since` when its state began. `spent` and `budget` are of today, in
-    the same unit; None where it costs nothing or has no limit.
+    `at` is when that came, None where it never did; `since` when its state began, or since when one is waited for.
+    `spent` and `budget` are of today, in the same unit; None where it costs nothing or has no limit.
     """
 
     source: str
@@ -106,8 +108,13 @@ class HealthCondition:
 
     @property
     def kind(self) -> str:
-        """What trouble it is: the rule that an alert of it has."""
+        """What trouble it is, one of KINDS: the rule that an alert of it has."""
         return self.condition_id.partition(":")[0]
+
+    @property
+    def subject(self) -> str:
+        """Whose trouble it is: a source, a stage or a disk; `*` for all sources."""
+        return self.condition_id.partition(":")[2]
 
     def fires(self, now: datetime) -> bool:
         """Tell whether it has lasted long enough to be told of."""
@@ -164,8 +171,7 @@ def look(facts: Facts, before: Sequence[HealthCondition]) -> list[HealthConditio
             well_since = old.well_since or facts.now
             if facts.now - well_since < CALM:
                 found[condition_id] = replace(old, well_since=well_since)
-    order = list(Severity)
-    return sorted(found.values(), key=lambda one: (-order.index(one.severity), one.condition_id))
+    return sorted(found.values(), key=lambda one: (-_ORDER.index(one.severity), one.condition_id))
 
 
 def _condition(trouble: _Trouble, old: HealthCondition | None, now: datetime) -> HealthCondition:
@@ -180,11 +186,16 @@ def _condition(trouble: _Trouble, old: HealthCondition | None, now: datetime) ->
 
 
 def _looked_at(condition: HealthCondition, facts: Facts) -> bool:
+    """Tell whether the facts say anything of what a condition is about."""
     if condition.kind in ("stuck", "lag", "parked"):
         return facts.stages is not None
     if condition.kind in ("disk-floor", "disk-low"):
         return facts.disks is not None
-    return facts.sources is not None
+    if facts.sources is None:
+        return False
+    # What was wrong with a source that is not heard of now may still be.
+    lost = {one.source for one in _unheard(facts.sources, facts.now)}
+    return condition.kind == "unheard" or condition.subject not in lost
 
 
 def _troubles(facts: Facts) -> Iterator[_Trouble]:
@@ -198,8 +209,12 @@ def _troubles(facts: Facts) -> Iterator[_Trouble]:
 # --- sources
 
 
+def _unheard(sources: Sequence[SourceHealth], now: datetime) -> list[SourceHealth]:
+    return [one for one in sources if one.state != "stopped" and (one.at is None or now - one.at > UNHEARD_AFTER)]
+
+
 def _of_sources(sources: Sequence[SourceHealth], now: datetime) -> Iterator[_Trouble]:
-    unheard = [one for one in sources if one.state != "stopped" and (one.at is None or now - one.at > UNHEARD_AFTER)]
+    unheard = _unheard(sources, now)
     if len(unheard) == len(sources) > 1:
         # The process that listens is gone: one message of that is enough.
         last = max((one.at for one in unheard if one.at is not None), default=None)
@@ -211,7 +226,8 @@ def _of_sources(sources: Sequence[SourceHealth], now: datetime) -> Iterator[_Tro
         if one in unheard:
             said = f"has not been heard of since {_clock(one.at)}" if one.at else "has never been heard of"
             sentence = f"The source {one.source} {said}: what listens to it is not running."
-            yield _Trouble(f"unheard:{one.source}", Severity.CRITICAL, UNHEARD_PATIENCE, sentence, since=one.at)
+            since = one.at or one.since
+            yield _Trouble(f"unheard:{one.source}", Severity.CRITICAL, UNHEARD_PATIENCE, sentence, since=since)
         elif one.state != "stopped":
             yield from _of_state(one)
             yield from _of_budget(one)
@@ -238,11 +254,11 @@ def _of_budget(one: SourceHealth) -> Iterator[_Trouble]:
         return
     spent, budget = _amount(one.spent, one.currency), _amount(one.budget, one.currency)
     if one.spent >= one.budget:
-        sentence = f"The source {one.source} has spent its budget of today, {spent} of {budget}: it is read again tomorrow."
+        sentence = f"The source {one.source} has spent its budget of today, {budget}: nothing is read until tomorrow."
         yield _Trouble(f"budget-spent:{one.source}", Severity.WARNING, AT_ONCE, sentence)
-    elif one.spent >= BUDGET_NEAR * one.budget:
+    if one.spent >= BUDGET_NEAR * one.budget:
         sentence = f"The source {one.source} has spent {spent} of its budget of today, {budget}."
-        yield _Trouble(f"budget-near:{one.source}", Severity.INFO, AT_ONCE, sentence)
+        yield _Trouble(f"budget-near:{one.source}", Severity.INFO, AT_ONCE, sentence, one.spent < one.budget)
 
 
 # --- stages

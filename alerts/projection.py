@@ -19,7 +19,6 @@ _OF_ALERT: Final = (
     "brand_id",
     "brand",
     "reason",
-    "window_minutes",
     "started_at",
     "peak_at",
     "fired_at",
@@ -45,12 +44,16 @@ def state_of(alert: Alert) -> str:
 def projection(alert: Alert) -> dict[str, Any]:
     """Give an alert as one flat document: numbers of its peak, times as they are, what is unknown or empty left out.
 
+    An alert of the pipeline itself has no brand, no metric and no numbers.
+
     `told_after_seconds` is from the end of the first window that fired to when it was found, `lasted_minutes` from
     that same end until it was over.
     """
     fields: dict[str, Any] = {name: getattr(alert, name) for name in _OF_ALERT}
-    fields |= {name: getattr(alert.reading, name) for name in _OF_READING}
-    fields |= {"metric": alert.metric.value, "severity": alert.severity.value, "state": state_of(alert)}
+    fields |= {"severity": alert.severity.value, "state": state_of(alert)}
+    if alert.brand_id:
+        fields |= {name: getattr(alert.reading, name) for name in _OF_READING}
+        fields |= {"metric": alert.metric.value, "window_minutes": alert.window_minutes}
     fields["told_after_seconds"] = max((alert.fired_at - alert.started_at).total_seconds(), 0.0)
     if alert.resolved_at is not None:
         fields["lasted_minutes"] = max((alert.resolved_at - alert.started_at) / timedelta(minutes=1), 0.0)
