@@ -14,6 +14,7 @@ from alerts.baseline import Baseline
 from alerts.counting import DAY_MS, HISTORY, HOUR_MS, CountBook, known_buckets
 from alerts.detector import Detector
 from alerts.doubts import Spread, doubts, spread
+from alerts.episode import MINUTE_MS
 from alerts.event_time import within
 from alerts.records import Doubt, Level, Reading
 from alerts.rule import Watch
@@ -44,8 +45,18 @@ class Judgement:
 class Judge:
     """Reads windows against baselines, which are fitted once an hour and kept. Not thread-safe."""
 
-    def __init__(self, mentions: Mentions, counts: CountBook, detector: Detector) -> None:
+    def __init__(self, mentions: Mentions, counts: CountBook, detector: Detector, *, looks_back: bool = False) -> None:
+        """Prepare; nothing is asked.
+
+        Args:
+            mentions: what is stored.
+            counts: of what is judged.
+            detector: by which windows are read.
+            looks_back: what was filled up afterwards is evidence like any other. Who is told of what happens now needs
+                it told as it happens; who looks back wants to see what was.
+        """
         self._mentions, self._counts, self._detector = mentions, counts, detector
+        self._looks_back = looks_back
         self._baselines: OrderedDict[tuple[str, int], Baseline] = OrderedDict()
         self._usual: dict[tuple[str, int], tuple[str, ...]] = {}
         self._deaf: Sequence[Deaf] = ()
@@ -68,11 +79,11 @@ class Judge:
         reading = self._detector.read(self._baseline(watch, end_ms), recent, end_ms, watch.rule)
         if reading is None or reading.level is not Level.SPIKE or sure:
             return Judgement(reading)
-        start_ms = end_ms - watch.rule.window_buckets * BUCKET_MS
+        start_ms = end_ms - reading.window_minutes * MINUTE_MS
         start, end = from_ms(start_ms), from_ms(end_ms)
         found = spread(self._mentions, watch, start, end)
         deaf = [each for each in self._gaps(start_ms, end_ms) if each.start < end and each.end > start]
-        backfilled = bool(self._counts.backfilled(watch.brand_id, start_ms, end_ms))
+        backfilled = bool(self._filled(watch, start_ms, end_ms))
         against = doubts(watch.rule, reading, found, deaf, self._usual_sources(watch, end_ms), backfilled=backfilled)
         return Judgement(reading, against, found)
 
@@ -90,7 +101,7 @@ class Judge:
         """Give the baseline of the hour, fitted for each watch at a minute of its own: the work is spread evenly."""
         digest = blake2b(watch.watch_id.encode(), digest_size=2).digest()
         shift = int.from_bytes(digest, "big") % (HOUR_MS // BUCKET_MS) * BUCKET_MS
-        at_ms = (end_ms - shift) // HOUR_MS * HOUR_MS + shift - watch.rule.window_buckets * BUCKET_MS
+        at_ms = (end_ms - BUCKET_MS - shift) // HOUR_MS * HOUR_MS + shift
         key = (watch.watch_id, at_ms)
         baseline = self._baselines.get(key)
         if baseline is None:
@@ -107,7 +118,11 @@ class Judge:
         series = self._counts.series(watch.filter_id, start_ms, end_ms)
         usual = self._usual_sources(watch, end_ms)
         deaf = [(to_ms(each.start), to_ms(each.end)) for each in self._gaps(start_ms, end_ms) if each.source in usual]
-        return known_buckets(series, deaf, self._counts.backfilled(watch.brand_id, start_ms, end_ms))
+        return known_buckets(series, deaf, self._filled(watch, start_ms, end_ms))
+
+    def _filled(self, watch: Watch, start_ms: int, end_ms: int) -> Sequence[int]:
+        """Give the buckets that are no evidence because of what was filled up in them."""
+        return () if self._looks_back else self._counts.backfilled(watch.brand_id, start_ms, end_ms)
 
     def _gaps(self, start_ms: int, end_ms: int) -> Sequence[Deaf]:
         """Give the gaps of a span, asked for once for all watches."""

@@ -7,10 +7,9 @@ from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from alerts.detector import Detector
-
 from alerts.backtest import Backtest, backtest
 from alerts.counting import HISTORY, CountBook
+from alerts.detector import Detector
 from alerts.judging import Judge
 from alerts.rule import Rule, Watch
 from domain.clock import to_ms
@@ -60,7 +59,7 @@ def look_back(
             counts = CountBook(mentions, documents)
             start = end - timedelta(days=days)
             counts.refresh(found, start - HISTORY, end + timedelta(hours=1))
-            judge = Judge(mentions, counts, Detector())
+            judge = Judge(mentions, counts, Detector(), looks_back=True)
             made = [_walked(judge, watch, to_ms(start), to_ms(end)) for watch in found]
     return made
 
