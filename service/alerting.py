@@ -16,6 +16,7 @@ from alerts.composer import Composer
 from alerts.delivery import Delivery
 from alerts.digest import due_digests
 from alerts.evaluator import LATE, STATUS, Evaluator, Minute, Publish
+from alerts.health_book import HealthBook
 from alerts.lease import Lease
 from alerts.links import Links, shared_key
 from alerts.outbox import Outbox
@@ -31,6 +32,7 @@ from domain.errors import BackendDown, ConfigError, RetryLater
 from domain.metrics import ALERT_SECONDS
 from domain.query.parser import parse
 from search.store import Store
+from service.alert_health import HealthLook
 from service.alert_mentions import StoreMentions
 from service.alert_messages import readings_of
 from service.channels import routes
@@ -91,6 +93,7 @@ class Alerting:
         self.holder = f"{socket.gethostname()}/{os.getpid()}"
         self._lease = Lease(documents, EVALUATOR, self.holder)
         self._evaluator = Evaluator(self._mentions, documents, clock, publish)
+        self._health, self._health_look = HealthBook(documents, publish), HealthLook(settings, log, store, clock)
         self._book = AlertBook(documents, publish)
         self._recipients = Recipients(documents)
         self._outbox = Outbox(documents)
@@ -137,6 +140,8 @@ class Alerting:
             Conflict, RetryLater, BackendDown: some may be done; the next minute goes on.
         """
         began = self._clock.monotonic()
+        # Before the brands: a store that cannot count them is a trouble to be told of.
+        self._health.look(self._health_look.facts())
         self._mentions.refresh()
         found = self._evaluator.evaluate(self._watches(), self._watermark.look())
         subscriptions = self._subscriptions(now)
