@@ -92,12 +92,14 @@ class CountBook:
     def series(self, filter_id: str, start_ms: int, end_ms: int) -> Series:
         """Give the counts of a filter by bucket for `[start_ms, end_ms)`; nothing said where nothing was counted."""
         series = empty(start_ms, end_ms)
+        size = len(series)
         for day_ms, day in self._days.get(filter_id, {}).items():
             if day_ms + DAY_MS <= start_ms or day_ms >= end_ms:
                 continue
+            first = (day_ms - start_ms) // BUCKET_MS
             for bucket, (mentions, negative, neutral, positive) in day.rows.items():
-                place = series.place(day_ms + bucket * BUCKET_MS)
-                if 0 <= place < len(series):
+                place = first + bucket
+                if 0 <= place < size:
                     series.mentions[place] = mentions
                     series.negative[place], series.neutral[place], series.positive[place] = negative, neutral, positive
         return series
