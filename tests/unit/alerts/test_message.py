@@ -241,7 +241,7 @@ def test_the_payload_gives_values_to_programs() -> None:
     assert (one["observed"], one["expected"], one["usual"]) == (84.0, 6.2, [1.0, 14.0])
     assert (one["state"], one["started_at"]) == ("firing", "2026-03-01T20:00:00.000Z")
     assert one["words"] == [{"value": "leaks", "mentions": 40, "mentions_in_28_days": 41}]
-    # Whoever shows it escapes it, as docs/alerts.md says.
+    # Whoever shows it escapes it, as docs/messages.md says.
     assert one["samples"][0]["text"] == "<b>raw</b>"
 
 
