@@ -7,14 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from alerts.baseline import HOUR_MS, LEAST_KNOWN, PER_HOUR, Baseline, Span, fit
+from alerts.baseline import HOUR_MS, LEAST_KNOWN, Baseline, Span, fit
 from alerts.episode import Change, Episode, step
 from alerts.rarity import divergence_of, reached_at, share_divergence
 from alerts.records import Doubt, Level, Reading
 from alerts.rule import Metric, Rule
 from alerts.season import LEAST
 from alerts.series import BUCKET_MS, Series, bucket_time
-from alerts.tuning import Tuning
+from alerts.tuning import SHIPPED, Tuning
 
 _TO_SURPRISE: Final = 1 / math.log(10)
 # A slow rise must still go on in the latest window, and be of more mentions than a sudden one.
@@ -26,7 +26,7 @@ SUSTAINED_MENTIONS: Final = 2
 class Detector:
     """Compares windows with what a brand's own history leads to expect. Pure; thread-safe."""
 
-    tuning: Tuning = Tuning()
+    tuning: Tuning = SHIPPED
 
     def fit(self, series: Series, at_ms: int, rule: Rule) -> Baseline:
         """Learn from what was known before a moment. Costs some milliseconds; to be done again about once an hour."""
@@ -70,7 +70,7 @@ class Detector:
         return self._mean(baseline, span, negative, positive, judged, end_ms, rule)
 
     def _count(self, baseline: Baseline, span: Span, count: int, part: float, end_ms: int, rule: Rule) -> Reading:
-        expected = max(baseline.expected(span, end_ms) * part, LEAST)
+        expected = max(span.expected(end_ms) * part, LEAST)
         far = divergence_of(count, expected, span.spread)
         floor = rule.min_mentions * (SUSTAINED_MENTIONS if span is not baseline.spans[0] else 1)
         level = self._level(baseline, span, far, count >= floor, count / expected, rule.min_ratio)
@@ -124,9 +124,7 @@ class Detector:
             needed=span.limit * _TO_SURPRISE,
         )
 
-    def _level(
-        self, baseline: Baseline, span: Span, far: float, enough: bool, ratio: float, min_ratio: float
-    ) -> Level:
+    def _level(self, baseline: Baseline, span: Span, far: float, enough: bool, ratio: float, min_ratio: float) -> Level:
         if not baseline.ready:
             return Level.CALM
         if enough and far >= span.limit and ratio >= min_ratio:
