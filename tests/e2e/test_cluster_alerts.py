@@ -33,10 +33,8 @@ def test_of_two_workers_one_tells_and_the_other_goes_on_when_it_dies(
     monkeypatch.setitem(cluster.extra, "SOUNDINGS_CHANNEL_HOOK_SECRET", SECRET)
     now = datetime.now(UTC).replace(second=0, microsecond=0)
     begin = (now - timedelta(days=10)).replace(minute=0)
-    with (
-        serve_hooks() as hooks,
-        closing(ElasticDocuments.open(settings_for(cluster.elastic, cluster.prefix))) as documents,
-    ):
+    elastic = settings_for(cluster.elastic, cluster.prefix)
+    with serve_hooks() as hooks, closing(ElasticDocuments.open(elastic)) as documents:
         cluster.config.write_text(CONFIG.format(url=f"{hooks.address}/hook"), encoding="utf-8")
         with closing(ElasticStore.open(elastic)) as store:
             said = [*usual(begin, 10), *crisis(now - timedelta(minutes=31))]
