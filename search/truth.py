@@ -293,6 +293,10 @@ class Truth:
         columns, rest = "row, seq, mention_id, mention.version, json", "WHERE seq > ? ORDER BY seq LIMIT ?"
         return [Change(*row) for row in self._with_story(columns, rest, seq, limit)]
 
+    def gone_since(self, seq: int) -> list[int]:
+        """Give the rows that lost their content by a change above `seq`."""
+        return [row for (row,) in self._rows("SELECT row FROM mention WHERE seq > ? AND json IS NULL", seq)]
+
     def index_facts(self) -> IndexFacts:
         """Give which index belongs to this truth."""
         facts = dict(self._rows("SELECT name, value FROM fact"))
