@@ -153,6 +153,17 @@ class EmbeddedStore:
     def refresh(self) -> None:
         self._source.refresh()
 
+    def cut_wal(self) -> bool:
+        """Copy the write-ahead file of the truth into its file and cut it, for it may hold what is gone.
+
+        Returns:
+            False where somebody reads right now: ask again later.
+
+        Raises:
+            BackendDown: the disk is full or broken.
+        """
+        return self._truth.cut_wal()
+
     def _indexer(self) -> Indexer:
         if not isinstance(self._source, Indexer):
             raise ValueError("this store was opened for reading only")

@@ -57,6 +57,7 @@ from service.stages import STAGE_NAMES, STAGES
 from service.tally import GROUP as TALLY_GROUP
 from service.tally import TOPICS as TALLY_TOPICS
 from service.tally import keep_tally
+from stream.embedded import EmbeddedLog
 from stream.worker import Worker, WorkerSettings
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,8 @@ PATIENCE_SECONDS = 600.0
 FOREGROUND_PATIENCE_SECONDS = 15.0
 REPORT_SECONDS = 0.25
 DISK_LOOK_SECONDS = 1.0
+# Whoever asks to forget something waits this long for readers that keep a write-ahead file from being cut.
+CUT_SECONDS = 5.0
 PRUNE_SECONDS = 3600.0
 
 # Who reads topics, and so may be behind.
@@ -138,7 +141,8 @@ class Pipeline:
             self._store = open_store(settings, self._clock)
             meter = operations.meter if operations is not None else None
             self._engagement = refresher_of(settings, self._store, self._clock, meter) if listens else None
-            self._forgetting = Forgetting(self._log, self._store, self._clock)
+            files = [one for one in (self._log, self._store) if isinstance(one, EmbeddedLog | EmbeddedStore)]
+            self._forgetting = Forgetting(self._log, self._store, self._clock, files=files)
         except BaseException:
             self._log.close()
             raise
@@ -450,7 +454,10 @@ class Pipeline:
                 report({"stages": {"forget": {"done": 0, "total": 1}}})
             self._clock.sleep(0.02)
         self._forgetting.step()
-        return {"id": key}
+        until = time.monotonic() + CUT_SECONDS
+        while not (cut := self._forgetting.cut()) and time.monotonic() < until:
+            self._clock.sleep(0.02)
+        return {"id": key, "cut": cut}
 
     def _done(self, since: datetime) -> Sequence[RetractionRow]:
         # The ledger counts in milliseconds.

@@ -18,6 +18,7 @@ from stream.embedded_file import (
     Readers,
     WalKeeper,
     WriterLock,
+    cut_wal,
     open_writer,
     translated,
 )
@@ -302,6 +303,22 @@ class EmbeddedLog:
             finally:
                 if self._writer is not None:
                     self._writer.execute("PRAGMA secure_delete = OFF")
+
+    def cut_wal(self) -> bool:
+        """Copy the write-ahead file into the log and cut it, for it may hold what was overwritten since.
+
+        Returns:
+            False where somebody reads right now: ask again later.
+
+        Raises:
+            BackendDown: the disk is full or broken.
+            ValueError: read-only or closed.
+        """
+        with self._writing:
+            if self._writer is None:
+                raise ValueError("the log is not open for writing")
+            with translated(self._path):
+                return cut_wal(self._writer, self._path)
 
     def prune(self, retention: timedelta, now: datetime) -> int:
         """Drop records older than `retention` that every group has settled, oldest first, in small transactions."""
