@@ -85,6 +85,18 @@ class Forgetting:
         self.cut()
         return forgotten
 
+    def about(self, subject: Subject) -> int:
+        """Count the letters that are about a subject and still hold something.
+
+        Raises:
+            RetryLater, BackendDown.
+        """
+        names, number, found = LetterNames([subject]), 0, 0
+        while letters := self._letters_after(number):
+            number = letters[-1].number
+            found += sum(row.resolution != RETRACTED and names.names(row.letter) for row in letters)
+        return found
+
     def cut(self) -> bool:
         """Cut write-ahead files that may hold what is gone; tells whether none is left. Thread-safe.
 

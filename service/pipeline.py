@@ -42,7 +42,8 @@ from service.components import (
 from service.control import Report
 from service.data_folder import DataFolder, require_room
 from service.engagement import refresher_of
-from service.forget import ForgetRequest
+from service.forget import ForgetRequest, already
+from service.forget_known import look
 from service.forgetting import Forgetting
 from service.garbage import rare_collections
 from service.live import LiveSources
@@ -58,6 +59,7 @@ from service.tally import GROUP as TALLY_GROUP
 from service.tally import TOPICS as TALLY_TOPICS
 from service.tally import keep_tally
 from stream.embedded import EmbeddedLog
+from stream.letter_names import Subject
 from stream.worker import Worker, WorkerSettings
 
 log = logging.getLogger(__name__)
@@ -443,11 +445,21 @@ class Pipeline:
         self._store.refresh()
 
     def forget(self, request: ForgetRequest, report: Report) -> dict[str, Any]:
-        """Retract what a person asks for; gives its `id` once the store and the dead letters have forgotten it."""
+        """Retract what a person asks for; returns once the store and the dead letters have forgotten it.
+
+        Returns:
+            `id`; how many `mentions` and dead `letters` went; `already`: what to say where it was asked for before;
+            `hints`: what may have been meant where nothing is known of it; `cut`: whether write-ahead files are empty.
+
+        Raises:
+            ConfigError: its source is none of ours, and nothing of it is or was stored.
+        """
+        known = look(self._store, request)
+        letters = self._forgetting.about(Subject(request.kind, request.source, request.key))
         since = self._clock.now()
         key = request.perform(self._ingest)
         told = time.monotonic()
-        while not any(row.key == key and row.asked_by == request.asked_by for row in self._done(since)):
+        while not (done := [one for one in self._done(since) if (one.key, one.asked_by) == (key, request.asked_by)]):
             self.check()
             if time.monotonic() - told >= REPORT_SECONDS:
                 told = time.monotonic()
@@ -457,7 +469,14 @@ class Pipeline:
         until = time.monotonic() + CUT_SECONDS
         while not (cut := self._forgetting.cut()) and time.monotonic() < until:
             self._clock.sleep(0.02)
-        return {"id": key, "cut": cut}
+        return {
+            "id": key,
+            "mentions": done[0].mentions,
+            "letters": letters,
+            "already": "" if known.asked_before is None else already(known.asked_before),
+            "hints": list(known.hints),
+            "cut": cut,
+        }
 
     def _done(self, since: datetime) -> Sequence[RetractionRow]:
         # The ledger counts in milliseconds.

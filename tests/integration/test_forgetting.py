@@ -11,10 +11,11 @@ import pytest
 from fakes.running_pipeline import Running, post, running_pipeline, write_rows
 
 from domain.clock import SystemClock
+from domain.errors import ConfigError
 from domain.records import Topic
 from search.embedded import EmbeddedStore
 from search.store import SearchRequest
-from service.forget import read_request
+from service.forget import read_request, told
 from service.forgetting import Forgetting
 from stream.embedded import EmbeddedLog
 from stream.protocol import OutRecord, Settlement
@@ -50,6 +51,55 @@ def test_what_was_forgotten_stands_in_no_write_ahead_file_while_the_pipeline_run
     assert running.pipeline.forget(request, quiet)["cut"]
     # The log keeps what was handled until its retention is over.
     assert holding(data, SENTENCE) <= {"log.sqlite"}
+
+
+ROWS = [
+    post(1, author="ann", author_id="4711"),
+    post(2, author="ann", author_id="4711"),
+    post(3, author="bob"),
+    '{"id": "x-letter-1", "text": "acme that is cut off',
+]
+
+
+def said(running: Running, **subject: str) -> str:
+    """Have something forgotten; gives what is said of it."""
+    request = read_request(
+        post=subject.get("post"), author=subject.get("author"), asked_by="Ada", reason="asked by mail"
+    )
+    return "\n".join(told(request, running.pipeline.forget(request, quiet)))
+
+
+def test_it_is_said_how_much_was_forgotten_and_that_nothing_was(running: Running, tmp_path: Path) -> None:
+    running.replay(write_rows(tmp_path / "a.jsonl", ROWS))
+    assert said(running, author="file:4711") == "The author file:4711 is gone: 2 mentions."
+    assert said(running, post="file:x-letter-1").endswith("is gone: 0 mentions, and what 1 dead letter held.")
+    again = said(running, author="file:4711")
+    assert "nothing of it was stored, so nothing went" in again
+    assert "already forgotten at 20" in again
+    assert "as Ada asked" in again
+    unknown = said(running, post="file:p77")
+    assert "nothing went; from now on it is kept out" in unknown
+    assert "a post of file has an id such as file:p3" in unknown
+    assert "no mention of bluesky is stored at all" in said(running, author="bluesky:did:plc:abc")
+
+
+def test_a_handle_given_for_an_id_is_told_with_the_id(running: Running, tmp_path: Path) -> None:
+    running.replay(write_rows(tmp_path / "a.jsonl", ROWS))
+    assert "@Ann is a handle here; the id of this author is file:4711" in said(running, author="file:@Ann")
+    assert "posts of @bob came without an id of the author" in said(running, author="file:bob")
+    assert "an author of file has an id such as file:4711" in said(running, author="file:carl")
+    assert running.pipeline._store.count() == 3
+
+
+def test_a_source_that_nobody_knows_is_refused_and_nothing_is_asked_for(running: Running, tmp_path: Path) -> None:
+    running.replay(write_rows(tmp_path / "a.jsonl", [post(1, platform="forum"), post(2)]))
+    with pytest.raises(ConfigError, match="did you mean bluesky") as error:
+        said(running, post="blusky:p1")
+    assert "file, folder, forum" in str(error.value)
+    assert not running.pipeline._store.retractions()
+    assert "is gone: 1 mention." in said(running, post="forum:p1")
+    # Nothing of it is stored any more, but it was.
+    assert "already forgotten" in said(running, post="forum:p1")
 
 
 def test_a_write_ahead_file_that_somebody_reads_is_cut_when_they_are_done(tmp_path: Path) -> None:
