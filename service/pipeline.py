@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 
 from domain.brand import Brand, BrandState
 from domain.clock import Clock, SystemClock
-from domain.errors import BackendDown, Busy, ConfigError, ServiceError
+from domain.errors import BackendDown, Busy, ConfigError, RetryLater, ServiceError
 from domain.records import Topic
 from enrich.language import FastTextLanguage
 from enrich.stage import EnrichStage
@@ -50,7 +50,7 @@ from service.live import LiveSources
 from service.mirror import mirror_events
 from service.operations import Operations
 from service.past import past_of
-from service.rematching import Rematch, Standing, standings
+from service.rematching import Rematch, Standing, kept_posts, standings
 from service.rematching import told as rematch_told
 from service.retrying import retry_letters
 from service.settings import Settings
@@ -114,7 +114,9 @@ class Pipeline:
         self._failed = threading.Event()
         self._threads: list[threading.Thread] = []
         self._replaying = threading.Lock()
-        self._rematching = threading.Lock()
+        # Guards which brand is held against the kept posts right now.
+        self._turn = threading.Lock()
+        self._rematching: _Rematching | None = None
         # Brands whose rematch waits for its turn.
         self._asked: set[str] = set()
         self._listens = listens
@@ -356,28 +358,60 @@ class Pipeline:
     def rematch(self, brand_id: str, report: Report) -> dict[str, Any]:
         """Hold the posts that are kept against a brand's query as it is now; see `service.rematching`.
 
+        Where that goes on already, whoever asked for it, its progress and its answer are given; `joined` says so.
+
         Raises:
             Busy: another brand is held against them.
             ConfigError: there is no such brand, or it is paused.
         """
-        if not self._rematching.acquire(blocking=False):
-            raise Busy("the running pipeline rematches another brand; try again when that is done")
-        return self._rematch(brand_id, report)
+        while (mine := self._take_turn(brand_id)) is None:
+            other = self._rematching
+            if other is None:
+                continue
+            if other.brand_id != brand_id:
+                raise Busy(f"the running pipeline rematches brand {other.brand_id}; try again when that is done")
+            while not other.ended.wait(REPORT_SECONDS):
+                self._going_on()
+                report(other.progress)
+            if other.error is not None:
+                raise other.error
+            # Without an answer: whoever asked has gone, and we take it up from there.
+            if other.answer is not None:
+                return {**other.answer, "joined": True}
+        return self._rematch(mine, report)
 
-    def _rematch(self, brand_id: str, report: Report) -> dict[str, Any]:
+    def _take_turn(self, brand_id: str) -> _Rematching | None:
+        """Give the right to rematch a brand, or None while somebody has it."""
+        with self._turn:
+            if self._rematching is not None:
+                return None
+            self._rematching = mine = _Rematching(brand_id)
+            return mine
+
+    def _rematch(self, mine: _Rematching, report: Report) -> dict[str, Any]:
         """Rematch, and let go of the right to do so."""
         try:
             started = time.monotonic()
 
             def told(now: Standing) -> None:
-                report({"stages": {"rematch": {"done": now.looked, "total": max(now.total, now.looked)}}})
+                mine.progress = {"stages": {"rematch": {"done": now.looked, "total": max(now.total, now.looked)}}}
+                report(mine.progress)
 
+            brand_id = mine.brand_id
             work = Rematch(brand_id, self.book, self._ingest, self._log, self._store, self._clock, self._going_on)
             end, resumed = work.run(told)
             self._caught_up()
-            return rematch_told(brand_id, end, resumed=resumed, seconds=time.monotonic() - started)
+            kept = kept_posts(self._store)
+            seconds = time.monotonic() - started
+            mine.answer = rematch_told(brand_id, end, resumed=resumed, seconds=seconds, kept=kept)
+            return mine.answer
+        except (ConfigError, RetryLater, BackendDown) as exc:
+            mine.error = exc
+            raise
         finally:
-            self._rematching.release()
+            with self._turn:
+                self._rematching = None
+            mine.ended.set()
 
     def begin_rematch(self, brand_id: str) -> dict[str, Any]:
         """Rematch without anybody waiting for it; `service.rematching.standing` says how far it is.
@@ -390,11 +424,12 @@ class Pipeline:
 
         def work() -> None:
             try:
-                while not self._rematching.acquire(timeout=POLL_SECONDS):
+                while (mine := self._take_turn(brand_id)) is None:
                     self._going_on()
+                    self._clock.sleep(POLL_SECONDS)
                 # From here on the posts that were kept meanwhile are new again to whoever asks.
                 self._asked.discard(brand_id)
-                self._rematch(brand_id, lambda progress: None)
+                self._rematch(mine, lambda progress: None)
             except (ConfigError, Interrupted) as exc:
                 log.warning("brand %s is not rematched: %s", brand_id, exc)
             finally:
@@ -498,6 +533,20 @@ class Pipeline:
 
 class Interrupted(ServiceError):
     """The pipeline stops while something runs that goes on later."""
+
+
+@dataclass(slots=True)
+class _Rematching:
+    """A rematch under way, as those see it who ask for the same one meanwhile.
+
+    When it `ended` it has an `answer` or an `error`, or neither where nobody waits for it any more.
+    """
+
+    brand_id: str
+    progress: Mapping[str, Any] = field(default_factory=lambda: {"stages": {"rematch": {"done": 0, "total": None}}})
+    ended: threading.Event = field(default_factory=threading.Event)
+    answer: dict[str, Any] | None = None
+    error: ServiceError | None = None
 
 
 class _Watch:

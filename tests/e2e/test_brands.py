@@ -43,6 +43,9 @@ def test_brands_without_a_pipeline_are_kept_in_the_data_folder(soundings: Soundi
     assert result(soundings, "search", "", "--brand", "mug-works")["total"] == 10
     assert result(soundings, "brands", "edit", "mug-works", "--query", "teapot")["brand"]["query_revision"] == 2
     done = soundings.run("rematch", "mug-works")
+    assert done.stdout.startswith("Rematched mug-works in ")
+    assert "with revision 2 of its query" in done.stdout
+    assert "looked            15  of 20 kept posts" in done.stdout
     assert "added              5" in done.stdout
     assert "withdrawn         10" in done.stdout
     assert [brand["brand_id"] for brand in result(soundings, "brands", "list")["brands"]] == [
