@@ -134,8 +134,8 @@ class Pipeline:
         try:
             self.book = BrandBook(self._log, settings, writes=True)
             self.notices = self.book.notices
-            if not self.book.brands:
-                settings.require_brands()
+            if listens:
+                self.book.require_brands()
             self._engine = build_engine(settings.engine)
             self._ingest = IngestStage(self._log, BrandMatcher(self.book.active), self._clock, self._observer)
             self._enrich = EnrichStage(self._engine, FastTextLanguage(), self._named(), self._clock)
@@ -286,6 +286,7 @@ class Pipeline:
             self._replaying.release()
 
     def _replay(self, path: Path, report: Report, shown: str) -> dict[str, Any]:
+        self.book.require_brands()
         require_room(self._folder.root, self.settings.data.disk_floor_mb)
         source = file_source(self.settings, str(path))
         # Opening it first: a file that cannot be read at all leaves no run behind.
@@ -455,6 +456,7 @@ class Pipeline:
             ConfigError: the source has no past to ask for, or nothing of that time.
             BackendDown: a stage failed, or the disk is full; resumable.
         """
+        self.book.require_brands()
         source, normalise = past_of(self.settings, self.book.active, name, start, end, self._clock)
         if not self._replaying.acquire(blocking=False):
             raise Busy("the running pipeline replays a file or fills up; try again when that is done")

@@ -54,12 +54,10 @@ def _run(options: Namespace) -> int:
 
 
 def _list(options: Namespace) -> int:
-    from service.brands import BrandBook, told
-    from service.components import open_reader
+    from service.brand_desk import brand_states
+    from service.brands import told
 
-    settings = load_settings(options)
-    with open_reader(settings) as reader:
-        brands = [told(state) for state in BrandBook(reader.log, settings, writes=False, rereads=False).states]
+    brands = [told(state) for state in brand_states(load_settings(options))]
     if options.json:
         print(json.dumps({"brands": brands}))
     else:

@@ -57,6 +57,29 @@ def test_brands_without_a_pipeline_are_kept_in_the_data_folder(soundings: Soundi
     assert result(soundings, "search", "", "--brand", "mug-works")["total"] == 5
 
 
+def test_a_brand_made_in_an_empty_folder_is_enough(
+    soundings: Soundings, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soundings.config.unlink()
+    refused = soundings.run("up")
+    assert refused.returncode == 2
+    assert "none was made by `soundings brands add NAME`" in refused.stderr
+    assert not soundings.data.exists()
+    result(soundings, "brands", "add", "Mug Works", "--query", "mug")
+    assert [brand["brand_id"] for brand in result(soundings, "brands", "list")["brands"]] == ["mug-works"]
+    assert result(soundings, "rematch", "mug-works")["added"] == 0
+    forgotten = soundings.run("forget", "--post", "x:p0", "--by", "Ada", "--reason", "asked by mail")
+    assert "nothing of it was stored" in forgotten.stdout, forgotten.stderr
+    assert soundings.replay(file)["mentions"] == 9
+    # Nobody listens on this port.
+    monkeypatch.setitem(soundings.extra, "SOUNDINGS_SOURCES_ENABLED", "hackernews")
+    monkeypatch.setitem(soundings.extra, "SOUNDINGS_SOURCES_ALLOW_PRIVATE", "true")
+    monkeypatch.setitem(soundings.extra, "SOUNDINGS_SOURCE_HACKERNEWS_ADDRESS", "http://127.0.0.1:9")
+    up = start(soundings)
+    up.wait_until_served()
+    soundings.wait_for(lambda: "Listening to hackernews for Mug Works" in up.output.read_text(), "what it listens to")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
