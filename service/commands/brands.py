@@ -7,6 +7,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from domain.errors import ConfigError
 from service.command import Command, add_config, add_data_dir, load_settings
 from service.terminal import complain, safe
 
@@ -83,6 +84,8 @@ def _change(options: Namespace) -> int:
     settings = load_settings(options)
     given = vars(options)
     values = {name: given.get(name) for name in ("name", "query", "handles", "competitors")}
+    if options.act == "edit" and all(value is None for value in values.values()):
+        raise ConfigError("brands edit: nothing to change; expected --name, --query, --handle or --competitor")
     if options.act == "add":
         check_names([options.name.strip()])
         values["query"] = options.query or query_for(options.name)

@@ -90,6 +90,7 @@ def test_a_brand_made_in_an_empty_folder_is_enough(
         (("add", "New", "--query", "mug ("), "found the end of the query"),
         (("add", "New", "--query", "NOT mug"), "positive anchor"),
         (("pause", "nobody"), "is not there"),
+        (("edit", "acme"), "nothing to change; expected --name, --query, --handle or --competitor"),
         (("add", "Acme", "--query", "mug"), "is there already"),
     ],
 )
@@ -104,7 +105,11 @@ def test_a_preview_says_how_many_where_and_what_is_odd(soundings: Soundings, fil
     found = result(soundings, "preview", "mug OR teapot")
     assert (found["posts"], found["by_source"], found["a_day"]) == (15, {"x": 15}, 15.0)
     assert (len(found["newest"]), found["compared"], found["costs"]) == (15, 15, [])
+    refused = soundings.run("preview", " ")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "QUERY: found an empty one" in refused.stderr
     done = soundings.run("preview", "-mug")
+    assert "About 10.0 a day: 10 of them in the day to the newest kept, 2026-03-01." in done.stdout
     assert "10 kept posts match" in done.stdout
     assert "positive anchor" in done.stderr
 

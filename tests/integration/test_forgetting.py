@@ -15,6 +15,7 @@ from domain.errors import ConfigError
 from domain.records import Topic
 from search.embedded import EmbeddedStore
 from search.store import SearchRequest
+from service.cli import main
 from service.forget import read_request, told
 from service.forgetting import Forgetting
 from stream.embedded import EmbeddedLog
@@ -81,6 +82,22 @@ def test_it_is_said_how_much_was_forgotten_and_that_nothing_was(running: Running
     assert "nothing went; from now on it is kept out" in unknown
     assert "a post of file has an id such as file:p3" in unknown
     assert "no mention of bluesky is stored at all" in said(running, author="bluesky:did:plc:abc")
+
+
+def test_letters_that_were_dealt_with_say_so_once(
+    running: Running, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    running.replay(write_rows(tmp_path / "a.jsonl", [*ROWS, '{"id": "p9", "text": "acme", "created_at": "soon"}']))
+    said(running, post="file:x-letter-1")
+    running.pipeline._log.resolve_dead_letters([2], "discarded", SystemClock().now())
+    assert running.pipeline.retry([1, 2], quiet)["problems"] == [
+        "dead letter 1: is about what was retracted: it holds nothing any more",
+        "dead letter 2: was discarded already",
+    ]
+    assert main(["dead-letters", "list", "--all", "--data-dir", str(running.settings.data.dir)]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.endswith(": (what was retracted: it holds nothing any more)")
+    assert second.endswith("(discarded)")
 
 
 def test_a_handle_given_for_an_id_is_told_with_the_id(running: Running, tmp_path: Path) -> None:
