@@ -26,7 +26,7 @@ from domain.records import (
     Retraction,
     Topic,
 )
-from ingest.ledger import NEVER_GONE, NO_REVISION, AuthorRow, LedgerPage, Seen, Standing
+from ingest.ledger import NEVER_GONE, AuthorRow, LedgerPage, Seen, Standing, unseen
 from ingest.normalise import Normaliser
 from ingest.rematch import STAGE as STAGE
 from ingest.rematch import Rematched, rematch
@@ -362,7 +362,7 @@ class _Batch:
 
     def retract(self, source: str, post_id: str, at: datetime, reason: str, asked_by: str | None = None) -> str:
         """Note that a post is gone, and send it on; gives its id."""
-        seen = self._page.get(post_id) or _unseen()
+        seen = self._page.get(post_id) or unseen()
         self._page.put(post_id, replace(seen, standing=seen.standing.gone(self._at_ms(at))))
         retraction = Retraction(
             post_id=post_id,
@@ -460,7 +460,7 @@ class _Batch:
         if seen is None:
             if self._ring.holds("post", post.post_id):
                 # Ours after all: from now on it is kept for good.
-                self._page.put(post.post_id, replace(_unseen(), standing=Standing(gone_ms=0)))
+                self._page.put(post.post_id, replace(unseen(), standing=Standing(gone_ms=0)))
                 return self._kept_out(Outcome.FILTERED)
             matches = self._match(post)
             new = Seen(
@@ -588,11 +588,6 @@ def _post_ids(read: Sequence[_Read], source: str) -> list[str]:
 
 def _post_id(content: Removed | Restored, source: str) -> str:
     return ids.post_id(content.source or source, content.native_id or "")
-
-
-def _unseen() -> Seen:
-    """Give the row of a post that is removed before it came."""
-    return Seen(revision_ms=NO_REVISION, brand_ids=(), routing_month="", queries="")
 
 
 def _brand_ids(matches: Sequence[BrandMatch]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from fakes.running_pipeline import Running, post, running_pipeline, write_rows
@@ -135,3 +136,24 @@ def test_a_write_ahead_file_that_somebody_reads_is_cut_when_they_are_done(tmp_pa
             reading.execute("COMMIT")
             assert again.cut()
         assert holding(tmp_path, SENTENCE) == {"log.sqlite"}
+
+
+def test_what_an_import_forbids_is_kept_out_before_it_is_tagged_and_stands_so_in_the_books(tmp_path: Path) -> None:
+    posts = [post(n, author_id=f"author-{n % 2}") for n in range(4)]
+    file, export = write_rows(tmp_path / "a.jsonl", posts), tmp_path / "all.jsonl"
+    (first := tmp_path / "first").mkdir()
+    (second := tmp_path / "second").mkdir()
+    with running_pipeline(first) as running:
+        running.replay(file)
+        said(running, post="file:p0")
+        said(running, author="file:author-1")
+        assert main(["export", str(export), "--data-dir", str(running.settings.data.dir)]) == 0
+    for _ in range(2):
+        assert main(["import", str(export), "--data-dir", str(second / "data")]) == 0
+    with running_pipeline(second) as running:
+        books = running.replay(file)
+        assert [books[name] for name in ("read", "matched", "duplicate", "filtered", "mentions")] == [4, 1, 1, 2, 1]
+        # The one that is left is stored already; what went is no `ok` of anybody.
+        index = cast(dict[str, Any], books["stages"])["index"]
+        assert (index["ok"], index["duplicate"]) == (0, 1)
+        assert running.pipeline._store.count() == 1
