@@ -153,7 +153,7 @@ def told(request: ForgetRequest, did: Mapping[str, Any]) -> list[str]:
         lines += [did["already"]] * bool(did["already"])
         lines += did["hints"]
     if not did["cut"]:
-        lines.append("Somebody reads the data folder, so a write-ahead file may hold bytes of it a little longer.")
+        lines.append("Somebody reads the data folder, so bytes of it may stand in its files until the log is pruned.")
     return lines
 
 

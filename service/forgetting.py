@@ -97,14 +97,15 @@ class Forgetting:
             found += sum(row.resolution != RETRACTED and names.names(row.letter) for row in letters)
         return found
 
-    def cut(self) -> bool:
-        """Cut write-ahead files that may hold what is gone; tells whether none is left. Thread-safe.
+    def cut(self, *, anyway: bool = False) -> bool:
+        """Cut write-ahead files that may hold what is gone, or all `anyway`; tells whether none is left. Thread-safe.
 
         Raises:
             BackendDown.
         """
         with self._lock:
-            self._uncut = [file for file in self._uncut if not file.cut_wal()]
+            uncut = self._files if anyway else self._uncut
+            self._uncut = [file for file in uncut if not file.cut_wal()]
             return not self._uncut
 
     def _look(self) -> int:

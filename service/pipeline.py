@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 
 from domain.brand import Brand, BrandState
 from domain.clock import Clock, SystemClock
-from domain.errors import BackendDown, Busy, ConfigError, RetryLater, ServiceError
+from domain.errors import BackendDown, Busy, ConfigError, ServiceError
 from domain.records import Topic
 from enrich.language import FastTextLanguage
 from enrich.stage import EnrichStage
@@ -26,7 +26,6 @@ from ingest.runner import IngestResult, Progress, RunnerSettings, run_source
 from ingest.source import Source
 from ingest.stage import IngestStage
 from search.embedded import EmbeddedStore
-from search.retractions import RetractionRow
 from search.stage import IndexStage
 from service import runs
 from service.books import run_books
@@ -42,14 +41,15 @@ from service.components import (
 from service.control import Report
 from service.data_folder import DataFolder, require_room
 from service.engagement import refresher_of
-from service.forget import ForgetRequest, already
-from service.forget_known import look
+from service.forget import ForgetRequest
+from service.forget_here import ForgetHere
 from service.forgetting import Forgetting
 from service.garbage import rare_collections
 from service.live import LiveSources
 from service.mirror import mirror_events
 from service.operations import Operations
 from service.past import past_of
+from service.rematches import Rematches
 from service.rematching import Rematch, Standing, kept_posts, standings
 from service.rematching import told as rematch_told
 from service.retrying import retry_letters
@@ -59,7 +59,6 @@ from service.tally import GROUP as TALLY_GROUP
 from service.tally import TOPICS as TALLY_TOPICS
 from service.tally import keep_tally
 from stream.embedded import EmbeddedLog
-from stream.letter_names import Subject
 from stream.worker import Worker, WorkerSettings
 
 log = logging.getLogger(__name__)
@@ -73,8 +72,6 @@ PATIENCE_SECONDS = 600.0
 FOREGROUND_PATIENCE_SECONDS = 15.0
 REPORT_SECONDS = 0.25
 DISK_LOOK_SECONDS = 1.0
-# Whoever asks to forget something waits this long for readers that keep a write-ahead file from being cut.
-CUT_SECONDS = 5.0
 PRUNE_SECONDS = 3600.0
 
 # Who reads topics, and so may be behind.
@@ -114,9 +111,7 @@ class Pipeline:
         self._failed = threading.Event()
         self._threads: list[threading.Thread] = []
         self._replaying = threading.Lock()
-        # Guards which brand is held against the kept posts right now.
-        self._turn = threading.Lock()
-        self._rematching: _Rematching | None = None
+        self._rematches = Rematches()
         # Brands whose rematch waits for its turn.
         self._asked: set[str] = set()
         self._listens = listens
@@ -147,6 +142,7 @@ class Pipeline:
             self._engagement = refresher_of(settings, self._store, self._clock, meter) if listens else None
             files = [one for one in (self._log, self._store) if isinstance(one, EmbeddedLog | EmbeddedStore)]
             self._forgetting = Forgetting(self._log, self._store, self._clock, files=files)
+            self._forget = ForgetHere(self._log, self._store, self._ingest, self._forgetting, self._clock, self.check)
         except BaseException:
             self._log.close()
             raise
@@ -365,54 +361,19 @@ class Pipeline:
             Busy: another brand is held against them.
             ConfigError: there is no such brand, or it is paused.
         """
-        while (mine := self._take_turn(brand_id)) is None:
-            other = self._rematching
-            if other is None:
-                continue
-            if other.brand_id != brand_id:
-                raise Busy(f"the running pipeline rematches brand {other.brand_id}; try again when that is done")
-            while not other.ended.wait(REPORT_SECONDS):
-                self._going_on()
-                report(other.progress)
-            if other.error is not None:
-                raise other.error
-            # Without an answer: whoever asked has gone, and we take it up from there.
-            if other.answer is not None:
-                return {**other.answer, "joined": True}
-        return self._rematch(mine, report)
+        return self._rematches.join(brand_id, report, self._rematch, self._going_on)
 
-    def _take_turn(self, brand_id: str) -> _Rematching | None:
-        """Give the right to rematch a brand, or None while somebody has it."""
-        with self._turn:
-            if self._rematching is not None:
-                return None
-            self._rematching = mine = _Rematching(brand_id)
-            return mine
+    def _rematch(self, brand_id: str, report: Report) -> dict[str, Any]:
+        started = time.monotonic()
 
-    def _rematch(self, mine: _Rematching, report: Report) -> dict[str, Any]:
-        """Rematch, and let go of the right to do so."""
-        try:
-            started = time.monotonic()
+        def told(now: Standing) -> None:
+            report({"stages": {"rematch": {"done": now.looked, "total": max(now.total, now.looked)}}})
 
-            def told(now: Standing) -> None:
-                mine.progress = {"stages": {"rematch": {"done": now.looked, "total": max(now.total, now.looked)}}}
-                report(mine.progress)
-
-            brand_id = mine.brand_id
-            work = Rematch(brand_id, self.book, self._ingest, self._log, self._store, self._clock, self._going_on)
-            end, resumed = work.run(told)
-            self._caught_up()
-            kept = kept_posts(self._store)
-            seconds = time.monotonic() - started
-            mine.answer = rematch_told(brand_id, end, resumed=resumed, seconds=seconds, kept=kept)
-            return mine.answer
-        except (ConfigError, RetryLater, BackendDown) as exc:
-            mine.error = exc
-            raise
-        finally:
-            with self._turn:
-                self._rematching = None
-            mine.ended.set()
+        work = Rematch(brand_id, self.book, self._ingest, self._log, self._store, self._clock, self._going_on)
+        end, resumed = work.run(told)
+        self._caught_up()
+        kept = kept_posts(self._store)
+        return rematch_told(brand_id, end, resumed=resumed, seconds=time.monotonic() - started, kept=kept)
 
     def begin_rematch(self, brand_id: str) -> dict[str, Any]:
         """Rematch without anybody waiting for it; `service.rematching.standing` says how far it is.
@@ -425,12 +386,12 @@ class Pipeline:
 
         def work() -> None:
             try:
-                while (mine := self._take_turn(brand_id)) is None:
+                while (turn := self._rematches.take(brand_id)) is None:
                     self._going_on()
                     self._clock.sleep(POLL_SECONDS)
                 # From here on the posts that were kept meanwhile are new again to whoever asks.
                 self._asked.discard(brand_id)
-                self._rematch(mine, lambda progress: None)
+                self._rematches.work(turn, self._rematch, lambda progress: None)
             except (ConfigError, Interrupted) as exc:
                 log.warning("brand %s is not rematched: %s", brand_id, exc)
             finally:
@@ -482,42 +443,8 @@ class Pipeline:
         self._store.refresh()
 
     def forget(self, request: ForgetRequest, report: Report) -> dict[str, Any]:
-        """Retract what a person asks for; returns once the store and the dead letters have forgotten it.
-
-        Returns:
-            `id`; how many `mentions` and dead `letters` went; `already`: what to say where it was asked for before;
-            `hints`: what may have been meant where nothing is known of it; `cut`: whether write-ahead files are empty.
-
-        Raises:
-            ConfigError: its source is none of ours, and nothing of it is or was stored.
-        """
-        known = look(self._store, request)
-        letters = self._forgetting.about(Subject(request.kind, request.source, request.key))
-        since = self._clock.now()
-        key = request.perform(self._ingest)
-        told = time.monotonic()
-        while not (done := [one for one in self._done(since) if (one.key, one.asked_by) == (key, request.asked_by)]):
-            self.check()
-            if time.monotonic() - told >= REPORT_SECONDS:
-                told = time.monotonic()
-                report({"stages": {"forget": {"done": 0, "total": 1}}})
-            self._clock.sleep(0.02)
-        self._forgetting.step()
-        until = time.monotonic() + CUT_SECONDS
-        while not (cut := self._forgetting.cut()) and time.monotonic() < until:
-            self._clock.sleep(0.02)
-        return {
-            "id": key,
-            "mentions": done[0].mentions,
-            "letters": letters,
-            "already": "" if known.asked_before is None else already(known.asked_before),
-            "hints": list(known.hints),
-            "cut": cut,
-        }
-
-    def _done(self, since: datetime) -> Sequence[RetractionRow]:
-        # The ledger counts in milliseconds.
-        return self._store.retractions(done_since=since - timedelta(milliseconds=1))
+        """Retract what a person asks for, everywhere; see `service.forget_here`."""
+        return self._forget.perform(request, report)
 
     def reindex(self, report: Report) -> dict[str, Any]:
         """Build the search index again from the truth."""
@@ -535,20 +462,6 @@ class Pipeline:
 
 class Interrupted(ServiceError):
     """The pipeline stops while something runs that goes on later."""
-
-
-@dataclass(slots=True)
-class _Rematching:
-    """A rematch under way, as those see it who ask for the same one meanwhile.
-
-    When it `ended` it has an `answer` or an `error`, or neither where nobody waits for it any more.
-    """
-
-    brand_id: str
-    progress: Mapping[str, Any] = field(default_factory=lambda: {"stages": {"rematch": {"done": 0, "total": None}}})
-    ended: threading.Event = field(default_factory=threading.Event)
-    answer: dict[str, Any] | None = None
-    error: ServiceError | None = None
 
 
 class _Watch:

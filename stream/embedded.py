@@ -292,27 +292,15 @@ class EmbeddedLog:
     def forget_dead_letters(self, numbers: Iterable[int], at: datetime) -> int:
         query = """UPDATE dead_letter SET payload = x'', detail = '', resolution = ?,
             resolved_us = coalesce(resolved_us, ?) WHERE number = ? AND resolution IS NOT ?"""
-        with self._writing:
-            if self._writer is not None:
-                # What is freed is overwritten with zeros; for all else that would be work for nothing.
-                self._writer.execute("PRAGMA secure_delete = ON")
-            try:
-                with self._begun() as connection:
-                    rows = [(RETRACTED, to_us(at), number, RETRACTED) for number in numbers]
-                    return max(connection.executemany(query, rows).rowcount, 0)
-            finally:
-                if self._writer is not None:
-                    self._writer.execute("PRAGMA secure_delete = OFF")
+        with self._overwriting() as connection:
+            rows = [(RETRACTED, to_us(at), number, RETRACTED) for number in numbers]
+            return max(connection.executemany(query, rows).rowcount, 0)
 
     def cut_wal(self) -> bool:
-        """Copy the write-ahead file into the log and cut it, for it may hold what was overwritten since.
-
-        Returns:
-            False where somebody reads right now: ask again later.
+        """Empty the write-ahead file, which may hold what was overwritten since; False where somebody reads right now.
 
         Raises:
             BackendDown: the disk is full or broken.
-            ValueError: read-only or closed.
         """
         with self._writing:
             if self._writer is None:
@@ -356,6 +344,19 @@ class EmbeddedLog:
         """Wait until no other thread writes, then lend the writer inside a transaction of its own."""
         with self._writing, self._begun() as connection:
             yield connection
+
+    @contextmanager
+    def _overwriting(self) -> Iterator[sqlite3.Connection]:
+        """As `_transaction`; what is freed in it is overwritten with zeros, which else would be work for nothing."""
+        with self._writing:
+            if self._writer is not None:
+                self._writer.execute("PRAGMA secure_delete = ON")
+            try:
+                with self._begun() as connection:
+                    yield connection
+            finally:
+                if self._writer is not None:
+                    self._writer.execute("PRAGMA secure_delete = OFF")
 
     @contextmanager
     def _begun(self) -> Iterator[sqlite3.Connection]:

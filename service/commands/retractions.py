@@ -71,8 +71,9 @@ FORGET = Command(
     "Remove a post, or an author with all posts, because a person asks for it.",
     "Every mention goes from the store, the block keeps later copies out, and dead letters lose what they held; it\n"
     "says how many. What is not known is blocked all the same, and told with what an id looks like. A source that is\n"
-    "neither one of ours nor has mentions is refused. The log keeps handled records until its retention is over. In a\n"
-    "cluster the request is put on the log. A restoration by the source lifts it.",
+    "neither one of ours nor has mentions is refused. On one machine the records of the log are overwritten; Kafka\n"
+    "keeps them until its retention is over. In a cluster the request is put on the log. A restoration by the source\n"
+    "lifts it.",
     _forget_arguments,
     _forget,
 )

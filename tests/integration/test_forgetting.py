@@ -13,12 +13,13 @@ from fakes.running_pipeline import Running, post, running_pipeline, write_rows
 
 from domain.clock import SystemClock
 from domain.errors import ConfigError
-from domain.records import Topic
+from domain.records import MatchedPost, Retraction, Topic
 from search.embedded import EmbeddedStore
 from search.store import SearchRequest
 from service.cli import main
 from service.forget import read_request, told
 from service.forgetting import Forgetting
+from stream.codec import decode
 from stream.embedded import EmbeddedLog
 from stream.protocol import OutRecord, Settlement
 
@@ -41,18 +42,28 @@ def holding(folder: Path, words: str) -> set[str]:
     return {str(path.relative_to(folder)) for path in files if words.encode() in path.read_bytes()}
 
 
-def test_what_was_forgotten_stands_in_no_write_ahead_file_while_the_pipeline_runs(
-    running: Running, tmp_path: Path
-) -> None:
-    rows = [post(1, SENTENCE), post(2), f'{{"id": "x-letter-1", "text": "{SENTENCE} that is cut off']
-    running.replay(write_rows(tmp_path / "a.jsonl", rows))
+def test_what_was_forgotten_stands_in_no_file_while_the_pipeline_runs(running: Running, tmp_path: Path) -> None:
+    running.replay(write_rows(tmp_path / "a.jsonl", [post(1, SENTENCE), post(2)]))
     data = running.settings.data.dir
     (source,) = {one.source for one in running.pipeline._store.search(SearchRequest()).mentions}
     assert {"log.sqlite-wal", "store/mentions.sqlite3-wal"} <= holding(data, SENTENCE)
     request = read_request(post=f"{source}:p1", author=None, asked_by="Ada", reason="asked by mail")
     assert running.pipeline.forget(request, quiet)["cut"]
-    # The log keeps what was handled until its retention is over.
-    assert holding(data, SENTENCE) <= {"log.sqlite"}
+    assert holding(data, SENTENCE) == set()
+    # What is left of it in the log is a retraction, and other posts are untouched.
+    records = running.pipeline._log.records_of(Topic.POSTS.value, f"{source}:p1")
+    assert [type(decode(record.value)) for record in records] == [Retraction, Retraction]
+    (other,) = running.pipeline._log.records_of(Topic.POSTS.value, f"{source}:p2")
+    assert isinstance(decode(other.value), MatchedPost)
+
+
+def test_an_author_is_forgotten_in_the_records_of_the_log_too(running: Running, tmp_path: Path) -> None:
+    rows = [post(n, f"acme, said number{n}here", author_id=f"ann-é-{n % 2}") for n in range(1_200)]
+    running.replay(write_rows(tmp_path / "a.jsonl", rows))
+    assert said(running, author="file:ann-é-1") == "The author file:ann-é-1 is gone: 600 mentions."
+    files = b"".join(path.read_bytes() for path in running.settings.data.dir.rglob("*") if path.is_file())
+    assert [n for n in range(1, 1_200, 2) if f"said number{n}here".encode() in files] == []
+    assert b"said number2here" in files
 
 
 ROWS = [
