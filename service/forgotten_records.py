@@ -8,7 +8,7 @@ from datetime import datetime
 
 from domain import ids
 from domain.errors import BadRecord
-from domain.records import MatchedPost, Mention, Post, Retraction, Topic
+from domain.records import AuthorRetraction, MatchedPost, Mention, Post, Retraction, Topic
 from service.forget import ForgetRequest
 from stream.codec import decode, encode
 from stream.embedded import EmbeddedLog
@@ -20,7 +20,8 @@ _TOPICS = (Topic.POSTS.value, Topic.MENTIONS.value)
 def overwrite_records(log: EmbeddedLog, request: ForgetRequest, now: datetime, looked: Callable[[], None]) -> bool:
     """Put a retraction in the place of each record that holds a post that a request is about.
 
-    Whoever reads the log from its beginning some day meets that, which changes nothing.
+    Whoever reads the log from its beginning some day meets that, which changes nothing. Of an author's posts it names
+    the author.
 
     Args:
         log: with the records.
@@ -45,10 +46,12 @@ def overwrite_records(log: EmbeddedLog, request: ForgetRequest, now: datetime, l
         post_id = _post_of(value, request)
         if post_id is None:
             return None
-        retraction = Retraction(
-            post_id=post_id, source=request.source, retracted_at=now, reason=request.reason, asked_by=request.asked_by
-        )
-        return encode(retraction)
+        source, reason, by = request.source, request.reason, request.asked_by
+        if request.author_id is None:
+            return encode(Retraction(post_id=post_id, source=source, retracted_at=now, reason=reason, asked_by=by))
+        # Of the author, so that `soundings trace` can still tell why a post is gone.
+        key = request.key
+        return encode(AuthorRetraction(author_key=key, source=source, retracted_at=now, reason=reason, asked_by=by))
 
     return not sum(overwrite(log, topic, instead, looked).left for topic in _TOPICS)
 

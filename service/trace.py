@@ -8,7 +8,7 @@ from typing import Any
 from domain import ids
 from domain.errors import BadRecord
 from domain.query.ast import Keyword
-from domain.records import MatchedPost, Mention, Post, Restoration, Retraction, Topic, Withdrawal
+from domain.records import AuthorRetraction, MatchedPost, Mention, Post, Restoration, Retraction, Topic, Withdrawal
 from domain.text import fold
 from ingest.ledger import AUTHOR_SPACE, SPACE, AuthorRow, Seen
 from search.retractions import RetractionRow
@@ -69,6 +69,8 @@ def _ledger(seen: Seen) -> dict[str, Any]:
 def _author(contents: Sequence[Record]) -> str | None:
     """Give the key of the author, from whatever is left of the post."""
     for content in contents:
+        if isinstance(content, AuthorRetraction):
+            return content.author_key
         said = content.post if isinstance(content, MatchedPost) else content
         if isinstance(said, Post | Mention) and said.author_id is not None:
             return ids.author_key(said.source, said.author_id)
@@ -130,6 +132,9 @@ def _content(record: Record) -> dict[str, Any]:
             }
         case Retraction():
             return {"kind": "retraction", "retracted_at": record.retracted_at.isoformat(), "reason": record.reason}
+        case AuthorRetraction():
+            at = record.retracted_at.isoformat()
+            return {"kind": "retraction of its author", "retracted_at": at, "reason": record.reason}
         case Restoration():
             return {"kind": "restoration", "restored_at": record.restored_at.isoformat()}
     return {"kind": type(record).__name__.lower()}
