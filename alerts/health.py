@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from alerts.outbox import Trouble as ChannelTrouble
 from alerts.rule import Severity
 from domain.clock import from_ms, to_ms
 
@@ -23,6 +24,8 @@ SILENT_PATIENCE: Final = timedelta(minutes=15)
 LAG_PATIENCE: Final = timedelta(minutes=15)
 STUCK_PATIENCE: Final = timedelta(minutes=5)
 DISK_PATIENCE: Final = timedelta(minutes=5)
+# A server that is started anew is back by then; who waits for a message has noticed.
+CHANNEL_PATIENCE: Final = timedelta(minutes=10)
 AT_ONCE: Final = timedelta(0)
 # After this long without trouble it is over; what comes back sooner was never away.
 CALM: Final = timedelta(minutes=5)
@@ -90,6 +93,8 @@ class Facts:
     sources: Sequence[SourceHealth] | None = None
     stages: Sequence[StageHealth] | None = None
     disks: Sequence[DiskHealth] | None = None
+    # Channels that do not take what they are given (`Outbox.troubles` of the last hour).
+    channels: Sequence[ChannelTrouble] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +139,7 @@ KINDS: Final[Mapping[str, str]] = {
     "parked": "Dead letters",
     "disk-floor": "Disk full",
     "disk-low": "Disk nearly full",
+    "untold": "Messages not delivered",
 }
 
 
@@ -191,6 +197,8 @@ def _looked_at(condition: HealthCondition, facts: Facts) -> bool:
         return facts.stages is not None
     if condition.kind in ("disk-floor", "disk-low"):
         return facts.disks is not None
+    if condition.kind == "untold":
+        return facts.channels is not None
     if facts.sources is None:
         return False
     # What was wrong with a source that is not heard of now may still be.
@@ -204,6 +212,8 @@ def _troubles(facts: Facts) -> Iterator[_Trouble]:
         yield from _of_stage(stage)
     for disk in facts.disks or ():
         yield from _of_disk(disk)
+    for channel in facts.channels or ():
+        yield from _of_channel(channel)
 
 
 # --- sources
@@ -298,6 +308,21 @@ def _of_disk(one: DiskHealth) -> Iterator[_Trouble]:
         sentence = f"{free} are left on the disk of {one.where}; below {floor} sources are no longer read."
         begins = one.floor <= one.free < DISK_LOW * one.floor
         yield _Trouble(f"disk-low:{one.where}", Severity.WARNING, DISK_PATIENCE, sentence, begins)
+
+
+# --- channels
+
+
+def _of_channel(one: ChannelTrouble) -> Iterator[_Trouble]:
+    why = f": {one.why.rstrip('.')}" if one.why else ""
+    if one.lost:
+        lost = "a message was" if one.lost == 1 else f"{one.lost:,} messages were"
+        sentence = f"By the channel {one.channel} {lost} not delivered and will not be{why}."
+        yield _Trouble(f"untold:{one.channel}", Severity.WARNING, AT_ONCE, sentence)
+    elif one.waiting:
+        waits = "a message waits" if one.waiting == 1 else f"{one.waiting:,} messages wait"
+        sentence = f"By the channel {one.channel} {waits} since {_clock(one.since)}{why}. It is tried again for a day."
+        yield _Trouble(f"untold:{one.channel}", Severity.WARNING, CHANNEL_PATIENCE, sentence, since=one.since)
 
 
 # --- words and bodies

@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -47,6 +48,8 @@ log = logging.getLogger(__name__)
 
 # The lease is renewed this often, and whoever waits for it looks as often.
 LOOK_SECONDS: Final = 5.0
+# A message that was given up or refused is a trouble for so long.
+UNTOLD_LATELY: Final = timedelta(hours=1)
 
 
 def all_watches(rules: Sequence[Rule], brands: Sequence[Brand]) -> list[Watch]:
@@ -189,8 +192,9 @@ class Alerting:
             Conflict, RetryLater, BackendDown: some may be done; the next minute goes on.
         """
         began = self._clock.monotonic()
-        # Before the brands: a store that cannot count them is a trouble to be told of.
-        self._health.look(self._health_look.facts())
+        # Before the brands: a store that cannot count them is a trouble to be told of; so is a channel that is away.
+        untold = self._outbox.troubles(now, UNTOLD_LATELY)
+        self._health.look(replace(self._health_look.facts(), channels=untold))
         self._mentions.refresh()
         found = self._evaluator.evaluate(self._watches(), self._watermark.look())
         subscriptions = self._subscriptions(now)
