@@ -23,6 +23,8 @@ SILENT_PATIENCE: Final = timedelta(minutes=15)
 LAG_PATIENCE: Final = timedelta(minutes=15)
 STUCK_PATIENCE: Final = timedelta(minutes=5)
 DISK_PATIENCE: Final = timedelta(minutes=5)
+# Tried again after seconds, then minutes: what still waits then is no hiccup.
+CHANNEL_PATIENCE: Final = timedelta(minutes=10)
 AT_ONCE: Final = timedelta(0)
 # After this long without trouble it is over; what comes back sooner was never away.
 CALM: Final = timedelta(minutes=5)
@@ -83,6 +85,17 @@ class DiskHealth:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelHealth:
+    """A channel that does not take messages: how many wait and since when, how many were lost lately, and why."""
+
+    channel: str
+    waiting: int
+    since: datetime | None
+    lost: int
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """All that is known at a moment; None for what could not be looked at."""
 
@@ -90,6 +103,7 @@ class Facts:
     sources: Sequence[SourceHealth] | None = None
     stages: Sequence[StageHealth] | None = None
     disks: Sequence[DiskHealth] | None = None
+    channels: Sequence[ChannelHealth] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +148,7 @@ KINDS: Final[Mapping[str, str]] = {
     "parked": "Dead letters",
     "disk-floor": "Disk full",
     "disk-low": "Disk nearly full",
+    "channel": "Channel takes no messages",
 }
 
 
@@ -191,6 +206,8 @@ def _looked_at(condition: HealthCondition, facts: Facts) -> bool:
         return facts.stages is not None
     if condition.kind in ("disk-floor", "disk-low"):
         return facts.disks is not None
+    if condition.kind == "channel":
+        return facts.channels is not None
     if facts.sources is None:
         return False
     # What was wrong with a source that is not heard of now may still be.
@@ -204,6 +221,8 @@ def _troubles(facts: Facts) -> Iterator[_Trouble]:
         yield from _of_stage(stage)
     for disk in facts.disks or ():
         yield from _of_disk(disk)
+    for channel in facts.channels or ():
+        yield from _of_channel(channel)
 
 
 # --- sources
@@ -298,6 +317,25 @@ def _of_disk(one: DiskHealth) -> Iterator[_Trouble]:
         sentence = f"{free} are left on the disk of {one.where}; below {floor} sources are no longer read."
         begins = one.floor <= one.free < DISK_LOW * one.floor
         yield _Trouble(f"disk-low:{one.where}", Severity.WARNING, DISK_PATIENCE, sentence, begins)
+
+
+# --- channels
+
+
+def _of_channel(one: ChannelHealth) -> Iterator[_Trouble]:
+    why = f": {one.why.rstrip('.')}" if one.why else ""
+    if one.waiting:
+        since = f" since {_clock(one.since)}" if one.since else ""
+        verb = "waits" if one.waiting == 1 else "wait"
+        sentence = f"{_messages(one.waiting)} {verb} for the channel {one.channel}{since}{why}."
+        yield _Trouble(f"channel:{one.channel}", Severity.WARNING, CHANNEL_PATIENCE, sentence, since=one.since)
+    elif one.lost:
+        sentence = f"{_messages(one.lost)} could not be delivered by the channel {one.channel} lately{why}."
+        yield _Trouble(f"channel:{one.channel}", Severity.WARNING, AT_ONCE, sentence)
+
+
+def _messages(number: int) -> str:
+    return "One message" if number == 1 else f"{number:,} messages"
 
 
 # --- words and bodies

@@ -35,6 +35,7 @@ from search.store import Store
 from service.alert_health import HealthLook
 from service.alert_mentions import StoreMentions
 from service.alert_messages import readings_of
+from service.alert_readings import EVALUATOR
 from service.channels import routes
 from service.prometheus import Meter
 from service.settings import Settings
@@ -43,8 +44,6 @@ from stream.protocol import Log
 
 log = logging.getLogger(__name__)
 
-# The name of the lease, and of the status.
-EVALUATOR: Final = "evaluator"
 MINUTE_SECONDS: Final = 60.0
 # The lease is renewed this often, and whoever waits for it looks as often.
 LOOK_SECONDS: Final = 5.0
@@ -93,7 +92,8 @@ class Alerting:
         self.holder = f"{socket.gethostname()}/{os.getpid()}"
         self._lease = Lease(documents, EVALUATOR, self.holder)
         self._evaluator = Evaluator(self._mentions, documents, clock, publish)
-        self._health, self._health_look = HealthBook(documents, publish), HealthLook(settings, log, store, clock)
+        self._health = HealthBook(documents, publish)
+        self._health_look = HealthLook(settings, log, store, documents, clock)
         self._book = AlertBook(documents, publish)
         self._recipients = Recipients(documents)
         self._outbox = Outbox(documents)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from types import TracebackType
 
 from domain.clock import Clock, SystemClock
+from domain.documents import Documents
 from domain.metrics import (
     DISK_FLOOR,
     DISK_FREE,
@@ -91,6 +92,7 @@ class Operations:
         model: str = "",
         parts: Mapping[str, Check] | None = None,
         stages: Sequence[Check] = (),
+        documents: Documents | None = None,
     ) -> None:
         """Take note of what the process works with; it is ready once each part was found well.
 
@@ -101,6 +103,7 @@ class Operations:
             model: the sentiment model that is loaded, "" for none.
             parts: what else it needs.
             stages: whether its stages run, beside whether they get on.
+            documents: of alerts, that are shown; None where the process has none.
         """
         reads: list[Callable[[], Sequence[Reading]]] = [lambda: log_readings(log, shown)]
         needed: dict[str, Check] = {"log": lambda: log.appended(Topic.POSTS.value), **(parts or {})}
@@ -111,6 +114,11 @@ class Operations:
             needed["store"] = lambda: there.retracted_at("")
             if "index" in self.watch.names:
                 self.watch.freshness = FreshnessProbe(there, self.meter, self._clock)
+        if documents is not None:
+            from service.alert_readings import alert_readings
+
+            kept, channels = documents, [one.channel_id for one in self._settings.alerts.channels]
+            reads.append(lambda: alert_readings(kept, channels, self._clock.now()))
         if model:
             self.meter.set(MODEL, 1, model)
         if "ingest" in self.watch.names:

@@ -206,6 +206,7 @@ class Pipeline:
                 # The model was loaded, or we would not be here.
                 parts={"engine": lambda: None},
                 stages=(self.check,),
+                documents=self._documents,
             )
 
     def _named(self) -> Mapping[str, Brand]:

@@ -11,6 +11,7 @@ import pytest
 from alerts.health import (
     CALM,
     KINDS,
+    ChannelHealth,
     DiskHealth,
     Facts,
     HealthCondition,
@@ -37,8 +38,10 @@ def looked(
     sources: Sequence[SourceHealth] | None = None,
     stages: Sequence[StageHealth] | None = None,
     disks: Sequence[DiskHealth] | None = None,
+    channels: Sequence[ChannelHealth] | None = None,
 ) -> list[HealthCondition]:
-    return look(Facts(now=NOON + minutes * MINUTE, sources=sources, stages=stages, disks=disks), before)
+    now = NOON + minutes * MINUTE
+    return look(Facts(now=now, sources=sources, stages=stages, disks=disks, channels=channels), before)
 
 
 def walk(steps: Sequence[tuple[float, SourceHealth]]) -> list[tuple[float, list[str]]]:
@@ -254,6 +257,19 @@ def test_a_disk_that_fills_up_is_told_of_twice_and_ends_with_room_to_spare() -> 
     assert looked(36, roomy, disks=[DISK]) == []
 
 
+# --- channels
+
+
+def test_messages_that_wait_are_told_of_after_ten_minutes_and_lost_ones_at_once() -> None:
+    waits = ChannelHealth(channel="mail", waiting=3, since=NOON, lost=0, why="the server is busy.")
+    (condition,) = looked(1, channels=[waits])
+    assert condition.sentence == "3 messages wait for the channel mail since 2026-03-01 12:00 UTC: the server is busy."
+    assert (condition.fires(NOON + MINUTE), condition.fires(NOON + 10 * MINUTE)) == (False, True)
+    (lost,) = looked(1, channels=[replace(waits, waiting=0, lost=1)])
+    assert lost.sentence == "One message could not be delivered by the channel mail lately: the server is busy."
+    assert lost.fires(NOON + MINUTE)
+
+
 # --- all of them
 
 
@@ -263,8 +279,9 @@ def test_what_could_not_be_looked_at_stays_as_it_was() -> None:
         sources=[replace(WELL, state="refused")],
         stages=[replace(STAGE, waiting=30_000)],
         disks=[replace(DISK, free=0)],
+        channels=[ChannelHealth(channel="mail", waiting=1, since=NOON, lost=0)],
     )
-    assert len(before) == 3
+    assert len(before) == 4
     assert looked(60, before) == before
 
 
@@ -288,7 +305,8 @@ def test_every_kind_of_trouble_has_a_name_and_a_sentence() -> None:
     ]
     stages = [replace(STAGE, waiting=30_000, settled=0), replace(STAGE, stage="index", parked=500)]
     disks = [replace(DISK, free=0), replace(DISK, where="a worker", free=15 * GB // 10)]
-    conditions = looked(0, sources=sources, stages=stages, disks=disks)
+    channels = [ChannelHealth(channel="mail", waiting=1, since=NOON, lost=0)]
+    conditions = looked(0, sources=sources, stages=stages, disks=disks, channels=channels)
     assert {one.kind for one in conditions} == KINDS.keys()
     for one in conditions:
         assert one.sentence[0].isupper() or one.sentence[0].isdigit() or one.sentence.startswith(one.subject)
