@@ -92,7 +92,7 @@ def chart_spec(
                 "encoding": {"y": values | {"field": "expected"}},
             },
             {
-                "mark": {"type": "line", "color": colour, "strokeWidth": 2.2, "tooltip": True},
+                "mark": {"type": "line", "color": colour, "strokeWidth": 2.2, "strokeJoin": "round", "tooltip": True},
                 "encoding": {"y": values | {"field": "observed"}, "tooltip": _tooltip(metric)},
             },
             *([_mark_layer(marks)] if marks else []),

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 WATCH: Final = "watch"
 STATUS: Final = "status"
+# The name of the lease, and of what is noted of each look.
+EVALUATOR: Final = "evaluator"
 # What is further behind than this is said to be.
 LATE: Final = timedelta(minutes=5)
 # Hours that are looked at every minute; all of the history every half hour.

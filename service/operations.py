@@ -34,7 +34,7 @@ from service.health import HealthServer
 from service.health_events import HealthReporter
 from service.prometheus import Meter, Reading
 from service.readiness import Check, Readiness
-from service.readings import Readings, log_readings, store_readings
+from service.readings import Readings, alert_readings, log_readings, store_readings
 from service.settings import Settings
 from service.stage_watch import StageWatch
 from service.stages import StageName
@@ -89,10 +89,10 @@ class Operations:
         log: Log,
         shown: Sequence[StageName],
         store: Store | None = None,
+        documents: Documents | None = None,
         model: str = "",
         parts: Mapping[str, Check] | None = None,
         stages: Sequence[Check] = (),
-        documents: Documents | None = None,
     ) -> None:
         """Take note of what the process works with; it is ready once each part was found well.
 
@@ -100,10 +100,10 @@ class Operations:
             log: whose books are shown, and which takes the health documents.
             shown: stages whose books are shown.
             store: whose mentions are counted; None where the process has none.
+            documents: whose alerts are counted; None where the process looks after none.
             model: the sentiment model that is loaded, "" for none.
             parts: what else it needs.
             stages: whether its stages run, beside whether they get on.
-            documents: of alerts, that are shown; None where the process has none.
         """
         reads: list[Callable[[], Sequence[Reading]]] = [lambda: log_readings(log, shown)]
         needed: dict[str, Check] = {"log": lambda: log.appended(Topic.POSTS.value), **(parts or {})}
@@ -115,10 +115,8 @@ class Operations:
             if "index" in self.watch.names:
                 self.watch.freshness = FreshnessProbe(there, self.meter, self._clock)
         if documents is not None:
-            from service.alert_readings import alert_readings
-
-            kept, channels = documents, [one.channel_id for one in self._settings.alerts.channels]
-            reads.append(lambda: alert_readings(kept, channels, self._clock.now()))
+            kept, channels = documents, [channel.channel_id for channel in self._settings.alerts.channels]
+            reads.append(lambda: alert_readings(kept, self._clock, channels))
         if model:
             self.meter.set(MODEL, 1, model)
         if "ingest" in self.watch.names:

@@ -202,11 +202,11 @@ class Pipeline:
                 log=self._log,
                 shown=STAGE_NAMES,
                 store=self._store,
+                documents=self._documents,
                 model=self._engine.name,
                 # The model was loaded, or we would not be here.
                 parts={"engine": lambda: None},
                 stages=(self.check,),
-                documents=self._documents,
             )
 
     def _named(self) -> Mapping[str, Brand]:

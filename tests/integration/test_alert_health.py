@@ -19,8 +19,8 @@ from ingest.status import SourceState, SourceStatus
 from search.embedded import EmbeddedStore
 from search.sqlite_documents import SqliteDocuments
 from service.alert_health import HealthLook
-from service.alert_readings import alert_readings
 from service.alerting import Alerting
+from service.readings import alert_readings
 from service.settings import Settings, load
 from stream.embedded import EmbeddedLog
 from stream.protocol import Count, OutRecord, Settlement
@@ -207,13 +207,13 @@ def test_what_cannot_be_read_is_left_out_and_the_rest_is_known(world: World) -> 
 
 def test_metrics_tell_what_fires_what_rules_see_and_how_messages_fare(world: World) -> None:
     alerting = world.alerting()
-    empty = {reading.metric.name for reading in alert_readings(world.documents, ["hook"], NOON)}
+    empty = {reading.metric.name for reading in alert_readings(world.documents, world.clock, ["hook"])}
     assert empty == {"soundings_alerts_firing", "soundings_alerts_messages"}
     for minute in range(2):
         world.clock.set(NOON + minute * MINUTE)
         world.beat(bluesky=SourceState.REFUSED)
         alerting.minute(world.clock.now())
-    readings = alert_readings(world.documents, ["hook"], world.clock.now())
+    readings = alert_readings(world.documents, world.clock, ["hook"])
     told = {
         (reading.metric.name.removeprefix("soundings_alerts_"), *reading.labels): reading.value for reading in readings
     }
