@@ -94,6 +94,7 @@ class Alerting:
         *,
         publish: Publish = lambda alerts: None,
         meter: Meter | None = None,
+        holder: str = "",
     ) -> None:
         """Prepare; nothing runs before `run`.
 
@@ -106,6 +107,8 @@ class Alerting:
             clock: the time.
             publish: told of alerts that changed.
             meter: counts how long a look takes.
+            holder: who has the lease; this process of this machine by default. A name that no other running process
+                has lets a process that was killed go on at once.
 
         Raises:
             ConfigError: a channel cannot be used.
@@ -114,7 +117,7 @@ class Alerting:
         self._meter = meter
         self._mentions = StoreMentions(store)
         self._watermark = Watermark(log, store, clock)
-        self.holder = f"{socket.gethostname()}/{os.getpid()}"
+        self.holder = holder or f"{socket.gethostname()}/{os.getpid()}"
         self._lease = Lease(documents, EVALUATOR, self.holder)
         self._evaluator = Evaluator(self._mentions, documents, clock, publish)
         self._health = HealthBook(documents, publish)

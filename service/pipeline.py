@@ -163,6 +163,8 @@ class Pipeline:
             self._clock,
             publish=alert_publisher(self._store),
             meter=meter,
+            # Whoever writes to the data folder is one.
+            holder="pipeline" if self.settings.store.kind == "embedded" else "",
         )
         return documents, alerting
 
