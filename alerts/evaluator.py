@@ -241,8 +241,13 @@ class Evaluator:
         if before.fires and not after.fires:
             return replace(alert, resolved_at=now)
         if reading is not None and reading.level is Level.SPIKE and reading.surprise > alert.reading.surprise:
-            return replace(alert, reading=reading, peak_at=reading.end)
+            return peaked(alert, reading)
         return alert
+
+
+def peaked(alert: Alert, reading: Reading) -> Alert:
+    """Give an alert that has become more improbable."""
+    return replace(alert, reading=reading, peak_at=reading.end, window_minutes=reading.window_minutes)
 
 
 def begun(watch: Watch, reading: Reading, judgement: Judgement, end_ms: int, now: datetime) -> Alert:
@@ -256,7 +261,7 @@ def begun(watch: Watch, reading: Reading, judgement: Judgement, end_ms: int, now
         brand=watch.brand,
         metric=rule.metric,
         severity=rule.severity,
-        window_minutes=rule.window_minutes,
+        window_minutes=reading.window_minutes,
         started_at=started,
         fired_at=now,
         reading=reading,
