@@ -8,7 +8,7 @@ again; so is what was lost. No list of changes is needed, which a store of many 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -33,6 +33,12 @@ DAY_MS: Final = 24 * HOUR_MS
 MAX_BRANDS: Final = 2_000
 # Filters of one brand each that are asked for together: an answer of some megabytes at most.
 MAX_TOGETHER: Final = 250
+# Both stores refuse an answer of more than some 65,000 rows, those inside others counted.
+MAX_ROWS: Final = 50_000
+# Documents of some kilobytes, written together.
+SAVED_AT_ONCE: Final = 500
+# Rows of a bucket: itself, reliable or not, and three feelings in each.
+_ROWS_A_BUCKET: Final = 9
 
 _OUTCOMES: Final = ("negative", "neutral", "positive")
 # How an hour of a brand looks: mentions, and the sum of their scores in millionths. A sum of floats depends on the
@@ -57,6 +63,8 @@ class CountBook:
         self._backfilled: dict[str, list[int]] = {}
         # Whether anything came without a date: most sources give one, and then half of the requests is saved.
         self._undated = True
+        self._first: dict[str, int | None] = {}
+        self._unsaved: list[Change] = []
 
     def refresh(self, watches: Sequence[Watch], start: datetime, end: datetime) -> int:
         """Bring the counts of all that is watched up to what the store holds of `[start, end)`.
@@ -78,17 +86,20 @@ class CountBook:
             if hours:
                 stale[filter_id] = hours
         self._count_again(filters, stale, looks)
+        self._save()
         return sum(len(hours) for hours in stale.values())
 
     def series(self, filter_id: str, start_ms: int, end_ms: int) -> Series:
         """Give the counts of a filter by bucket for `[start_ms, end_ms)`; nothing said where nothing was counted."""
         series = empty(start_ms, end_ms)
+        size = len(series)
         for day_ms, day in self._days.get(filter_id, {}).items():
             if day_ms + DAY_MS <= start_ms or day_ms >= end_ms:
                 continue
+            first = (day_ms - start_ms) // BUCKET_MS
             for bucket, (mentions, negative, neutral, positive) in day.rows.items():
-                place = series.place(day_ms + bucket * BUCKET_MS)
-                if 0 <= place < len(series):
+                place = first + bucket
+                if 0 <= place < size:
                     series.mentions[place] = mentions
                     series.negative[place], series.neutral[place], series.positive[place] = negative, neutral, positive
         return series
@@ -99,11 +110,15 @@ class CountBook:
         return found[bisect_left(found, start_ms) : bisect_left(found, end_ms)]
 
     def first_ms(self, filter_id: str) -> int | None:
-        """Give the bucket in which a filter was first heard of; None where it never was."""
-        firsts = [
-            day_ms + min(day.rows) * BUCKET_MS for day_ms, day in self._days.get(filter_id, {}).items() if day.rows
-        ]
-        return min(firsts, default=None)
+        """Give the hour in which a filter's brand was first heard of, None where it never was.
+
+        From then on it was listened for: that nobody said what a query asks for is known, and no lack of history.
+        """
+        if filter_id not in self._first:
+            days = self._days.get(filter_id, {})
+            first = min((day_ms for day_ms, day in days.items() if day.looks), default=None)
+            self._first[filter_id] = None if first is None else first + min(days[first].looks) * HOUR_MS
+        return self._first[filter_id]
 
     def forget(self, watches: Sequence[Watch]) -> None:
         """Let go of what is watched no more, in memory; what is kept of it is harmless and small."""
@@ -111,6 +126,7 @@ class CountBook:
         for filter_id in list(self._days):
             if filter_id not in wanted:
                 del self._days[filter_id]
+                self._first.pop(filter_id, None)
 
     # --- what is kept
 
@@ -125,16 +141,18 @@ class CountBook:
                     days[int(document.doc_id.rpartition("/")[2])] = _day_of(document.body)
                 after = page[-1].doc_id
             self._days[filter_id] = days
+            self._first.pop(filter_id, None)
 
     def _looks(self, start: datetime, end: datetime) -> dict[str, dict[int, Look]]:
         """Give how each hour of each brand looks now."""
         by_brand = {"brand": Terms("brand_id", MAX_BRANDS, sub={"score": Stats("sentiment_score")})}
         looks: dict[str, dict[int, Look]] = {}
-        for node, time_field in _moments(Everything(), start, end, undated=True):
+        self._undated = False
+        for node, time_field in self._pieces(Everything(), start, end, self._rows_an_hour(), undated=True):
             answer = self._mentions.aggregate(node, {"hour": Histogram(time_field, 3600, sub=by_brand)})
             hours_found = _rows(answer["hour"])
-            if time_field == "collected_at":
-                self._undated = bool(hours_found)
+            if time_field == "collected_at" and hours_found:
+                self._undated = True
             for hour in hours_found:
                 for brand in _rows(hour.sub["brand"]):
                     score = brand.sub["score"]
@@ -147,7 +165,8 @@ class CountBook:
     def _note_backfilled(self, start: datetime, end: datetime) -> None:
         by_brand: Mapping[str, Aggregation] = {"brand": Terms("brand_id", MAX_BRANDS)}
         found: dict[str, set[int]] = {}
-        for node, time_field in _moments(Flag("backfilled", True), start, end, undated=self._undated):
+        rows = 12 * self._rows_an_hour()
+        for node, time_field in self._pieces(Flag("backfilled", True), start, end, rows, undated=self._undated):
             answer = self._mentions.aggregate(node, {"at": Histogram(time_field, BUCKET_SECONDS, sub=by_brand)})
             for bucket in _rows(answer["at"]):
                 for brand in _rows(bucket.sub["brand"]):
@@ -196,18 +215,33 @@ class CountBook:
     ) -> None:
         node = Or(tuple(Keyword("brand_id", brand_id) for brand_id in brands))
         rows: dict[str, dict[int, tuple[int, int, int, int]]] = {brand_id: {} for brand_id in brands}
+        rows_an_hour = len(brands) * 12 * _ROWS_A_BUCKET
         for start, end in _spans(hours):
-            for moment, time_field in _moments(node, start, end, undated=self._undated):
+            for moment, time_field in self._pieces(node, start, end, rows_an_hour, undated=self._undated):
                 by_brand = {"brand": Terms("brand_id", len(brands), sub={"at": _by_bucket(time_field)})}
                 for brand in _rows(self._mentions.aggregate(moment, by_brand)["brand"]):
                     _add(rows[str(brand.key)], brand.sub["at"])
         for brand_id in brands:
             self._keep(brand_id, hours, rows[brand_id], looks.get(brand_id, {}))
 
+    def _pieces(
+        self, node: Node, start: datetime, end: datetime, rows_an_hour: int, *, undated: bool
+    ) -> Iterator[tuple[Node, str]]:
+        """Give what to ask for a span, piece by piece, so that no answer has more than MAX_ROWS rows."""
+        step = timedelta(hours=max(MAX_ROWS // max(rows_an_hour, 1), 1))
+        while start < end:
+            yield from _moments(node, start, min(start + step, end), undated=undated)
+            start += step
+
+    def _rows_an_hour(self) -> int:
+        """Give how many rows an hour of all brands has at most."""
+        answer = self._mentions.aggregate(Everything(), {"brand": Terms("brand_id", MAX_BRANDS)})
+        return len(_rows(answer["brand"])) + 1
+
     def _rows_of(self, node: Node, hours: Sequence[int]) -> dict[int, tuple[int, int, int, int]]:
         rows: dict[int, tuple[int, int, int, int]] = {}
         for start, end in _spans(hours):
-            for moment, time_field in _moments(node, start, end, undated=self._undated):
+            for moment, time_field in self._pieces(node, start, end, 12 * _ROWS_A_BUCKET, undated=self._undated):
                 _add(rows, self._mentions.aggregate(moment, {"at": _by_bucket(time_field)})["at"])
         return rows
 
@@ -220,6 +254,7 @@ class CountBook:
     ) -> None:
         """Put what was counted of hours in the place of what was known of them, in memory and in documents."""
         days = self._days[filter_id]
+        self._first.pop(filter_id, None)
         changed = set()
         for hour_ms in hours:
             day_ms, hour = hour_ms // DAY_MS * DAY_MS, hour_ms % DAY_MS // HOUR_MS
@@ -233,9 +268,24 @@ class CountBook:
                 day.looks[hour] = looks[hour_ms]
             else:
                 day.looks.pop(hour, None)
-        changes = [Change(KIND, f"{filter_id}/{day_ms:014d}", _body_of(days[day_ms])) for day_ms in sorted(changed)]
-        for begin in range(0, len(changes), 500):
-            self._documents.apply(changes[begin : begin + 500])
+        self._unsaved += [
+            Change(KIND, f"{filter_id}/{day_ms:014d}", _body_of(days[day_ms])) for day_ms in sorted(changed)
+        ]
+        if len(self._unsaved) >= SAVED_AT_ONCE:
+            self._save()
+
+    def _save(self) -> None:
+        """Make what was counted durable: many filters at once, for each time waits for the disk."""
+        try:
+            for begin in range(0, len(self._unsaved), SAVED_AT_ONCE):
+                self._documents.apply(self._unsaved[begin : begin + SAVED_AT_ONCE])
+        except BaseException:
+            # What is in memory must not be ahead of what is kept.
+            self._days.clear()
+            self._first.clear()
+            raise
+        finally:
+            self._unsaved.clear()
 
 
 def _moments(node: Node, start: datetime, end: datetime, *, undated: bool) -> list[tuple[Node, str]]:

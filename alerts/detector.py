@@ -52,6 +52,10 @@ class Detector:
                 return longer
         return own
 
+    def read_own(self, baseline: Baseline, series: Series, end_ms: int, rule: Rule) -> Reading | None:
+        """Read the window of the rule's own length alone, as `read` else: the readings of a chart are alike."""
+        return self._window(baseline, baseline.spans[0], series, end_ms, rule)
+
     def _window(self, baseline: Baseline, span: Span, series: Series, end_ms: int, rule: Rule) -> Reading | None:
         stop = series.place(end_ms)
         start = max(stop - span.buckets, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
@@ -41,6 +42,11 @@ class Episode:
     last_started_ms: int | None = None
     peak: float = 0.0
     doubts: frozenset[Doubt] = frozenset()
+
+    @property
+    def fires(self) -> bool:
+        """Whether an alert goes on."""
+        return self.started_ms is not None
 
 
 def step(episode: Episode, reading: Reading | None, doubts: frozenset[Doubt], rule: Rule) -> Episode:
@@ -118,7 +124,7 @@ def to_body(episode: Episode) -> dict[str, Any]:
     }
 
 
-def from_body(body: dict[str, Any]) -> Episode:
+def from_body(body: Mapping[str, Any]) -> Episode:
     """Read what `to_body` wrote."""
     plain = {name: body[name] for name in ("at_ms", "pending_ms", "started_ms", "calm_ms", "last_started_ms", "peak")}
     return Episode(

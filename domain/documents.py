@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,6 +12,10 @@ from domain.errors import ServiceError
 # The revision of a document that is not there.
 ABSENT = ""
 MAX_SCAN = 1_000
+
+_KIND = re.compile(r"[a-z][a-z0-9_-]{0,63}", re.ASCII)
+_ID = re.compile(r"[!-~]{1,400}", re.ASCII)
+_PREFIX = re.compile(r"[!-~]{0,400}", re.ASCII)
 
 
 class Conflict(ServiceError):
@@ -47,7 +52,8 @@ class Change:
 class Documents(Protocol):
     """Documents by kind and id, changed by compare-and-set. Thread-safe, and safe between processes.
 
-    A kind is a slug, an id 1 to 400 characters of ASCII without white space.
+    A kind is a slug of at most 64 characters, an id 1 to 400 characters of ASCII without white space. Others are
+    mistakes of the program: ValueError. No revision ever comes again, though a document was deleted and made anew.
     """
 
     def get(self, kind: str, doc_ids: Sequence[str]) -> Mapping[str, Document]:
@@ -74,8 +80,47 @@ class Documents(Protocol):
         Raises:
             Conflict: an expected revision was not there. One file changes nothing then; Elasticsearch may have made
                 the other changes of this call, so ids and bodies are chosen so that the same call again is harmless.
+            BadRecord: a body that JSON cannot hold (a number that is not finite, a lone surrogate); nothing is changed.
             RetryLater, BackendDown: nothing may be taken as changed.
         """
 
     def close(self) -> None:
         """Release files or connections."""
+
+
+def require_ids(kind: str, doc_ids: Iterable[str]) -> None:
+    """Check a kind and ids of documents.
+
+    Raises:
+        ValueError: one is not as `Documents` says.
+    """
+    if not _KIND.fullmatch(kind):
+        raise ValueError(f"found the kind {kind!r}, expected a slug")
+    for doc_id in doc_ids:
+        if not _ID.fullmatch(doc_id):
+            raise ValueError(f"{kind}: found the id {doc_id!r}, expected 1 to 400 characters of ASCII without spaces")
+
+
+def require_scan(kind: str, prefix: str, after: str, limit: int) -> None:
+    """Check what a scan asks for.
+
+    Raises:
+        ValueError: it cannot be asked for.
+    """
+    require_ids(kind, [after] if after else [])
+    if not _PREFIX.fullmatch(prefix):
+        raise ValueError(f"{kind}: found the prefix {prefix!r}, expected ASCII without spaces")
+    if not 1 <= limit <= MAX_SCAN:
+        raise ValueError(f"limit: found {limit}, expected 1 to {MAX_SCAN}")
+
+
+def require_changes(changes: Sequence[Change]) -> None:
+    """Check what is to be changed.
+
+    Raises:
+        ValueError: an id cannot be, or two changes are of the same document.
+    """
+    for change in changes:
+        require_ids(change.kind, [change.doc_id])
+    if len({(change.kind, change.doc_id) for change in changes}) != len(changes):
+        raise ValueError("found two changes of one document, expected one of each")

@@ -45,21 +45,25 @@ _ANSWERED: Final = "errors,items.*.status,items.*.error.type,items.*.error.reaso
 class Op:
     """One item: an index, an id, and what is done to it.
 
-    With a `version`, the caller's own: `strictly` writes over lower versions only, else over equal ones too.
+    With a `version`, the caller's own: `strictly` writes over lower versions only, else over equal ones too. With
+    `expected`, the sequence and term of what is there now. "create" writes only where nothing is.
     """
 
-    kind: Literal["index", "delete"]
+    kind: Literal["index", "delete", "create"]
     index: str
     doc_id: str
     body: bytes = b""
     version: int | None = None
     strictly: bool = True
+    expected: tuple[int, int] | None = None
 
     def lines(self) -> bytes:
         """Give the item as the lines of a bulk."""
         about: dict[str, Any] = {"_index": self.index, "_id": self.doc_id}
         if self.version is not None:
             about |= {"version": self.version, "version_type": "external" if self.strictly else "external_gte"}
+        if self.expected is not None:
+            about |= {"if_seq_no": self.expected[0], "if_primary_term": self.expected[1]}
         action = to_json({self.kind: about}) + b"\n"
         return action if self.kind == "delete" else b"%b%b\n" % (action, self.body)
 
@@ -73,7 +77,10 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """The index has this version or a higher one. `repeated`: an earlier try of ours may have been carried out."""
+    """The index has this version or a higher one, or something else than was expected.
+
+    `repeated`: an earlier try of ours may have been carried out.
+    """
 
     repeated: bool
 

@@ -31,12 +31,14 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A document: the index that has it, its version, and what was asked of its source."""
+    """A document: the index that has it, its version, what was asked of its source, and what its last write was."""
 
     index: str
     doc_id: str
     version: int
     source: Mapping[str, Any]
+    sequence: int = -1
+    term: int = 0
 
 
 ALL_FIELDS: Final = ("*",)
@@ -71,7 +73,8 @@ def _found(doc: Mapping[str, Any]) -> Found | None:
         )
     if not doc.get("found"):
         return None
-    return Found(doc["_index"], doc["_id"], doc.get("_version", 0), doc.get("_source", {}))
+    last = doc.get("_seq_no", -1), doc.get("_primary_term", 0)
+    return Found(doc["_index"], doc["_id"], doc.get("_version", 0), doc.get("_source", {}), *last)
 
 
 def search_many(

@@ -83,6 +83,16 @@ class Names:
         """Dead letters without text, for Kibana."""
         return f"{self.prefix}dead"
 
+    @property
+    def documents(self) -> str:
+        """What alerts keep: subscriptions, the outbox, states and counts."""
+        return f"{self.prefix}documents"
+
+    @property
+    def alerts(self) -> str:
+        """Alerts as flat fields, for Kibana."""
+        return f"{self.prefix}alerts"
+
     def month(self, month: str) -> str:
         """Give the index of a month `YYYY.MM`.
 

@@ -16,7 +16,7 @@ from search.elastic_settings import ElasticSettings
 # Raise in every file of `mapping/` whose fields change, and tell in the docs whether `soundings migrate` is needed.
 MAPPINGS: Final = Path(__file__).with_name("mapping")
 # Made at once; the months are made when their first mention comes.
-FIXED: Final = ("tombstones", "retractions", "stories", "events", "dead")
+FIXED: Final = ("tombstones", "retractions", "stories", "events", "dead", "documents", "alerts")
 # Prefixes of others that are told where ours is not there.
 _SHOWN: Final = 5
 # Settings that follow the configuration, and that an index takes at any time.
@@ -133,18 +133,18 @@ def month_troubles(elastic: Elastic, settings: ElasticSettings) -> list[str]:
     return troubles(find_months(elastic, settings.names), settings.names)
 
 
-def check_ready(elastic: Elastic, settings: ElasticSettings) -> None:
-    """Check that setup has run here, before anything is written.
+def check_ready(elastic: Elastic, settings: ElasticSettings, name: str = "tombstones") -> None:
+    """Check that setup has run here, before anything is written; `name` is one of FIXED, that will be written to.
 
     Raises:
         ConfigError: it has not, or a newer program's has.
         RetryLater, BackendDown.
     """
-    index = settings.names.tombstones
+    index = f"{settings.prefix}{name}"
     answer = elastic.ask("GET", f"/{index}/_mapping", also=(404,), patient=True)
     if answer.status == 404:
-        raise ConfigError(_not_set_up(elastic, settings))
-    expected = _version(template("tombstones", settings))
+        raise ConfigError(_not_set_up(elastic, settings, index))
+    expected = _version(template(name, settings))
     for mapping in answer.body.values():
         found = int(mapping["mappings"].get("_meta", {}).get("template_version", 0))
         if found == 0:
@@ -155,14 +155,16 @@ def check_ready(elastic: Elastic, settings: ElasticSettings) -> None:
             raise ConfigError(f"the index {index} has version {found}, this program reads {expected}: use a newer one")
 
 
-def _not_set_up(elastic: Elastic, settings: ElasticSettings) -> str:
+def _not_set_up(elastic: Elastic, settings: ElasticSettings, index: str) -> str:
     """Tell what was looked for, what is there of other prefixes, and what to try."""
     answer = elastic.ask("GET", "/*tombstones/_alias", also=(401, 403, 404))
     others = sorted(index.removesuffix("tombstones") for index in answer.body) if answer.status == 200 else []
     shown = ", ".join(others[:_SHOWN]) + (", ..." if len(others) > _SHOWN else "")
     found = f"found those of the prefix {shown}" if others else "found nothing of ours"
+    if settings.prefix in others:
+        return f"the index {index} is missing, which is newer than this prefix: run `soundings setup`"
     return (
-        f"elastic.prefix: looked for the index {settings.names.tombstones} at {', '.join(settings.hosts)}, {found}: "
+        f"elastic.prefix: looked for the index {index} at {', '.join(settings.hosts)}, {found}: "
         f"{'check the prefix, or ' if others else ''}run `soundings setup` first"
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from alerts.health import KINDS
 from alerts.rule import DEFAULT_RULES, MAX_WINDOW_MINUTES, Metric, Rule, Sensitivity, Severity
 from alerts.subscription import AUDIENCES, DIGESTS, Subscription, from_body
 from domain.brand import is_slug, slug
@@ -58,7 +59,12 @@ SUBSCRIPTION_SETTINGS: tuple[Setting, ...] = (
     Setting("channel", "text", None, "name of the channel by which it is told"),
     Setting("recipient", "text", "", "address, for a channel of e-mail"),
     Setting("brands", "texts", (), "ids of the brands that it is about; all when left out"),
-    Setting("rules", "texts", (), "ids of the rules that it is about; all when left out"),
+    Setting(
+        "rules",
+        "texts",
+        (),
+        "rules that it is about, or kinds of trouble of the pipeline; all when left out",
+    ),
     Setting("severity", "choice", "info", "the least urgent that is told", choices=_SEVERITIES),
     Setting(
         "audience",
@@ -72,6 +78,47 @@ SUBSCRIPTION_SETTINGS: tuple[Setting, ...] = (
     Setting("digest", "choice", "none", "a summary of what was, at eight in the morning", choices=DIGESTS),
     Setting("resolved", "boolean", True, "whether the end of an alert is told too"),
 )
+
+CHANNEL_SETTINGS: tuple[Setting, ...] = (
+    Setting("id", "text", None, "slug of the channel"),
+    Setting(
+        "type",
+        "choice",
+        None,
+        "email sends messages over SMTP, webhook posts signed JSON, apprise is any of the services of that library",
+        choices=("email", "webhook", "apprise"),
+    ),
+    Setting("url", "text", "", "where a webhook's messages go: https://..."),
+    Setting("host", "text", "", "SMTP server of an e-mail channel"),
+    Setting("port", "integer", 0, "its port; 0 is the usual one of its security", minimum=0, maximum=65535),
+    Setting(
+        "security",
+        "choice",
+        "starttls",
+        "how the SMTP server is talked to: starttls, tls from the beginning, or none (loopback only)",
+        choices=("starttls", "tls", "none"),
+    ),
+    Setting("user", "text", "", "user of the SMTP server; nobody signs in when left out"),
+    Setting("sender", "text", "", "address that e-mail comes from"),
+    Setting("allow_private", "boolean", False, "whether a webhook may be at an address of a private network"),
+    Setting("password_file", "path", "", "file that holds the password of `user`"),
+    Setting("secret_file", "path", "", "file that holds the key by which a webhook's messages are signed"),
+    Setting("address_file", "path", "", "file that holds the address of apprise, with its tokens"),
+)
+# What a channel has that is never in the configuration: from SOUNDINGS_CHANNEL_<ID>_<NAME>, or the file `<name>_file`.
+CHANNEL_SECRETS: tuple[str, ...] = ("password", "secret", "address")
+
+
+def read_channels(tables: Sequence[Any], where: str, problems: list[str]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Check the channels: the place and the values of each that has what its type needs."""
+    needs = {"email": ("host", "sender"), "webhook": ("url",), "apprise": ()}
+    found = []
+    for place, values in _entries("channel", tables, CHANNEL_SETTINGS, where, problems):
+        missing = [key for key in needs[values["type"]] if not values[key]]
+        problems += [f"{place}: {key}: is missing; a channel of type {values['type']} needs it" for key in missing]
+        if not missing:
+            found.append((place, values))
+    return found
 
 
 def read_rules(tables: Sequence[Any], where: str, problems: list[str]) -> tuple[Rule, ...]:
@@ -103,7 +150,7 @@ def read_subscriptions(
 ) -> tuple[Subscription, ...]:
     """Build the subscriptions; one with problems is left out."""
     found = []
-    known = [rule.rule_id for rule in rules]
+    known = [*(rule.rule_id for rule in rules), *KINDS]
     for place, values in _entries("subscription", tables, SUBSCRIPTION_SETTINGS, where, problems):
         if values["channel"] not in channels:
             expected = f"one of {', '.join(channels)}" if channels else "a channel; there is none: [[channels]]"

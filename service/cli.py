@@ -18,6 +18,7 @@ from typing import NoReturn
 from domain.errors import Busy, ConfigError, QueryError, ServiceError
 from service.command import Command
 from service.commands import (
+    alerts,
     backfill,
     backup,
     books,
@@ -59,6 +60,7 @@ COMMANDS: tuple[Command, ...] = (
     preview.COMMAND,
     rematch.COMMAND,
     backfill.COMMAND,
+    alerts.COMMAND,
     dead_letters.COMMAND,
     trace.COMMAND,
     retractions.FORGET,
@@ -77,6 +79,7 @@ COMMANDS: tuple[Command, ...] = (
     workers.INGEST,
     workers.ENRICH,
     workers.INDEX,
+    workers.ALERT,
     workers.DASHBOARD,
 )
 

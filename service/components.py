@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from domain.brand import Brand
 from domain.clock import Clock, SystemClock
+from domain.documents import Documents
 from domain.errors import ConfigError
 from service.data_folder import DataFolder
 from service.settings import EngineSettings, Settings
@@ -21,6 +22,7 @@ from service.sources.kind import SourceContext
 from service.stages import STAGES
 
 if TYPE_CHECKING:
+    from alerts.records import Alert
     from dashboard.app import Application
     from enrich.engine import SentimentEngine
     from enrich.model_folder import TransformersSettings
@@ -345,6 +347,25 @@ def open_store(settings: Settings, clock: Clock, *, read_only: bool = False) -> 
     return ElasticStore.open(settings.elastic, read_only=read_only, clock=clock)
 
 
+def open_documents(settings: Settings) -> Documents:
+    """Open the documents that alerts are kept in: beside the mentions, wherever those are.
+
+    Raises:
+        ConfigError: nothing is there, `soundings setup` has not run, or an extra is missing.
+        RetryLater, BackendDown: they cannot be reached.
+    """
+    if settings.store.kind == "embedded":
+        from search.sqlite_documents import SqliteDocuments
+
+        folder = DataFolder(settings.data.dir)
+        folder.require(log=settings.log.kind == "embedded")
+        return SqliteDocuments.open(folder.alerts)
+    require_extra("store.kind", settings.store.kind, "elastic_transport")
+    from search.elastic_documents import ElasticDocuments
+
+    return ElasticDocuments.open(settings.elastic)
+
+
 def connection_problems(settings: Settings) -> list[str]:
     """Tell what is wrong with the way to the log and the store that are chosen, one line each; connects to nothing."""
     from search.elastic_settings import problems_of
@@ -411,6 +432,20 @@ def health_index(store: Store) -> HealthIndex | None:
     from search.elastic_health import HealthIndex
 
     return HealthIndex(store.bulk, store.names) if isinstance(store, ElasticStore) else None
+
+
+def alert_publisher(store: Store) -> Callable[[Sequence[Alert]], None]:
+    """Give what shows alerts to Kibana; what does nothing where the store is not Elasticsearch."""
+    if find_spec("elastic_transport") is None:
+        return lambda alerts: None
+    from alerts.projection import projection
+    from search.alert_index import AlertIndex
+    from search.elastic import ElasticStore
+
+    if not isinstance(store, ElasticStore):
+        return lambda alerts: None
+    index = AlertIndex(store.bulk, store.names)
+    return lambda alerts: index.publish([projection(alert) for alert in alerts])
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ class DataFolder:
     """Names of what lies in the folder.
 
     `lock`: held by the one process that writes. `log.sqlite`: the log. `store/`: the mentions and their index.
+    `alerts.db`: alerts and what belongs to them, written by the pipeline, the page and commands alike.
     `control.sock` (or `control.path`, which says where it is): how commands reach a running pipeline. `spool/`:
     standard input while it is being replayed.
     """
@@ -44,6 +45,11 @@ class DataFolder:
     def store(self) -> Path:
         """Folder of the store."""
         return self.root / "store"
+
+    @property
+    def alerts(self) -> Path:
+        """The database of alerts: counts, states, the outbox, what people said to them."""
+        return self.root / "alerts.db"
 
     @property
     def spool(self) -> Path:

@@ -32,6 +32,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         ("engine", _engine),
         ("log", _log),
         ("store", _store),
+        ("alerts", _alerts),
     )
     for part, examination in examinations:
         finding = Finding(part)
@@ -56,8 +57,14 @@ def _access(settings: Settings, finding: Finding) -> None:
 
 def _brands(settings: Settings, finding: Finding) -> None:
     from service.brand_check import query_problems
+    from service.brand_desk import brand_states
 
-    brands = settings.require_brands()
+    try:
+        brands = [state.brand for state in brand_states(settings)]
+    except ServiceError:
+        # What is wrong with the log is told of the log; those of the configuration are known without it.
+        brands = []
+    brands = brands or list(settings.require_brands())
     finding.facts.append(f"{len(brands)} to listen for")
     finding.problems += [problem for brand in brands for problem in query_problems(brand)]
 
@@ -122,3 +129,19 @@ def _store(settings: Settings, finding: Finding) -> None:
     with closing(open_store(settings, SystemClock(), read_only=True)) as store:
         where = ", ".join(settings.elastic.hosts) if settings.store.kind == "elastic" else f"in {settings.data.dir}"
         finding.facts.append(f"{settings.store.kind}: {where}; {store.count():,} mentions")
+
+
+def _alerts(settings: Settings, finding: Finding) -> None:
+    from service.components import open_documents
+    from service.data_folder import DataFolder
+
+    if settings.store.kind == "elastic":
+        # That it is as it should be is found with the store; not every worker may read it.
+        finding.facts.append(f"kept in the index {settings.elastic.names.documents}")
+        return
+    file = DataFolder(settings.data.dir).alerts
+    if not file.is_file():
+        finding.facts.append("nothing is kept yet: the pipeline makes the file when it starts")
+        return
+    with closing(open_documents(settings)) as documents:
+        finding.facts.append(f"kept in {file}; {len(documents.scan('subscription')):,} subscriptions")

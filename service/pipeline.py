@@ -16,6 +16,7 @@ from typing import Any
 
 from domain.brand import Brand, BrandState
 from domain.clock import Clock, SystemClock
+from domain.documents import Documents
 from domain.errors import BackendDown, Busy, ConfigError, ServiceError
 from domain.records import Topic
 from enrich.language import FastTextLanguage
@@ -26,15 +27,17 @@ from ingest.runner import IngestResult, Progress, RunnerSettings, run_source
 from ingest.source import Source
 from ingest.stage import IngestStage
 from search.embedded import EmbeddedStore
-from search.retractions import RetractionRow
 from search.stage import IndexStage
 from service import runs
+from service.alerting import Alerting
 from service.books import run_books
 from service.brands import BrandBook, change
 from service.components import (
+    alert_publisher,
     build_engine,
     file_source,
     live_sources,
+    open_documents,
     open_log,
     open_store,
     require_one_process,
@@ -43,13 +46,16 @@ from service.control import Report
 from service.data_folder import DataFolder, require_room
 from service.engagement import refresher_of
 from service.forget import ForgetRequest
+from service.forget_here import ForgetHere
 from service.forgetting import Forgetting
 from service.garbage import rare_collections
 from service.live import LiveSources
 from service.mirror import mirror_events
 from service.operations import Operations
 from service.past import past_of
-from service.rematching import Rematch, Standing, standings
+from service.prometheus import Meter
+from service.rematches import Rematches
+from service.rematching import Rematch, Standing, kept_posts, standings
 from service.rematching import told as rematch_told
 from service.retrying import retry_letters
 from service.settings import Settings
@@ -57,6 +63,7 @@ from service.stages import STAGE_NAMES, STAGES
 from service.tally import GROUP as TALLY_GROUP
 from service.tally import TOPICS as TALLY_TOPICS
 from service.tally import keep_tally
+from stream.embedded import EmbeddedLog
 from stream.worker import Worker, WorkerSettings
 
 log = logging.getLogger(__name__)
@@ -109,7 +116,7 @@ class Pipeline:
         self._failed = threading.Event()
         self._threads: list[threading.Thread] = []
         self._replaying = threading.Lock()
-        self._rematching = threading.Lock()
+        self._rematches = Rematches()
         # Brands whose rematch waits for its turn.
         self._asked: set[str] = set()
         self._listens = listens
@@ -127,8 +134,8 @@ class Pipeline:
         try:
             self.book = BrandBook(self._log, settings, writes=True)
             self.notices = self.book.notices
-            if not self.book.brands:
-                settings.require_brands()
+            if listens:
+                self.book.require_brands()
             self._engine = build_engine(settings.engine)
             self._ingest = IngestStage(self._log, BrandMatcher(self.book.active), self._clock, self._observer)
             self._enrich = EnrichStage(self._engine, FastTextLanguage(), self._named(), self._clock)
@@ -138,10 +145,32 @@ class Pipeline:
             self._store = open_store(settings, self._clock)
             meter = operations.meter if operations is not None else None
             self._engagement = refresher_of(settings, self._store, self._clock, meter) if listens else None
-            self._forgetting = Forgetting(self._log, self._store, self._clock)
+            files = [one for one in (self._log, self._store) if isinstance(one, EmbeddedLog | EmbeddedStore)]
+            self._forgetting = Forgetting(self._log, self._store, self._clock, files=files)
+            self._forget = ForgetHere(self._log, self._store, self._ingest, self._forgetting, self._clock, self.check)
+            self._documents, self._alerting = self._alerts(meter) if listens else (None, None)
         except BaseException:
             self._log.close()
             raise
+
+    def _alerts(self, meter: Meter | None) -> tuple[Documents | None, Alerting | None]:
+        """Open what alerts are kept in, and build what looks at them; nothing where they are switched off."""
+        if not self.settings.alerts.enabled:
+            return None, None
+        documents = open_documents(self.settings)
+        alerting = Alerting(
+            self.settings,
+            self._log,
+            self._store,
+            documents,
+            lambda: self.book.active,
+            self._clock,
+            publish=alert_publisher(self._store),
+            meter=meter,
+            # Whoever writes to the data folder is one.
+            holder="pipeline" if self.settings.store.kind == "embedded" else "",
+        )
+        return documents, alerting
 
     def __enter__(self) -> Pipeline:
         return self
@@ -166,6 +195,8 @@ class Pipeline:
         self._begin("events", lambda: mirror_events(self._log, self._store, None, self._stop))
         if self._engagement is not None:
             self._begin("engagement", partial(self._engagement.run, self._stop))
+        if self._alerting is not None:
+            self._begin("alerts", partial(self._alerting.run, self._stop))
         for source in self.live.sources:
             self._begin(f"source {source.name}", partial(self.live.listen, source, self._ingest, self._stop))
         if self.live.sources:
@@ -177,6 +208,7 @@ class Pipeline:
                 log=self._log,
                 shown=STAGE_NAMES,
                 store=self._store,
+                documents=self._documents,
                 model=self._engine.name,
                 # The model was loaded, or we would not be here.
                 parts={"engine": lambda: None},
@@ -252,6 +284,8 @@ class Pipeline:
         if self._operations is not None:
             self._operations.let_go()
         self._running.close()
+        if self._documents is not None:
+            self._documents.close()
         self._store.close()
         self._log.close()
 
@@ -278,6 +312,7 @@ class Pipeline:
             self._replaying.release()
 
     def _replay(self, path: Path, report: Report, shown: str) -> dict[str, Any]:
+        self.book.require_brands()
         require_room(self._folder.root, self.settings.data.disk_floor_mb)
         source = file_source(self.settings, str(path))
         # Opening it first: a file that cannot be read at all leaves no run behind.
@@ -350,28 +385,25 @@ class Pipeline:
     def rematch(self, brand_id: str, report: Report) -> dict[str, Any]:
         """Hold the posts that are kept against a brand's query as it is now; see `service.rematching`.
 
+        Where that goes on already, whoever asked for it, its progress and its answer are given; `joined` says so.
+
         Raises:
             Busy: another brand is held against them.
             ConfigError: there is no such brand, or it is paused.
         """
-        if not self._rematching.acquire(blocking=False):
-            raise Busy("the running pipeline rematches another brand; try again when that is done")
-        return self._rematch(brand_id, report)
+        return self._rematches.join(brand_id, report, self._rematch, self._going_on)
 
     def _rematch(self, brand_id: str, report: Report) -> dict[str, Any]:
-        """Rematch, and let go of the right to do so."""
-        try:
-            started = time.monotonic()
+        started = time.monotonic()
 
-            def told(now: Standing) -> None:
-                report({"stages": {"rematch": {"done": now.looked, "total": max(now.total, now.looked)}}})
+        def told(now: Standing) -> None:
+            report({"stages": {"rematch": {"done": now.looked, "total": max(now.total, now.looked)}}})
 
-            work = Rematch(brand_id, self.book, self._ingest, self._log, self._store, self._clock, self._going_on)
-            end, resumed = work.run(told)
-            self._caught_up()
-            return rematch_told(brand_id, end, resumed=resumed, seconds=time.monotonic() - started)
-        finally:
-            self._rematching.release()
+        work = Rematch(brand_id, self.book, self._ingest, self._log, self._store, self._clock, self._going_on)
+        end, resumed = work.run(told)
+        self._caught_up()
+        kept = kept_posts(self._store)
+        return rematch_told(brand_id, end, resumed=resumed, seconds=time.monotonic() - started, kept=kept)
 
     def begin_rematch(self, brand_id: str) -> dict[str, Any]:
         """Rematch without anybody waiting for it; `service.rematching.standing` says how far it is.
@@ -384,11 +416,12 @@ class Pipeline:
 
         def work() -> None:
             try:
-                while not self._rematching.acquire(timeout=POLL_SECONDS):
+                while (turn := self._rematches.take(brand_id)) is None:
                     self._going_on()
+                    self._clock.sleep(POLL_SECONDS)
                 # From here on the posts that were kept meanwhile are new again to whoever asks.
                 self._asked.discard(brand_id)
-                self._rematch(brand_id, lambda progress: None)
+                self._rematches.work(turn, self._rematch, lambda progress: None)
             except (ConfigError, Interrupted) as exc:
                 log.warning("brand %s is not rematched: %s", brand_id, exc)
             finally:
@@ -414,6 +447,7 @@ class Pipeline:
             ConfigError: the source has no past to ask for, or nothing of that time.
             BackendDown: a stage failed, or the disk is full; resumable.
         """
+        self.book.require_brands()
         source, normalise = past_of(self.settings, self.book.active, name, start, end, self._clock)
         if not self._replaying.acquire(blocking=False):
             raise Busy("the running pipeline replays a file or fills up; try again when that is done")
@@ -439,22 +473,8 @@ class Pipeline:
         self._store.refresh()
 
     def forget(self, request: ForgetRequest, report: Report) -> dict[str, Any]:
-        """Retract what a person asks for; gives its `id` once the store and the dead letters have forgotten it."""
-        since = self._clock.now()
-        key = request.perform(self._ingest)
-        told = time.monotonic()
-        while not any(row.key == key and row.asked_by == request.asked_by for row in self._done(since)):
-            self.check()
-            if time.monotonic() - told >= REPORT_SECONDS:
-                told = time.monotonic()
-                report({"stages": {"forget": {"done": 0, "total": 1}}})
-            self._clock.sleep(0.02)
-        self._forgetting.step()
-        return {"id": key}
-
-    def _done(self, since: datetime) -> Sequence[RetractionRow]:
-        # The ledger counts in milliseconds.
-        return self._store.retractions(done_since=since - timedelta(milliseconds=1))
+        """Retract what a person asks for, everywhere; see `service.forget_here`."""
+        return self._forget.perform(request, report)
 
     def reindex(self, report: Report) -> dict[str, Any]:
         """Build the search index again from the truth."""

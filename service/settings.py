@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
+from enum import StrEnum
 from hashlib import blake2b
 from pathlib import Path
 from types import NoneType, UnionType
@@ -18,6 +19,7 @@ from typing import Any, cast, get_args, get_origin, get_type_hints
 from domain.brand import Brand
 from domain.errors import ConfigError
 from search.elastic_settings import ElasticSettings
+from service.alert_settings import AlertSettings, read_alerts, secret_names
 from service.secrets import Secret, flaw_of, read_secret
 from service.setting import Value
 from service.settings_checks import nearest, number_of, read_brands, read_columns, read_labels, show, take
@@ -34,6 +36,8 @@ _ENGINE = "engine."
 # A secret is read from the file that the setting of this name names.
 _IN_FILE = "_file"
 _TABLES = (COLUMNS_KEY, LABELS_KEY)
+# Keys that hold a list of tables: `[[brands]]`.
+_LISTS = ("brands", "rules", "channels", "subscriptions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +153,7 @@ class Settings:
     store: StoreSettings = StoreSettings()
     kafka: KafkaSettings = field(default_factory=KafkaSettings)
     elastic: ElasticSettings = field(default_factory=ElasticSettings)
+    alerts: AlertSettings = field(default_factory=AlertSettings)
     origin: Path | None = None
 
     def require_brands(self) -> tuple[Brand, ...]:
@@ -161,7 +166,8 @@ class Settings:
             return self.brands
         where = str(self.origin) if self.origin else f"no configuration file ({DEFAULT_CONFIG} is not here)"
         raise ConfigError(
-            f"{where}: no brand to listen for; `soundings init NAME ...` writes a configuration, --config names one"
+            f"{where}: no brand to listen for, and none was made by `soundings brands add NAME`; `soundings init NAME "
+            "...` writes a configuration, --config names one"
         )
 
 
@@ -198,7 +204,7 @@ def read(
     document = read_document(path, problems) if path else {}
     where = str(path) if path else ""
     values = {setting.key: setting.default for setting in SETTINGS}
-    flat, tables, brand_tables = _split(document, where, problems)
+    flat, tables, lists = _split(document, where, problems)
     for setting in SETTINGS:
         if setting.key in flat and setting.kind == "secret":
             problems.append(
@@ -207,7 +213,7 @@ def read(
             )
         elif setting.key in flat:
             take(setting, flat[setting.key], f"{where}: {setting.key}", values, problems)
-    _read_environment(environ, values, problems)
+    _read_environment(environ, values, problems, secret_names(lists))
     _read_secrets(values, problems)
     for key, value in (overrides or {}).items():
         if value is not None:
@@ -215,8 +221,9 @@ def read(
     problems += unknown_sources(cast("tuple[str, ...]", values["sources.enabled"]), where)
     mapping = read_columns(tables.get(COLUMNS_KEY, {}), columns, where, problems)
     labels = read_labels(tables.get(LABELS_KEY, {}), where, problems)
-    brands = read_brands(brand_tables, where, problems)
-    return _build(values, mapping, labels, brands, path), problems
+    brands = read_brands(lists.get("brands", ()), where, problems)
+    alerts = read_alerts(lists, values, environ, where, problems)
+    return _build(values, mapping, labels, brands, alerts, path), problems
 
 
 def unknown_sources(enabled: Sequence[str], where: str) -> list[str]:
@@ -272,16 +279,15 @@ def read_document(path: Path, problems: list[str]) -> dict[str, Any]:
 
 def _split(
     document: Mapping[str, Any], where: str, problems: list[str]
-) -> tuple[dict[str, Any], dict[str, Mapping[str, Any]], Sequence[Any]]:
-    """Part a document into plain settings by dotted key, tables whose keys are the user's, and the brand tables."""
+) -> tuple[dict[str, Any], dict[str, Mapping[str, Any]], dict[str, Sequence[Any]]]:
+    """Part a document into plain settings by dotted key, tables whose keys are the user's, and lists of tables."""
     known = {setting.key for setting in SETTINGS}
     sections = {key.rsplit(".", depth)[0] for key in known for depth in (1, 2) if key.count(".") >= depth}
     flat: dict[str, Any] = {}
     tables: dict[str, Mapping[str, Any]] = {}
-    brands: Sequence[Any] = ()
+    lists: dict[str, Sequence[Any]] = {}
 
     def walk(table: Mapping[str, Any], prefix: str) -> None:
-        nonlocal brands
         for name, value in table.items():
             key = f"{prefix}{name}"
             if key in _TABLES:
@@ -290,11 +296,11 @@ def _split(
                 else:
                     pairs = 'field = "column"' if key == COLUMNS_KEY else 'LABEL = "negative"'
                     problems.append(f"{where}: {key}: found {show(value)}, expected a table of {pairs}")
-            elif key == "brands":
+            elif key in _LISTS:
                 if isinstance(value, list):
-                    brands = value
+                    lists[key] = value
                 else:
-                    problems.append(f"{where}: {key}: found {show(value)}, expected tables that begin with [[brands]]")
+                    problems.append(f"{where}: {key}: found {show(value)}, expected tables that begin with [[{key}]]")
             elif key in known:
                 flat[key] = value
             elif key in sections and isinstance(value, dict):
@@ -302,18 +308,20 @@ def _split(
             elif key in sections:
                 problems.append(f"{where}: {key}: found {show(value)}, expected a table [{key}]")
             else:
-                hint = nearest(key, [*known, *sections, *_TABLES, "brands"])
+                hint = nearest(key, [*known, *sections, *_TABLES, *_LISTS])
                 problems.append(f"{where}: {key}: unknown key{hint}")
 
     walk(document, "")
-    return flat, tables, brands
+    return flat, tables, lists
 
 
-def _read_environment(environ: Mapping[str, str], values: dict[str, Any], problems: list[str]) -> None:
-    """Override values by SOUNDINGS_ variables; an unknown one is a problem, like an unknown key."""
+def _read_environment(
+    environ: Mapping[str, str], values: dict[str, Any], problems: list[str], others: Container[str]
+) -> None:
+    """Override values by SOUNDINGS_ variables; one that is neither known nor of `others` is a problem."""
     by_name = {setting.environment: setting for setting in SETTINGS}
     for name in sorted(environ):
-        if not name.startswith("SOUNDINGS_") or name == CONFIG_VARIABLE:
+        if not name.startswith("SOUNDINGS_") or name == CONFIG_VARIABLE or name in others:
             continue
         setting = by_name.get(name)
         if setting is None:
@@ -354,6 +362,7 @@ def _build(
     columns: Mapping[str, str],
     labels: Mapping[str, str],
     brands: tuple[Brand, ...],
+    alerts: AlertSettings,
     origin: Path | None,
 ) -> Settings:
     """Put checked values into their dataclasses."""
@@ -387,6 +396,7 @@ def _build(
         store=StoreSettings(**_section(values, "store")),
         kafka=KafkaSettings(**_revealed(_section(values, "kafka"))),
         elastic=ElasticSettings(**_revealed(_section(values, "elastic"))),
+        alerts=alerts,
         origin=origin,
     )
 
@@ -426,6 +436,8 @@ def _rebuild(hint: Any, value: Any) -> Any:
         return tuple(_rebuild(get_args(hint)[0], item) for item in value)
     if get_origin(hint) is Mapping:
         return {name: _rebuild(get_args(hint)[1], item) for name, item in value.items()}
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return hint(value)
     if hint is Any and isinstance(value, list):
         # A value of a setting: JSON has no tuples.
         return tuple(value)

@@ -120,12 +120,13 @@ class Server:
         found = sorted((one for one in self.statuses if int(one["id"]) > after), key=lambda one: int(one["id"]))
         return json.dumps(found[: int(asked["limit"][0])][::-1]).encode()
 
-    def stream(self, write: Callable[[bytes], None]) -> None:
-        """Send what appears until the connection is cut."""
+    def stream(self, begin: Callable[[], None], write: Callable[[bytes], None]) -> None:
+        """Send what appears until the connection is cut; whoever sees it begin misses nothing from then on."""
         queue: Queue[object] = Queue()
         with self._lock:
             self._listeners.append(queue)
         try:
+            begin()
             write(b":)\n")
             stale = False
             while not self.closed.is_set():
@@ -209,15 +210,17 @@ def _handler(server: Server) -> type[FaultyHandler]:
             if self.headers.get("Authorization") != f"Bearer {TOKEN}":
                 self._send(401, {}, b"{}")
                 return
-            self.send_response(200)
-            self.send_header("Content-Type", "text/event-stream")
-            self.send_header("Transfer-Encoding", "chunked")
-            self.end_headers()
+
+            def begin() -> None:
+                self.send_response(200)
+                self.send_header("Content-Type", "text/event-stream")
+                self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
 
             def write(data: bytes) -> None:
                 self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
 
-            server.stream(write)
+            server.stream(begin, write)
             self.close_connection = True
 
     return Handler

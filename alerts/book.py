@@ -1,0 +1,222 @@
+"""The book of alerts: those that were, and what people say to them."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from alerts import silence as silences
+from alerts import subscription as subscriptions
+from alerts.records import Alert
+from alerts.silence import Silence
+from alerts.stored import ALERT, alert_body, alert_of
+from alerts.subscription import Subscription
+from domain.clock import to_ms
+from domain.documents import ABSENT, Change, Conflict, Documents
+from domain.errors import ConfigError
+
+SUBSCRIPTION: Final = "subscription"
+USEFUL: Final = "useful"
+NOISE: Final = "noise"
+# How often a change is tried again that somebody else's came before.
+_TRIES: Final = 5
+# What ended longer ago is of no message any more.
+_RECENT: Final = timedelta(hours=24)
+_WHO_CHARS: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """How useful the alerts of a rule were in a span, as people marked them."""
+
+    rule_id: str
+    alerts: int
+    useful: int
+    noise: int
+
+    @property
+    def share(self) -> float | None:
+        """Share of useful ones among those that were marked; None where none was."""
+        marked = self.useful + self.noise
+        return self.useful / marked if marked else None
+
+
+class AlertBook:
+    """Alerts, silences and subscriptions made on the page. Thread-safe, and safe between processes."""
+
+    def __init__(self, documents: Documents, publish: Callable[[Sequence[Alert]], None] = lambda alerts: None) -> None:
+        """Open nothing.
+
+        Args:
+            documents: where they are kept.
+            publish: told of alerts that changed.
+        """
+        self._documents, self._publish = documents, publish
+
+    # --- alerts
+
+    def alert(self, alert_id: str) -> Alert:
+        """Give one alert.
+
+        Raises:
+            ConfigError: there is none of this id.
+        """
+        found = self._documents.get(ALERT, [alert_id]).get(alert_id)
+        if found is None:
+            raise ConfigError(f"alert {alert_id[:60]}: there is none of this id; `soundings alerts list` shows them")
+        return alert_of(found.doc_id, found.body)
+
+    def newest(self, limit: int, *, after: str = "") -> list[Alert]:
+        """Give alerts, those that began last first, beyond the id `after`."""
+        found = self._documents.scan(ALERT, after=after, limit=limit, descending=True)
+        return [alert_of(document.doc_id, document.body) for document in found]
+
+    def between(self, start: datetime, end: datetime, brand_id: str | None = None) -> list[Alert]:
+        """Give the alerts that were firing at some time of `[start, end)`, the oldest first; of one brand or of all."""
+        found = []
+        for alert in self._from_newest():
+            # What ended before, and what began before that, cannot be told apart by its id: fourteen days are enough.
+            if alert.started_at < start - timedelta(days=14):
+                break
+            over = alert.resolved_at is not None and alert.resolved_at < start
+            if alert.started_at < end and not over and brand_id in (None, alert.brand_id):
+                found.append(alert)
+        return found[::-1]
+
+    def current(self, now: datetime) -> list[Alert]:
+        """Give the alerts that fire, and those that ended in the last day: what messages may be about."""
+        return [
+            alert
+            for alert in self.between(now - _RECENT, now + _RECENT)
+            if alert.resolved_at is None or now - alert.resolved_at < _RECENT
+        ]
+
+    def _from_newest(self) -> Iterator[Alert]:
+        after = ""
+        while page := self._documents.scan(ALERT, after=after, descending=True):
+            yield from (alert_of(document.doc_id, document.body) for document in page)
+            after = page[-1].doc_id
+
+    def acknowledge(self, alert_id: str, who: str, now: datetime) -> Alert:
+        """Take note that somebody has seen an alert: it is not said again. The first one counts.
+
+        Raises:
+            ConfigError: there is no such alert.
+            Conflict: it changes all the time.
+        """
+
+        def seen(alert: Alert) -> Alert:
+            if alert.acknowledged_at is not None:
+                return alert
+            return replace(alert, acknowledged_at=now, acknowledged_by=_who(who))
+
+        return self._change(alert_id, seen)
+
+    def mark(self, alert_id: str, mark: str, who: str, now: datetime) -> Alert:
+        """Say that an alert was "useful" or "noise", or take that back (""); the last one counts.
+
+        Raises:
+            ConfigError: there is no such alert, or the mark is another word.
+            Conflict: it changes all the time.
+        """
+        if mark not in ("", USEFUL, NOISE):
+            raise ConfigError(f"mark: found {mark[:40]!r}, expected {USEFUL}, {NOISE}, or nothing to take it back")
+        given = now if mark else None
+        return self._change(alert_id, lambda alert: replace(alert, mark=mark, marked_at=given, marked_by=_who(who)))
+
+    def _change(self, alert_id: str, change: Callable[[Alert], Alert]) -> Alert:
+        for left in range(_TRIES - 1, -1, -1):
+            found = self._documents.get(ALERT, [alert_id]).get(alert_id)
+            if found is None:
+                return self.alert(alert_id)
+            before = alert_of(found.doc_id, found.body)
+            after = change(before)
+            if after == before:
+                break
+            try:
+                self._documents.apply([Change(ALERT, alert_id, alert_body(after), found.revision)])
+            except Conflict:
+                if not left:
+                    raise
+                continue
+            break
+        self._publish([after])
+        return after
+
+    def precision(self, rule_ids: Sequence[str], start: datetime, end: datetime) -> list[Precision]:
+        """Give how useful the alerts that began in `[start, end)` were, by rule."""
+        began = [alert for alert in self.between(start, end) if alert.started_at >= start]
+        return [
+            Precision(
+                rule_id,
+                sum(alert.rule_id == rule_id for alert in began),
+                sum(alert.rule_id == rule_id and alert.mark == USEFUL for alert in began),
+                sum(alert.rule_id == rule_id and alert.mark == NOISE for alert in began),
+            )
+            for rule_id in rule_ids
+        ]
+
+    # --- silences
+
+    def silences(self, now: datetime | None = None) -> list[Silence]:
+        """Give the silences; those that stand at a moment, or all."""
+        found = [silences.from_body(d.doc_id, d.body) for d in self._documents.scan(silences.KIND)]
+        return [each for each in found if now is None or each.start <= now < each.end]
+
+    def silence(self, made: Silence) -> None:
+        """Keep a silence, or change the one of its id."""
+        self._documents.apply([Change(silences.KIND, made.silence_id, silences.to_body(made))])
+
+    def end_silence(self, silence_id: str) -> None:
+        """End a silence at once.
+
+        Raises:
+            ConfigError: there is none of this id.
+        """
+        if silence_id not in self._documents.get(silences.KIND, [silence_id]):
+            raise ConfigError(f"silence {silence_id[:60]}: there is none of this id")
+        self._documents.apply([Change(silences.KIND, silence_id, None)])
+
+    # --- subscriptions
+
+    def subscriptions(self) -> list[Subscription]:
+        """Give the subscriptions that were made on the page."""
+        found = self._documents.scan(SUBSCRIPTION)
+        return [subscriptions.from_body(document.doc_id, document.body) for document in found]
+
+    def subscribe(self, made: Subscription, *, new: bool) -> None:
+        """Keep a subscription; `new`: there must be none of its id.
+
+        Raises:
+            ConfigError: there is one already.
+        """
+        try:
+            expected = ABSENT if new else None
+            self._documents.apply([Change(SUBSCRIPTION, made.subscription_id, subscriptions.to_body(made), expected)])
+        except Conflict:
+            raise ConfigError(f"subscription {made.subscription_id}: there is one of this name already") from None
+
+    def unsubscribe(self, subscription_id: str) -> None:
+        """Remove a subscription that was made on the page.
+
+        Raises:
+            ConfigError: there is none of this id.
+        """
+        if subscription_id not in self._documents.get(SUBSCRIPTION, [subscription_id]):
+            raise ConfigError(
+                f"subscription {subscription_id[:60]}: there is none of this id that was made on the page; one of the "
+                "configuration is removed there"
+            )
+        self._documents.apply([Change(SUBSCRIPTION, subscription_id, None)])
+
+
+def new_id(now: datetime) -> str:
+    """Give an id that nothing else has, which sorts by time."""
+    return f"{to_ms(now):014d}-{secrets.token_hex(4)}"
+
+
+def _who(text: str) -> str:
+    return "".join(character for character in text if character.isprintable())[:_WHO_CHARS]

@@ -1,0 +1,29 @@
+"""What messages are made with: readings for their charts, apart from the evaluator that is at work beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from alerts.asking import Mentions
+from alerts.counting import HISTORY, CountBook
+from alerts.detector import Detector
+from alerts.judging import Judge
+from alerts.records import Reading
+from alerts.rule import Watch
+from domain.clock import from_ms
+from domain.documents import Documents
+
+
+def readings_of(
+    mentions: Mentions, documents: Documents, watch: Watch, start_ms: int, end_ms: int
+) -> Sequence[Reading]:
+    """Give the readings of a watch for windows that end in `(start_ms, end_ms]`; thread-safe.
+
+    What is kept of its counts is read, and made where it is not there.
+
+    Raises:
+        RetryLater, BackendDown: as store and documents.
+    """
+    counts = CountBook(mentions, documents)
+    counts.refresh([watch], from_ms(start_ms) - HISTORY, from_ms(end_ms))
+    return Judge(mentions, counts, Detector()).readings(watch, start_ms, end_ms)
