@@ -142,6 +142,8 @@ def _past(series: Series, at_ms: int, tuning: Tuning) -> _Past:
     # Before it was first heard nobody listened; that is no evidence of silence.
     said = np.flatnonzero(series.mentions[start : start + size])
     silent = int(said[0]) // PER_HOUR if len(said) else size // PER_HOUR
+    if series.listened:
+        silent = 0
     rows = slice(start + silent * PER_HOUR, start + size)
     known = series.known[rows].astype(np.float64)
     return _Past(
