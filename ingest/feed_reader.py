@@ -13,6 +13,7 @@ from datetime import datetime
 from domain.clock import Clock, from_ms
 from domain.errors import ConfigError, RetryLater
 from ingest.backoff import Backoff
+from ingest.failure import UNEXPECTED
 from ingest.feed_entry import Feed, Revised, native_id
 from ingest.feed_fetch import Looked, Result, Trouble, Validators, host_of, look
 from ingest.feed_process import FeedProcess
@@ -341,10 +342,10 @@ class _Fetching:
                 now=self._clock.now(),
                 headers=self._plan.headers,
             )
-        except Exception as exc:
+        except Exception:
             # A feed that fails on something that nobody thought of must not end the others.
-            logger.debug("a feed could not be read", exc_info=True)
-            return Trouble(f"fails on {type(exc).__name__}, which nobody expected")
+            logger.exception("a feed could not be read")
+            return Trouble(UNEXPECTED)
 
     def close(self) -> None:
         """End the threads; a slow one ends when its server answers."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,8 +15,11 @@ from urllib.parse import urlsplit
 import tweepy
 
 from domain.errors import ConfigError
+from ingest.failure import UNEXPECTED, connection_failure
 from ingest.web import USER_AGENT, retry_after
 from ingest.x_rules import XRule
+
+logger = logging.getLogger(__name__)
 
 PAGE = "docs/sources/x.md"
 TOKEN = "source.x.token"  # noqa: S105  # the name of a setting
@@ -219,7 +223,7 @@ class _Requests:
                 status, answered, body = response.status_code, _names(response.headers), response.content
         except OSError as exc:
             host = urlsplit(self.address).hostname
-            raise XFault(FaultKind.NETWORK, f"{host} cannot be reached: {type(exc).__name__}") from exc
+            raise XFault(FaultKind.NETWORK, f"{host} cannot be reached: {connection_failure(exc)}") from exc
         if not 200 <= status < 300:
             raise refusal(self.address, status, answered)
         return _Answer(body)
@@ -293,7 +297,9 @@ class _Stream(_Requests, tweepy.StreamingClient):  # type: ignore[misc]  # tweep
 
     def on_exception(self, exception: Exception) -> None:
         known = isinstance(exception, XFault | ConfigError)
-        self._end(exception if known else XFault(FaultKind.NETWORK, f"the stream failed on {type(exception).__name__}"))
+        if not known:
+            logger.error("the stream of X failed on something that it did not expect", exc_info=exception)
+        self._end(exception if known else XFault(FaultKind.NETWORK, f"the stream {UNEXPECTED}"))
 
     def on_disconnect(self) -> None:
         """Say nothing: whoever reads it tells."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from domain.clock import Clock
 from domain.errors import BadReason, BadRecord, ConfigError, RetryLater
+from ingest.failure import UNEXPECTED
 from ingest.source import Content, Extent, Gap, Item, Vitals
 from ingest.x_budget import Budget
 from ingest.x_client import FaultKind, StreamEvents, StreamLine, XClient, XFault
@@ -20,6 +22,8 @@ from ingest.x_post import dump, first_id, id_time, is_retweet, read_json, read_p
 from ingest.x_rules import TAG, XRules
 from ingest.x_search import post_id, search_since
 from ingest.x_state import XState
+
+logger = logging.getLogger(__name__)
 
 QUEUE_LINES = 1_000
 # Posts that were given lately, and authors that were paid for today.
@@ -52,9 +56,10 @@ class _Connection(StreamEvents):
             self._client.listen(self)
         except (XFault, ConfigError) as exc:
             error = exc
-        except Exception as exc:
-            # What a client fails on may quote what somebody wrote: its type alone is told.
-            error = XFault(FaultKind.NETWORK, f"the client failed on {type(exc).__name__}")
+        except Exception:
+            # What a client fails on may quote what somebody wrote: the log tells its type and place, a reason nothing.
+            logger.exception("the client of X failed on something that it did not expect")
+            error = XFault(FaultKind.NETWORK, f"the client {UNEXPECTED}")
         self._put((self, error))
 
     def opened(self) -> None:

@@ -149,6 +149,24 @@ def test_a_fault_that_nobody_thought_of_opens_it_again_at_its_cursor(
     assert "canary" not in "".join(record.getMessage() for record in caplog.records)
 
 
+def test_after_such_a_fault_the_connection_is_closed_before_the_wait_and_no_type_is_named(world: World) -> None:
+    closed: list[datetime] = []
+    reasons: list[str] = []
+
+    class Noting(Script):
+        def open(self, cursor: str | None) -> Script:
+            reasons.append(world.watch.look().reason)
+            return super().open(cursor)
+
+        def close(self) -> None:
+            closed.append(world.clock.now())
+
+    world.listen([post(1)], ZeroDivisionError(), [post(2)], script=Noting)
+    assert closed[0] == START
+    assert "ZeroDivisionError" not in reasons[1]
+    assert reasons[1].startswith("failed on something that it did not expect")
+
+
 def test_only_the_log_ends_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise BackendDown("the disk is broken")
