@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -30,6 +31,13 @@ _TIMEOUT_SECONDS = 20.0
 _RULES_AT_ONCE = 100
 # As tweepy: less than half a post, so that one is not held back until the next comes.
 _CHUNK_BYTES = 512
+# What X has sent and nobody took lies in the connection, and is paid for: some hundred posts, where machines else give a
+# connection megabytes.
+STREAM_BUFFER_BYTES = 64 * 1024
+_SOCKET_OPTIONS = [
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    (socket.SOL_SOCKET, socket.SO_RCVBUF, STREAM_BUFFER_BYTES),
+]
 _FIELDS = (
     "attachments", "author_id", "conversation_id", "created_at", "edit_history_tweet_ids", "entities", "lang",
     "note_tweet", "possibly_sensitive", "public_metrics", "referenced_tweets",
@@ -260,6 +268,8 @@ class _Stream(_Requests, tweepy.StreamingClient):  # type: ignore[misc]  # tweep
         self.session.headers["Authorization"] = f"Bearer {self.bearer_token}"
         self.session.headers["Accept-Encoding"] = "identity"
         self.session.trust_env = False
+        for scheme in ("https://", "http://"):
+            self.session.get_adapter(scheme).init_poolmanager(1, 1, socket_options=_SOCKET_OPTIONS)
         self.session.hooks["response"].append(self._answered)
         self.user_agent = USER_AGENT
         url = f"{self.address}/2/tweets/{endpoint}/stream"
