@@ -31,8 +31,8 @@ _TIMEOUT_SECONDS = 20.0
 _RULES_AT_ONCE = 100
 # As tweepy: less than half a post, so that one is not held back until the next comes.
 _CHUNK_BYTES = 512
-# What X has sent and nobody took lies in the connection, and is paid for: some hundred posts, where machines else give a
-# connection megabytes.
+# What X has sent and nobody took lies in the connection, and is paid for: some hundred posts, where a machine else
+# gives a connection megabytes.
 STREAM_BUFFER_BYTES = 64 * 1024
 _SOCKET_OPTIONS = [
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
