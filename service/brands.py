@@ -41,15 +41,20 @@ Changed = Callable[[Sequence[BrandState]], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """The row of the log: brands made here, and the ids of all that are paused."""
+    """The row of the log: brands made here, and which of them and of those of the file are paused.
+
+    They are kept apart: who pauses a brand of the file has said nothing of one made here that later has its id.
+    """
 
     brands: tuple[Brand, ...] = ()
     paused: frozenset[str] = frozenset()
+    file_paused: frozenset[str] = frozenset()
 
     def to_bytes(self) -> bytes:
         """Give the row as it is kept."""
         brands = [asdict(brand) for brand in self.brands]
-        return json.dumps({"v": 1, "brands": brands, "paused": sorted(self.paused)}).encode()
+        row = {"v": 1, "brands": brands, "paused": sorted(self.paused), "file_paused": sorted(self.file_paused)}
+        return json.dumps(row).encode()
 
     @staticmethod
     def read(stream: Log) -> Kept:
@@ -62,7 +67,21 @@ class Kept:
         if raw is None:
             return Kept()
         row = json.loads(raw)
-        return Kept(brands=tuple(_brand(one) for one in row["brands"]), paused=frozenset(row["paused"]))
+        brands, paused = tuple(_brand(one) for one in row["brands"]), frozenset(row["paused"])
+        made_here = {brand.brand_id for brand in brands}
+        # Rows of before kept both together.
+        file_paused = frozenset(row["file_paused"]) if "file_paused" in row else paused - made_here
+        return Kept(brands=brands, paused=paused & made_here, file_paused=file_paused)
+
+    def is_paused(self, brand_id: str, *, of_file: bool) -> bool:
+        """Tell whether the brand of the file, or the one made here, is paused."""
+        return brand_id in (self.file_paused if of_file else self.paused)
+
+    def with_pause(self, brand_id: str, *, of_file: bool, paused: bool) -> Kept:
+        """Give it with the brand of the file, or the one made here, paused or not."""
+        before = self.file_paused if of_file else self.paused
+        after = before | {brand_id} if paused else before - {brand_id}
+        return replace(self, file_paused=after) if of_file else replace(self, paused=after)
 
 
 def _brand(row: Mapping[str, Any]) -> Brand:
@@ -140,7 +159,7 @@ class BrandBook:
             BrandState(
                 brand=brand,
                 file=self._file.name if brand.brand_id in ours else "",
-                paused=brand.brand_id in kept.paused,
+                paused=kept.is_paused(brand.brand_id, of_file=brand.brand_id in ours),
             )
             for brand in settled
         )
@@ -227,7 +246,7 @@ class BrandBook:
             kept = self._fresh()
             self._ours(brand_id, "removed")
             brands = tuple(brand for brand in kept.brands if brand.brand_id != brand_id)
-            self._write(Kept(brands=brands, paused=kept.paused - {brand_id}))
+            self._write(replace(kept, brands=brands, paused=kept.paused - {brand_id}))
 
     def pause(self, brand_id: str, *, paused: bool = True) -> BrandState:
         """Match a brand no longer, or again; of the file or made here.
@@ -238,9 +257,8 @@ class BrandBook:
         """
         with self._lock:
             kept = self._fresh()
-            self.state(brand_id)
-            changed = kept.paused | {brand_id} if paused else kept.paused - {brand_id}
-            return self._keep(replace(kept, paused=changed), brand_id)
+            of_file = bool(self.state(brand_id).file)
+            return self._keep(kept.with_pause(brand_id, of_file=of_file, paused=paused), brand_id)
 
     def state(self, brand_id: str) -> BrandState:
         """Give one brand.
