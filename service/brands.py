@@ -9,12 +9,11 @@ from __future__ import annotations
 import json
 import logging
 import threading
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from domain.brand import Brand, BrandState, is_slug, slug
+from domain.brand import Brand, BrandState, changed_since, handle_flaw, is_slug, name_flaw, slug, version_of
 from domain.errors import BackendDown, ConfigError, RetryLater
 from domain.query.anchors import anchors, check_live
 from domain.query.parser import parse
@@ -32,8 +31,6 @@ _ROW = "all"
 LOOK_SECONDS = 2.0
 # The row stays far below what a broker takes as one record.
 MAX_BRANDS = 2_000
-MAX_NAME = 200
-MAX_QUERY = 4_000
 MAX_WORDS = 50
 
 Changed = Callable[[Sequence[BrandState]], None]
@@ -223,13 +220,17 @@ class BrandBook:
     def edit(self, brand_id: str, values: Mapping[str, Any]) -> BrandState:
         """Change a brand that was made here; what `values` does not name stays.
 
+        With a `version` among the values it is changed only as long as it is still that one.
+
         Raises:
-            QueryError, ConfigError: as `add`, or it belongs to the file.
+            QueryError, ConfigError: as `add`, or it belongs to the file, or is of another version.
             RetryLater, BackendDown: it was not kept.
         """
         with self._lock:
             kept = self._fresh()
             before = self._ours(brand_id, "changed").brand
+            if (version := values.get("version")) and changed_since(str(version), before):
+                raise ConfigError(f"brand {brand_id}: was changed meanwhile; look at it as it is now, and change that")
             after = _with(before, values)
             self._check(after)
             brands = tuple(after if brand.brand_id == brand_id else brand for brand in kept.brands)
@@ -327,15 +328,12 @@ def _texts(given: Iterable[object] | None, before: tuple[str, ...]) -> tuple[str
 def _problems(brand: Brand, others: set[str]) -> Iterable[str]:
     if not is_slug(brand.brand_id):
         yield f"id: found {brand.brand_id[:100]!a}, expected a slug such as {slug(brand.brand_id)!r}"
-    name = brand.name
-    plain = not any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name)
-    if not (plain and 0 < len(name) <= MAX_NAME and any(character.isalnum() for character in name)):
-        yield f"name: found {name[:100]!a}, expected a line of at most {MAX_NAME} characters with a letter or digit"
-    if len(brand.query) > MAX_QUERY:
-        yield f"query: found {len(brand.query):,} characters, expected at most {MAX_QUERY:,}"
+    if flaw := name_flaw(brand.name):
+        yield f"name: {flaw}"
+    yield from (f"handles: {flaw}" for handle in brand.handles if (flaw := handle_flaw(handle)))
     for what, texts in (("handles", brand.handles), ("competitors", brand.competitors)):
-        if len(texts) > MAX_WORDS or any(len(text) > MAX_NAME or not text.isprintable() for text in texts):
-            yield f"{what}: expected at most {MAX_WORDS}, of at most {MAX_NAME} characters each"
+        if len(texts) > MAX_WORDS:
+            yield f"{what}: found {len(texts)}, expected at most {MAX_WORDS}"
     for other in brand.competitors:
         if other == brand.brand_id or other not in others:
             yield f"competitors: found {other[:100]!a}, expected the id of another brand"
@@ -351,6 +349,7 @@ def told(state: BrandState) -> dict[str, Any]:
         "query_revision": brand.query_revision,
         "handles": list(brand.handles),
         "competitors": list(brand.competitors),
+        "version": version_of(brand),
         "paused": state.paused,
         "file": state.file,
         "warnings": query_warnings(brand),
