@@ -10,13 +10,14 @@ from typing import cast
 
 from domain.clock import Clock
 from domain.errors import BackendDown, ConfigError, RetryLater
+from domain.listening import SourceState
 from domain.records import Outcome
 from ingest.failure import UNEXPECTED
 from ingest.normalise import Normaliser
 from ingest.runner import PAUSE_SECONDS, Brake, RunnerSettings, cursor_write, patiently, saved_cursor, sleep_until
 from ingest.source import Acknowledged, Item, LiveReader, LiveSource, Placed
 from ingest.stage import Handled, IngestStage
-from ingest.status import SourceState, SourceWatch
+from ingest.status import SourceWatch
 from stream.park_cap import ParkWatch
 from stream.protocol import LIVE_RUN, Log, Settlement
 

@@ -12,13 +12,13 @@ from fakes.dashboard_world import BRANDS, NOW, World, ask, open_world
 
 from dashboard.app import build_app
 from domain.clock import to_ms
+from domain.listening import SourceReport, SourceState
 from domain.records import Event
-from ingest.status import SourceState, SourceStatus
 
 
 def heartbeat(source: str, state: SourceState, *, ago: float = 5.0, **told: object) -> Event:
-    status = SourceStatus(source=source, state=state, since=NOW - timedelta(hours=1), **told)  # type: ignore[arg-type]
-    return status.heartbeat(NOW - timedelta(seconds=ago))
+    at, since = NOW - timedelta(seconds=ago), NOW - timedelta(hours=1)
+    return SourceReport(source=source, at=at, state=state, since=since, **told).event()  # type: ignore[arg-type]
 
 
 def gap(source: str, hours_ago: float, minutes: float, **told: object) -> Event:
