@@ -182,7 +182,10 @@ def _editable(desk: BrandDesk, store: Store, brand_id: str) -> tuple[BrandState 
         if state.brand.brand_id == brand_id:
             if not state.file:
                 return state, None
-            found, hint = f"a brand of {state.file}", "it is changed there, and can be paused here; Save makes a copy"
+            found, hint = (
+                f"a brand of {state.file}",
+                "it is changed there, and can be paused here; what stands below is a copy",
+            )
             return state, Problem(code="brand_of_file", found=found, expected="one that was made here", hint=hint)
     mentions = count_by_brand(store, Keyword("brand_id", brand_id)).measures.mentions
     found = f"no brand {brand_id[:64]!a} any more" if mentions else f"no brand {brand_id[:64]!a}"

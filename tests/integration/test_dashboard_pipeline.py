@@ -69,6 +69,26 @@ def test_gaps_of_the_week_are_listed_and_drawn(world: World) -> None:
     assert "10 min" not in page
 
 
+def test_of_many_gaps_the_newest_ten_stand_open_and_the_others_unfold(world: World) -> None:
+    world.store.note([gap("bluesky", hours, 3, reason=f"reason {hours}") for hours in range(1, 131)])
+    page = ask(world.app, "/pipeline").text
+    before, _, folded = page.partition('<details class="older"><summary>90 older</summary>')
+    assert [number for number in range(1, 131) if f"reason {number}<" in before] == list(range(1, 11))
+    assert [number for number in range(1, 131) if f"reason {number}<" in folded] == list(range(11, 101))
+    assert '30 more, further back: <a href="/api/gaps">' in folded
+
+
+def test_what_many_sources_missed_does_not_push_the_figures_away(world: World) -> None:
+    note(world)
+    page = ask(world.app, "/").text
+    folded = page.partition('<details class="note warning">')[2].partition("</details>")[0]
+    assert "2 sources are not heard</strong> right now: <bdi>mastodon</bdi>, <bdi>x</bdi></summary>" in folded
+    assert folded.count("is not heard</strong>") == 2
+    world.store.note([gap("rss", 2, 30), gap("rss", 5, 20)])
+    page = ask(world.app, "/").text
+    assert "<strong>There are gaps</strong>, so figures may be too low: <bdi>bluesky</bdi>, <bdi>rss</bdi>" in page
+
+
 def test_the_page_of_mentions_says_when_somebody_was_deaf(world: World) -> None:
     note(world)
     assert "<bdi>bluesky</bdi> did not listen" in ask(world.app, "/").text
