@@ -33,7 +33,7 @@ test: $(VENV)/dev ## Install what the tests need and run them all
 	sh tests/install-promtool.sh
 	sh tests/install-servers.sh $(BIN)/python
 	sh tests/install-deploy.sh
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 servers: $(VENV)/dev ## Run a real Kafka and a real Elasticsearch on 127.0.0.1 until Ctrl-C
 	sh tests/install-servers.sh $(BIN)/python

@@ -54,18 +54,23 @@ class Broadcast:
 
     def serve(self, handler: BaseHTTPRequestHandler, content_type: str) -> None:
         """Answer a request with what appears, in chunks, until the connection is cut."""
-        handler.send_response(200)
-        handler.send_header("Content-Type", content_type)
-        handler.send_header("Transfer-Encoding", "chunked")
-        handler.end_headers()
-        self._stream(lambda data: handler.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n"))
+
+        def begin() -> None:
+            handler.send_response(200)
+            handler.send_header("Content-Type", content_type)
+            handler.send_header("Transfer-Encoding", "chunked")
+            handler.end_headers()
+
+        self._stream(begin, lambda data: handler.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n"))
         handler.close_connection = True
 
-    def _stream(self, write: Callable[[bytes], object]) -> None:
+    def _stream(self, begin: Callable[[], None], write: Callable[[bytes], object]) -> None:
+        """Whoever sees it begin misses nothing from then on."""
         queue: Queue[object] = Queue()
         with self._lock:
             self._listeners.append(queue)
         try:
+            begin()
             write(self._greeting)
             stale = False
             while not self.closed.is_set():
