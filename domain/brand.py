@@ -68,7 +68,7 @@ def _digest(value: str | tuple[str, ...]) -> str:
 def name_flaw(name: str) -> str:
     """Say what keeps a text from being a brand's name: found and expected; "" where nothing does."""
     if hidden := unseen(name):
-        return f"found the character {code_point(hidden[0])}, which cannot be seen, expected a name without it"
+        return f"found {name[:100]!a}, expected no character that cannot be seen, such as {code_point(hidden[0])}"
     if len(name.splitlines()) > 1:
         return f"found {name[:100]!a}, expected one line"
     if len(name) > MAX_NAME:

@@ -139,8 +139,8 @@ def test_a_body_that_cannot_be_read_is_told_in_plain_words(
 @pytest.mark.parametrize(
     ("values", "parameter", "found", "expected"),
     [
-        ({"name": "Mug\u200bWorks"}, "name", "the character U+200B, which cannot be seen", "a name without it"),
-        ({"name": "Mug\x00"}, "name", "the character U+0000, which cannot be seen", "a name without it"),
+        ({"name": "Mug\u200bWorks"}, "name", "'Mug\\u200bWorks'", "cannot be seen, such as U+200B"),
+        ({"name": "Mug\x00"}, "name", "'Mug\\x00'", "cannot be seen, such as U+0000"),
         ({"name": "..."}, "name", "'...'", "a letter or digit in it"),
         ({"handles": ["mug works"]}, "handles", "'mug works'", "no post can name another"),
         ({"handles": ["https://x.com/mug"]}, "handles", "'https://x.com/mug'", "no post can name another"),
