@@ -14,6 +14,7 @@ from domain.clock import Clock
 from domain.errors import BadRecord, ConfigError, RetryLater, ServiceError
 from domain.records import Outcome
 from ingest.drop_folder import DONE, FAILED, MAX_KNOWN, PAGE, SETTING, DropFolder, Sight, shown
+from ingest.failure import UNEXPECTED
 from ingest.file import FileReader, FileSource
 from ingest.file_shape import FileSettings
 from ingest.lines import MAX_LINE_BYTES
@@ -284,13 +285,14 @@ class FolderReader:
         name = sight.name
         tries = self._tries[1] + 1 if self._tries[0] == name else 1
         # What an unexpected error says may quote what somebody wrote.
-        why = str(error) if isinstance(error, ServiceError) else f"failed on {type(error).__name__}"
+        why = str(error) if isinstance(error, ServiceError) else UNEXPECTED
         if tries >= MOST_TRIES:
             self._tries = ("", 0)
             self._fail(name, why)
             return
         self._tries = (name, tries)
-        logger.debug("reading %s failed", shown(name), exc_info=error)
+        level = logging.DEBUG if isinstance(error, ServiceError) else logging.ERROR
+        logger.log(level, "reading %s failed", shown(name), exc_info=error)
         if cursor is not None:
             self._place = (name, cursor)
         else:

@@ -17,6 +17,7 @@ from domain.clock import Clock
 from domain.errors import ConfigError, RetryLater
 from ingest.backoff import Backoff
 from ingest.event_stream import ServerEvent, read_events
+from ingest.failure import connection_failure
 from ingest.mastodon_history import MastodonHistory
 from ingest.mastodon_memory import Memory, read_cursor
 from ingest.mastodon_reader import QUEUE_EVENTS, MastodonReader
@@ -183,7 +184,7 @@ class _Instance:
         """Give our error for one of the client, which hides the status of an answer."""
         if was_open or last.status in (0, 200):
             what = "was cut off, or silent for too long" if was_open else "cannot be reached"
-            return RetryLater(f"{self.host} {what}: {type(error).__name__}", 0.0)
+            return RetryLater(f"{self.host} {what}: {connection_failure(error)}", 0.0)
         if last.status in (401, 403):
             return ConfigError(f"{_TOKEN}: {self.host} refuses it ({last.status}); see {PAGE}")
         wait = retry_after(last.headers, self._clock.now()) or 0.0
