@@ -21,14 +21,14 @@ from alerts.judging import Judge, Judgement
 from alerts.records import Alert, Level, Reading, WatchState
 from alerts.rule import Watch
 from alerts.series import BUCKET_MS
+from alerts.standing import STATUS as STATUS
+from alerts.standing import WATCH as WATCH
 from alerts.stored import ALERT, alert_body, alert_of, reading_body
 from domain.clock import Clock, from_ms, to_ms
 from domain.documents import ABSENT, Change, Document, Documents
 
 log = logging.getLogger(__name__)
 
-WATCH: Final = "watch"
-STATUS: Final = "status"
 # What is further behind than this is said to be.
 LATE: Final = timedelta(minutes=5)
 # Hours that are looked at every minute; all of the history every half hour.

@@ -12,10 +12,11 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from alerts.book import AlertBook
-from alerts.evaluator import LATE, STATUS, Evaluator, Minute
+from alerts.evaluator import LATE, Evaluator, Minute
 from alerts.lease import Lease
 from alerts.records import Alert, Notification
 from alerts.rule import Rule, Watch, watches
+from alerts.standing import EVALUATOR, STATUS
 from alerts.subscription import Subscription
 from alerts.teller import Teller
 from domain.brand import Brand
@@ -28,8 +29,6 @@ from service.settings import Settings
 
 log = logging.getLogger(__name__)
 
-# The name of the lease.
-EVALUATOR: Final = "evaluator"
 MINUTE_SECONDS: Final = 60.0
 # How often what is due is told: a message waits for no minute.
 DELIVER_SECONDS: Final = 5.0
