@@ -10,6 +10,7 @@ RUN /opt/soundings/bin/python -c "import tomllib; p = tomllib.load(open('pyproje
  && /opt/soundings/bin/pip install --constraint constraints.txt --requirement needed.txt
 COPY README.md LICENSE ./
 COPY domain domain
+COPY net net
 COPY stream stream
 COPY ingest ingest
 COPY enrich enrich

@@ -33,7 +33,6 @@ from dashboard.answers import (
 )
 from dashboard.books import StageBooks, StageInfo, read_books
 from dashboard.counting import FACETS, MAX_GROUPS, Measures, count
-from dashboard.display import safe_link
 from dashboard.listening import SHOWN
 from dashboard.problems import NotFound, query_problem
 from dashboard.question import BadParameter, Question, check_length, read_question, read_time
@@ -43,6 +42,7 @@ from domain.fields import find_field
 from domain.query.ast import Everything, Node
 from domain.query.lint import lint
 from domain.records import Mention, Outcome, Span
+from domain.safe_text import safe_link
 from search.highlight import highlights
 from search.retractions import MAX_ROWS, NOT_RECALLED
 from search.store import MAX_PAGE, SearchRequest, Store

@@ -20,7 +20,7 @@ from dashboard.brand_api import brand_query_problem
 from dashboard.brand_changes import brand_of, change, rematch
 from dashboard.brand_desk import BrandDesk
 from dashboard.counting import count_by_brand
-from dashboard.display import Excerpt, excerpt, relative, safe_link
+from dashboard.display import Excerpt, excerpt, relative
 from dashboard.forms import read_form
 from dashboard.notes import QueryNote, error_note, warning_note
 from dashboard.problems import NotFound, problem_of
@@ -32,6 +32,7 @@ from domain.query.ast import Everything, Node
 from domain.query.lint import lint
 from domain.query.parser import parse
 from domain.records import Mention
+from domain.safe_text import safe_link
 from search.highlight import highlights
 from search.preview import Preview, preview
 from search.store import Store

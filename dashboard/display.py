@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from urllib.parse import urlsplit
 
 from domain.records import Span
 
@@ -62,18 +61,6 @@ def excerpt(text: str, matched: Iterable[Span], named: Iterable[Span], limit: in
         for kind, change in enumerate(changes.get(place, ())):
             depth[kind] += change
     return Excerpt(tuple(segments), first, len(text) - last)
-
-
-def safe_link(url: str | None) -> str | None:
-    """Give an address that may become a link: http or https with a host, nothing else."""
-    if url is None or any(character <= " " or character in '"<>\\`' for character in url):
-        return None
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname)
-    except ValueError:
-        return None
-    return url if usable else None
 
 
 def grouped(number: int) -> str:

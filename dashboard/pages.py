@@ -15,7 +15,7 @@ from dashboard.answers import Problem
 from dashboard.books import StageBooks, StageInfo, read_books
 from dashboard.brand_desk import BrandDesk
 from dashboard.counting import Counts, Measures, count_by_brand
-from dashboard.display import Excerpt, excerpt, relative, safe_link
+from dashboard.display import Excerpt, excerpt, relative
 from dashboard.listening import RECENT, SHOWN, deaf_now, read_sources, strips, warn_of
 from dashboard.notes import QueryNote, error_note, warning_note
 from dashboard.problems import problem_of
@@ -25,6 +25,7 @@ from domain.errors import ConfigError
 from domain.query.ast import And, Node, Words
 from domain.query.lint import lint
 from domain.records import Mention
+from domain.safe_text import safe_link
 from search.highlight import highlights
 from search.listening import GapReport
 from search.store import SearchPage, SearchRequest, Store

