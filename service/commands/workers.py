@@ -1,4 +1,4 @@
-"""`soundings ingest | enrich | index | dashboard`: each stage, and the page, as a process of its own."""
+"""`soundings ingest | enrich | index | alert | dashboard`: each stage, and the page, as a process of its own."""
 
 from __future__ import annotations
 
@@ -87,6 +87,15 @@ def _dashboard(options: Namespace) -> int:
         return run_process(settings, "dashboard", [], lambda process: dashboard(process, listening))
 
 
+def _alert(options: Namespace) -> int:
+    from service.components import require_cluster
+    from service.workers import alert, run_process
+
+    settings = _settings(options, "alert")
+    require_cluster(settings)
+    return run_process(settings, "alert", [], alert)
+
+
 INGEST = Command(
     "ingest",
     "Read sources into the log, as a worker of a cluster.",
@@ -111,6 +120,14 @@ INDEX = Command(
     f"and dead letters (without text) for Kibana. {_ENDS}",
     _arguments,
     _index,
+)
+ALERT = Command(
+    "alert",
+    "Look at what is watched and tell subscribers, as a worker of a cluster.",
+    "Start two of them: one works, the other goes on a minute and a half after it died. Nobody is told twice.\n"
+    + _ENDS,
+    _arguments,
+    _alert,
 )
 DASHBOARD = Command(
     "dashboard",
