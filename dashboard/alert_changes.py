@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from alerts.book import new_id
+from alerts.mail_channel import check_mail_address
 from alerts.records import Alert
 from alerts.rule import Severity
 from alerts.silence import Silence
@@ -17,9 +17,6 @@ from dashboard.answers import Problem
 from dashboard.problems import NotFound, Refused
 from domain.errors import ConfigError
 
-# What an address of an e-mail may look like here: one that needs quoting is none that people give.
-_ADDRESS: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+")
-_MAX_ADDRESS: Final = 254
 _MAX_NAME: Final = 200
 # More than a company has people who want to be told, and it bounds what a stranger who got in can leave behind.
 MAX_SUBSCRIPTIONS: Final = 500
@@ -112,6 +109,17 @@ def silence(
     kept = _refusing("bad_silence", ("brands", "rules", "severities"), made)
     desk.book.silence(kept)
     return kept
+
+
+def silence_like(desk: AlertDesk, alert: Alert, hours: float, who: str, now: datetime) -> Silence:
+    """Tell nobody of alerts like this one, of its rule and brand, from now on.
+
+    Raises:
+        Refused: as `silence`.
+    """
+    named = {"brands": (alert.brand_id,)} if alert.brand_id else {}
+    values = {**named, "rules": (alert.rule_id,), "hours": hours, "why": f"about alert {alert.alert_id}"}
+    return silence(desk, values, {alert.brand_id}, who, now, {alert.rule_id})
 
 
 def end_silence(desk: AlertDesk, silence_id: str) -> None:
@@ -248,8 +256,7 @@ def needs_confirmation(desk: AlertDesk, subscription: Subscription) -> bool:
 
 
 def _check_address(desk: AlertDesk, recipient: str) -> None:
-    if len(recipient) > _MAX_ADDRESS or not _ADDRESS.fullmatch(recipient):
-        raise _bad("bad_subscription", "recipient", repr(recipient[:100]), "an address such as ann@example.org")
+    _refusing("bad_subscription", ("recipient",), lambda: check_mail_address(recipient))
     if not desk.public:
         raise _bad(
             "bad_subscription",

@@ -9,6 +9,7 @@ from typing import Final
 
 from alerts.records import Alert, Reading
 from alerts.rule import BUCKET_SECONDS, Metric
+from alerts.sentences import measured
 from alerts.wording import span
 from dashboard.alert_desk import Curve
 from dashboard.alert_words import METRICS, lasted
@@ -74,7 +75,7 @@ def draw(alert: Alert, curve: Curve, start: datetime, end: datetime) -> Chart | 
             for part in parts
         ),
         hours=time_ticks(start, end),
-        levels=tuple(Tick(100 * (top - value) / (top - bottom), value_words(alert.metric, value)) for value in scale),
+        levels=tuple(Tick(100 * (top - value) / (top - bottom), measured(alert.metric, value)) for value in scale),
         firing=stretch(alert.started_at, alert.resolved_at or end, start, end, "the alert fires"),
         marks=(Tick(place(alert.started_at, start, end), f"began {exact(alert.started_at)}"),),
         gaps=tuple(
@@ -83,20 +84,11 @@ def draw(alert: Alert, curve: Curve, start: datetime, end: datetime) -> Chart | 
             if gap.end > start and gap.start < end
         ),
         rows=tuple(
-            one for one in readings if one.end.minute % _ROW_MINUTES == 0 or one.end in (alert.peak_at, readings[-1].end)
+            one
+            for one in readings
+            if one.end.minute % _ROW_MINUTES == 0 or one.end in (alert.peak_at, readings[-1].end)
         ),
     )
-
-
-def value_words(metric: Metric, value: float) -> str:
-    """Write a value of a metric: `41`, `38 %`, `+12`."""
-    if metric is Metric.NEGATIVE_SHARE:
-        return f"{100 * value:.0f} %"
-    if metric is Metric.NET_SENTIMENT:
-        rounded = round(100 * value)
-        return f"{'−' if rounded < 0 else '+' if rounded > 0 else ''}{abs(rounded)}"
-    # What is expected of a count is seldom whole.
-    return f"{value:,.0f}" if value >= 10 or value == round(value) else f"{value:.1f}"
 
 
 def _least(metric: Metric) -> float:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 from alerts.asking import Deaf
 from alerts.book import AlertBook
+from alerts.drivers import Drivers
 from alerts.links import Purpose
 from alerts.records import Alert, Reading
 from alerts.rule import Rule
 from alerts.standing import Pulse, Standing
 from alerts.subscription import Subscription
-from domain.measures import StandingOut
 from domain.records import Mention
+
 
 @dataclass(frozen=True, slots=True)
 class ChannelView:
@@ -36,11 +37,9 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """What drives an alert: words and authors (handles) that stand out, mentions by source, and posts that show it."""
+    """What drives an alert: what stands out in its windows, and posts that show it."""
 
-    words: tuple[StandingOut, ...] = ()
-    authors: tuple[StandingOut, ...] = ()
-    sources: Mapping[str, int] = field(default_factory=dict)
+    drivers: Drivers = field(default_factory=Drivers)
     samples: tuple[Mention, ...] = ()
 
 

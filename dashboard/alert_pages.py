@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import jinja2
@@ -13,21 +14,23 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from alerts.book import NOISE, USEFUL
-from alerts.records import Alert
 from alerts.rule import Severity
-from dashboard.alert_changes import acknowledge, alert_of, end_silence, mark, silence
-from dashboard.alert_chart import chart_span, draw, value_words
+from alerts.sentences import explanation, measured
+from dashboard.alert_changes import acknowledge, alert_of, end_silence, mark, silence, silence_like
+from dashboard.alert_chart import chart_span, draw
 from dashboard.alert_desk import AlertDesk, Cause, Curve
-from dashboard.alert_reading import WEEKS, find, overview, rows_of, usefulness
-from dashboard.alert_words import life, odds, rule_words
+from dashboard.alert_reading import WEEKS, brand_names, find, overview, rows_of, usefulness
+from dashboard.alert_words import life, rule_words
 from dashboard.answers import Problem
 from dashboard.asking import Askers
 from dashboard.brand_desk import BrandDesk
-from dashboard.display import excerpt, relative, safe_link
+from dashboard.display import excerpt, relative
 from dashboard.forms import read_form
 from dashboard.problems import NotFound, problem_of
 from domain.clock import Clock
 from domain.errors import ServiceError
+from domain.records import Mention
+from domain.safe_text import safe_link
 
 _MARKS: Mapping[str, str] = {"useful": USEFUL, "noise": NOISE, "unmark": ""}
 # What the pages say was done; whatever else an address claims was not.
@@ -40,11 +43,6 @@ DONE: Mapping[str, str] = {
     "end": "The silence has ended.",
 }
 _EXCERPT = 400
-
-
-def brand_names(brands: BrandDesk) -> dict[str, str]:
-    """Give the brands that are listened for: id -> name."""
-    return {state.brand.brand_id: state.brand.name for state in brands.states() if not state.paused}
 
 
 def build_alert_pages(
@@ -73,7 +71,7 @@ def build_alert_pages(
             brands=names,
             severities=list(Severity),
             rule_words=rule_words,
-            value_words=value_words,
+            measured=measured,
             done=DONE.get(done, ""),
             problem=problem,
         )
@@ -99,9 +97,9 @@ def build_alert_pages(
             cause=cause,
             samples=[_sample(mention, now) for mention in cause.samples],
             rule=next((rule for rule in desk.rules if rule.rule_id == alert.rule_id), None),
-            odds=odds(alert.reading.surprise),
+            sentences=explanation(alert, UTC),
             rule_words=rule_words,
-            value_words=value_words,
+            measured=measured,
             done=DONE.get(done, ""),
             problem=problem,
         )
@@ -131,7 +129,7 @@ def build_alert_pages(
     return pages
 
 
-def _sample(mention: Any, now: Any) -> dict[str, Any]:
+def _sample(mention: Mention, now: datetime) -> dict[str, Any]:
     return {
         "mention": mention,
         "text": excerpt(mention.text, (), mention.spans, _EXCERPT),
@@ -156,8 +154,7 @@ def _change_alert(
         elif act in _MARKS:
             mark(desk, alert_id, _MARKS[act], who, now)
         elif act == "silence":
-            values = _silence_of(alert, sent.get("hours", ""))
-            silence(desk, values, {alert.brand_id}, who, now, {alert.rule_id})
+            silence_like(desk, alert, _number(sent.get("hours", "")), who, now)
         else:
             raise _bad_act(act, ("acknowledge", *_MARKS, "silence"))
     except ServiceError as error:
@@ -165,12 +162,6 @@ def _change_alert(
         return page(alert_id, problem=problem, status=status)
     place = "/alerts" if sent.get("back") == "list" else f"/alerts/{alert.alert_id}"
     return RedirectResponse(f"{place}?done={act}", 303)
-
-
-def _silence_of(alert: Alert, hours: str) -> dict[str, Any]:
-    """Give what silences an alert like this one: its rule, of its brand."""
-    named = {"brands": (alert.brand_id,)} if alert.brand_id else {}
-    return {**named, "rules": (alert.rule_id,), "hours": _number(hours), "why": f"about alert {alert.alert_id}"}
 
 
 def _change_silences(

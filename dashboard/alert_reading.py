@@ -16,6 +16,7 @@ from alerts.telling import inhibited
 from alerts.wording import headline
 from dashboard.alert_desk import AlertDesk
 from dashboard.alert_words import MOODS, NAMES, since, why
+from dashboard.brand_desk import BrandDesk
 from dashboard.question import Question
 
 PAGE: Final = 25
@@ -84,6 +85,11 @@ class Found:
 
     alerts: tuple[Alert, ...]
     after: str
+
+
+def brand_names(brands: BrandDesk) -> dict[str, str]:
+    """Give the brands that are listened for: id -> name."""
+    return {state.brand.brand_id: state.brand.name for state in brands.states() if not state.paused}
 
 
 def find(
@@ -176,9 +182,7 @@ def overview(desk: AlertDesk, brands: Mapping[str, str]) -> Overview:
 def _standing_row(rule: Rule, brand_id: str, brand: str, standing: Standing | None) -> StandingRow:
     if standing is None:
         return StandingRow(rule, brand_id, brand, None, "waiting", "Not looked at", "the next look comes to it")
-    return StandingRow(
-        rule, brand_id, brand, standing, MOODS[standing.state], NAMES[standing.state], why(standing)
-    )
+    return StandingRow(rule, brand_id, brand, standing, MOODS[standing.state], NAMES[standing.state], why(standing))
 
 
 def usefulness(desk: AlertDesk, now: datetime) -> tuple[Usefulness, ...]:

@@ -36,8 +36,6 @@ METRICS: Final[Mapping[Metric, str]] = {
     Metric.NEGATIVE_SHARE: "share of negative mentions",
     Metric.NET_SENTIMENT: "net sentiment",
 }
-# A tail that a model of counts gives beyond this is no number that anybody should believe.
-_MOST_SURPRISE: Final = 9.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,19 +80,6 @@ def why(standing: Standing) -> str:
         case WatchState.NO_DATA:
             return "nothing was ever said, or its sources are deaf"
     return ""
-
-
-def odds(surprise: float) -> str:
-    """Say how often something this unusual comes by chance: `once in 2,000 windows`."""
-    if surprise >= _MOST_SURPRISE:
-        return "less than once in a billion windows"
-    rounded = 10**surprise
-    if rounded < 2:
-        return "in most windows"
-    for size, name in ((1e6, "million"), (1e3, "thousand")):
-        if rounded >= size:
-            return f"once in {rounded / size:,.0f} {name} windows" if rounded >= 2 * size else f"once in a {name} windows"
-    return f"once in {rounded:.0f} windows"
 
 
 def lasted(length: timedelta) -> str:

@@ -17,7 +17,7 @@ from alerts.rule import Severity
 from alerts.subscription import AUDIENCES, DIGESTS, Subscription
 from dashboard.alert_changes import needs_confirmation, send_test, subscribe, unsubscribe
 from dashboard.alert_desk import AlertDesk
-from dashboard.alert_pages import brand_names
+from dashboard.alert_reading import brand_names
 from dashboard.alert_words import wants, when
 from dashboard.answers import Problem
 from dashboard.asking import Askers
