@@ -109,11 +109,14 @@ class CountBook:
         return found[bisect_left(found, start_ms) : bisect_left(found, end_ms)]
 
     def first_ms(self, filter_id: str) -> int | None:
-        """Give the bucket in which a filter was first heard of; None where it never was."""
+        """Give the hour in which a filter's brand was first heard of, None where it never was.
+
+        From then on it was listened for: that nobody said what a query asks for is known, and no lack of history.
+        """
         if filter_id not in self._first:
             days = self._days.get(filter_id, {})
-            first = min((day_ms for day_ms, day in days.items() if day.rows), default=None)
-            self._first[filter_id] = None if first is None else first + min(days[first].rows) * BUCKET_MS
+            first = min((day_ms for day_ms, day in days.items() if day.looks), default=None)
+            self._first[filter_id] = None if first is None else first + min(days[first].looks) * HOUR_MS
         return self._first[filter_id]
 
     def forget(self, watches: Sequence[Watch]) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from alerts import episode as episodes
 from alerts.asking import Mentions
 from alerts.counting import HISTORY, CountBook
 from alerts.detector import Detector
@@ -192,7 +193,7 @@ class Evaluator:
         complete = edge_ms // BUCKET_MS * BUCKET_MS
         oldest = complete - _MOST_BEHIND // timedelta(milliseconds=1)
         done = complete - BUCKET_MS if document is None else max(int(document.body["end_ms"]), oldest)
-        episode = Episode() if document is None else Episode.of(document.body["episode"])
+        episode = Episode() if document is None else episodes.from_body(document.body["episode"])
         name = str(document.body.get("alert_id") or "") if document is not None else ""
         alert = open_alerts[name][0] if name in open_alerts else None
         changed: dict[str, Alert] = {}
@@ -277,7 +278,7 @@ def _watch_body(walked: _Walked, shown: WatchState, alert: str, before: Mapping[
     body = dict(before) if walked.judgement is None else _seen(walked.judgement)
     return body | {
         "end_ms": walked.end_ms,
-        "episode": walked.episode.body(),
+        "episode": episodes.to_body(walked.episode),
         "seen": walked.state.value,
         "state": shown.value,
         "alert_id": alert,

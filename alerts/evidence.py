@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, tzinfo
 from alerts.drivers import Drivers
 from alerts.links import Links
 from alerts.records import Alert
-from alerts.rule import Metric
+from alerts.rule import Metric, Severity
 from domain.records import Mention
 
 
@@ -33,15 +33,15 @@ class Reader:
     now: datetime
 
 
+def urgency(alert: Alert) -> tuple[bool, int, float, str]:
+    """Give what alerts are sorted by: what goes on before what is over, the more urgent, the more improbable."""
+    severities = list(Severity)
+    return alert.resolved_at is not None, -severities.index(alert.severity), -alert.reading.surprise, alert.alert_id
+
+
 def ordered(found: Sequence[Evidence]) -> list[Evidence]:
-    """Sort: what goes on before what is over, then the more urgent, then the more improbable."""
-
-    def rank(each: Evidence) -> tuple[bool, int, float, str]:
-        alert = each.alert
-        urgency = -list(type(alert.severity)).index(alert.severity)
-        return alert.resolved_at is not None, urgency, -alert.reading.surprise, alert.alert_id
-
-    return sorted(found, key=rank)
+    """Sort by urgency."""
+    return sorted(found, key=lambda each: urgency(each.alert))
 
 
 def mentions_link(alert: Alert, links: Links) -> str:

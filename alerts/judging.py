@@ -14,6 +14,7 @@ from alerts.baseline import Baseline
 from alerts.counting import DAY_MS, HISTORY, HOUR_MS, CountBook, known_buckets
 from alerts.detector import Detector
 from alerts.doubts import Spread, doubts, spread
+from alerts.episode import MINUTE_MS
 from alerts.event_time import within
 from alerts.records import Doubt, Level, Reading
 from alerts.rule import Watch
@@ -68,7 +69,7 @@ class Judge:
         reading = self._detector.read(self._baseline(watch, end_ms), recent, end_ms, watch.rule)
         if reading is None or reading.level is not Level.SPIKE or sure:
             return Judgement(reading)
-        start_ms = end_ms - watch.rule.window_buckets * BUCKET_MS
+        start_ms = end_ms - reading.window_minutes * MINUTE_MS
         start, end = from_ms(start_ms), from_ms(end_ms)
         found = spread(self._mentions, watch, start, end)
         deaf = [each for each in self._gaps(start_ms, end_ms) if each.start < end and each.end > start]
@@ -90,7 +91,7 @@ class Judge:
         """Give the baseline of the hour, fitted for each watch at a minute of its own: the work is spread evenly."""
         digest = blake2b(watch.watch_id.encode(), digest_size=2).digest()
         shift = int.from_bytes(digest, "big") % (HOUR_MS // BUCKET_MS) * BUCKET_MS
-        at_ms = (end_ms - shift) // HOUR_MS * HOUR_MS + shift - watch.rule.window_buckets * BUCKET_MS
+        at_ms = (end_ms - BUCKET_MS - shift) // HOUR_MS * HOUR_MS + shift
         key = (watch.watch_id, at_ms)
         baseline = self._baselines.get(key)
         if baseline is None:

@@ -41,7 +41,10 @@ class BadLink(ServiceError):
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What a signed link says: what it is for, of what (an alert, an address), and whom it was sent to ("": a chat)."""
+    """What a signed link says: what it is for, of what, and whom it was sent to.
+
+    `subject` is the id of an alert, or a `recipient_id`; `who` is the `recipient_id` of the reader, "" for a chat.
+    """
 
     purpose: Purpose
     subject: str

@@ -47,6 +47,11 @@ def paragraph(words: str, *, soft: bool = False) -> Html:
     return Html(f'<p style="margin:0 0 10px;font-size:{size}px;line-height:1.5;color:{colour}">{html(words)}</p>')
 
 
+def plain_paragraph(parts: Sequence[Html]) -> Html:
+    """Give a paragraph of parts that are escaped already."""
+    return Html(f'<p style="margin:0 0 10px;font-size:15px;line-height:1.5;color:{_INK}">{joined(parts)}</p>')
+
+
 def badge(words: str, severity: Severity) -> Html:
     """Give a word on a coloured ground."""
     return Html(
@@ -55,10 +60,10 @@ def badge(words: str, severity: Severity) -> Html:
     )
 
 
-def image(cid: str, words: str, width: int) -> Html:
-    """Give the picture of this mail that has a Content-ID; `words` say what it shows."""
+def image(cid: str, words: str) -> Html:
+    """Give the picture of this mail that has a Content-ID, as wide as the mail; `words` say what it shows."""
     return Html(
-        f'<img src="cid:{html(cid)}" alt="{html(words)}" width="{width}" '
+        f'<img src="cid:{html(cid)}" alt="{html(words)}" width="600" '
         'style="display:block;width:100%;height:auto;border:0;margin:12px 0">'
     )
 
@@ -80,6 +85,11 @@ def link(words: str, address: str) -> Html:
     if not address:
         return text(words)
     return Html(f'<a href="{html(address)}" style="color:{_ACCENT}">{html(words)}</a>')
+
+
+def with_note(main: Html, note: str) -> Html:
+    """Give a value with a small note below it."""
+    return Html(f'{main}<br><span style="font-size:12px;color:{_SOFT}">{html(note)}</span>' if note else main)
 
 
 def quote(words: str, about: Sequence[Html]) -> Html:

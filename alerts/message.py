@@ -8,11 +8,11 @@ from typing import Final
 
 from alerts import mail_html as mail
 from alerts.channel import CHART_CID, Line, Message
-from alerts.chart import WIDTH
 from alerts.escaping import one_line, quoted
 from alerts.evidence import Evidence, Reader, mentions_link, ordered
 from alerts.mail_html import Html
 from alerts.payload import payload
+from alerts.recipients import recipient_id
 from alerts.records import Alert, Notification, Telling
 from alerts.sentences import SEVERITY_WORDS, counted, explanation, lasting, moment, standing, subject_line
 from domain.records import Mention
@@ -72,11 +72,14 @@ class _Body:
         alert = self.first.alert
         if alert.resolved_at is not None or alert.acknowledged_at is not None:
             return ""
-        return self.reader.links.signed("acknowledge", alert.alert_id, self.reader.now, self.notification.recipient)
+        return self.reader.links.signed("acknowledge", alert.alert_id, self.reader.now, self._who_reads())
 
     def _mark_link(self) -> str:
         links = self.reader.links
-        return links.signed("mark", self.first.alert.alert_id, self.reader.now, self.notification.recipient)
+        return links.signed("mark", self.first.alert.alert_id, self.reader.now, self._who_reads())
+
+    def _who_reads(self) -> str:
+        return recipient_id(self.notification.recipient)
 
     def _word_line(self) -> str:
         return ", ".join(f"{one_line(each.word, 40)} ({each.count})" for each in self.first.drivers.words)
@@ -123,9 +126,11 @@ class _Body:
         """Give the mail as HTML."""
         alert = self.first.alert
         parts = [mail.badge(SEVERITY_WORDS[alert.severity], alert.severity), mail.title(subject)]
-        parts += [mail.paragraph(sentence) for sentence in self._said()]
+        # What was measured and what is usual; how sure and how wide; how it stands.
+        said = self._said()
+        parts += [mail.paragraph(" ".join(part)) for part in (said[:2], said[2:-1], said[-1:]) if part]
         if self.first.chart is not None:
-            parts.append(mail.image(CHART_CID, self.first.chart_words, WIDTH))
+            parts.append(mail.image(CHART_CID, self.first.chart_words))
             parts.append(
                 mail.paragraph(
                     "Line: what was measured. Grey: what is usual at this time of day and week. "
@@ -144,7 +149,7 @@ class _Body:
             parts.append(mail.heading("Other alerts"))
             parts += [mail.paragraph(_other(each.alert)) for each in self.others[:_MAX_OTHERS]]
         parts.append(self._buttons())
-        return mail.page(subject, self._said()[0], parts, foot_html(self.notification, self.reader))
+        return mail.page(subject, said[0], parts, foot_html(self.notification, self.reader))
 
     def _buttons(self) -> Html:
         return mail.joined(
@@ -162,7 +167,7 @@ class _Body:
         lines = [Line(sentence) for sentence in self._said()]
         if self.first.drivers.words:
             lines.append(Line(f"Words that stand out: {self._word_line()}"))
-        for words, link in (("The alert:", links.alert(alert.alert_id)), ("Seen:", self._acknowledge_link())):
+        for words, link in (("The alert:", links.alert(alert.alert_id)), ("I have seen it:", self._acknowledge_link())):
             if link:
                 lines.append(Line(words, link))
         lines += [Line(f"• {quoted(each.text, _CHAT_CHARS)} ({_who(each)})") for each in self.first.samples]
@@ -195,7 +200,8 @@ def unsubscribe_link(notification: Notification, reader: Reader) -> str:
     """Give the page on which the recipient ends this; "" for a channel without one."""
     if not notification.recipient:
         return ""
-    return reader.links.signed("unsubscribe", notification.recipient, reader.now, notification.recipient)
+    name = recipient_id(notification.recipient)
+    return reader.links.signed("unsubscribe", name, reader.now, name)
 
 
 def _other(alert: Alert) -> str:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from alerts.evidence import Evidence, Reader, mentions_link
+from alerts.recipients import recipient_id
 from alerts.records import Notification
 from alerts.sentences import explanation
 from alerts.telling import most_urgent
@@ -27,7 +28,7 @@ def payload(notification: Notification, found: Sequence[Evidence], reader: Reade
         "id": notification.notification_id,
         "telling": notification.telling.value,
         "subscription": notification.subscription,
-        "created_at": _iso(notification.created_at),
+        "created_at": iso(notification.created_at),
         "severity": most_urgent([each.alert for each in found]).value,
         "subject": subject,
         "alerts": [_alert_payload(each, notification, reader) for each in found],
@@ -36,7 +37,7 @@ def payload(notification: Notification, found: Sequence[Evidence], reader: Reade
 
 def _alert_payload(found: Evidence, notification: Notification, reader: Reader) -> dict[str, Any]:
     alert, reading = found.alert, found.alert.reading
-    links = reader.links
+    links, who = reader.links, recipient_id(notification.recipient)
     return {
         "alert_id": alert.alert_id,
         "rule_id": alert.rule_id,
@@ -49,9 +50,9 @@ def _alert_payload(found: Evidence, notification: Notification, reader: Reader) 
         "headline": headline(alert),
         "sentences": explanation(alert, reader.zone),
         "window_minutes": alert.window_minutes,
-        "started_at": _iso(alert.started_at),
-        "peak_at": _iso(alert.peak_at),
-        "resolved_at": _iso(alert.resolved_at),
+        "started_at": iso(alert.started_at),
+        "peak_at": iso(alert.peak_at),
+        "resolved_at": iso(alert.resolved_at),
         "observed": reading.observed,
         "expected": reading.expected,
         "usual": [reading.low, reading.high],
@@ -68,7 +69,7 @@ def _alert_payload(found: Evidence, notification: Notification, reader: Reader) 
         "links": {
             "alert": links.alert(alert.alert_id) or None,
             "mentions": mentions_link(alert, links) or None,
-            "acknowledge": links.signed("acknowledge", alert.alert_id, reader.now, notification.recipient) or None,
+            "acknowledge": links.signed("acknowledge", alert.alert_id, reader.now, who) or None,
         },
     }
 
@@ -82,7 +83,7 @@ def _sample(mention: Mention) -> dict[str, Any]:
         "mention_id": mention.mention_id,
         "source": mention.source,
         "author": mention.author_handle,
-        "published_at": _iso(mention.published_at),
+        "published_at": iso(mention.published_at),
         "text": mention.text[:_TEXT_CHARS],
         "url": mention.url,
         "sentiment": mention.sentiment,
@@ -90,5 +91,6 @@ def _sample(mention: Mention) -> dict[str, Any]:
     }
 
 
-def _iso(at: datetime | None) -> str | None:
+def iso(at: datetime | None) -> str | None:
+    """Write a time in UTC with milliseconds; None stays None."""
     return None if at is None else f"{at:%Y-%m-%dT%H:%M:%S}.{to_ms(at) % 1000:03d}Z"

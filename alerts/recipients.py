@@ -22,6 +22,13 @@ ASK_AGAIN: Final = timedelta(days=1)
 Consent = Literal["asked", "confirmed", "left"]
 
 
+def recipient_id(address: str) -> str:
+    """Give the name of an address in links and documents, "" for none: a log of requests shows no address by it."""
+    if not address:
+        return ""
+    return blake2b(address.strip().lower().encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class Recipient:
     """An address and where it stands. `asked` is how often, `at` when that last changed."""
@@ -42,7 +49,11 @@ class Recipients:
 
     def find(self, address: str) -> Recipient | None:
         """Give what is known of an address."""
-        found = self._documents.get(KIND, [_doc_id(address)]).get(_doc_id(address))
+        return self.find_id(recipient_id(address))
+
+    def find_id(self, name: str) -> Recipient | None:
+        """Give what is known of an address by its `recipient_id`, as links hold it."""
+        found = self._documents.get(KIND, [name]).get(name) if name else None
         return None if found is None else _read(found.body, found.revision)
 
     def agreed(self, address: str) -> bool:
@@ -70,7 +81,7 @@ class Recipients:
         if not self._put(Recipient(address, "asked", asked, now, now, known.revision if known else ABSENT)):
             return None
         return Notification(
-            notification_id=notification_id(_doc_id(address), channel, Telling.CONFIRM.value, (), to_ms(now)),
+            notification_id=notification_id(recipient_id(address), channel, Telling.CONFIRM.value, (), to_ms(now)),
             telling=Telling.CONFIRM,
             channel=channel,
             recipient=address,
@@ -92,7 +103,7 @@ class Recipients:
             revision = known.revision if known else ABSENT
             if self._put(Recipient(address, consent, asked, asked_at, now, revision)):
                 return
-        raise Conflict(KIND, [_doc_id(address)])
+        raise Conflict(KIND, [recipient_id(address)])
 
     def _put(self, recipient: Recipient) -> bool:
         body = {
@@ -103,7 +114,7 @@ class Recipients:
             "at_ms": to_ms(recipient.at),
         }
         try:
-            self._documents.apply([Change(KIND, _doc_id(recipient.address), body, recipient.revision)])
+            self._documents.apply([Change(KIND, recipient_id(recipient.address), body, recipient.revision)])
         except Conflict:
             return False
         return True
@@ -117,10 +128,6 @@ def bar(recipients: Recipients, mail_channels: frozenset[str], notification: Not
     if found is None or found.consent == "asked":
         return "the recipient has not confirmed the address"
     return "the recipient wants to hear no more" if found.consent == "left" else ""
-
-
-def _doc_id(address: str) -> str:
-    return blake2b(address.strip().lower().encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def _read(body: Mapping[str, Any], revision: str) -> Recipient:

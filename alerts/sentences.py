@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
 from typing import Final
 
@@ -18,8 +19,8 @@ SEVERITY_WORDS: Final = {Severity.INFO: "Info", Severity.WARNING: "Warning", Sev
 
 
 def number(value: float) -> str:
-    """Write a count: whole from ten on, with one digit below that has a meaning, commas between thousands."""
-    if value >= 10 or abs(value - round(value)) < 0.05:
+    """Write a count: whole from three on, with one digit below, commas between thousands."""
+    if value >= 3 or abs(value - round(value)) < 0.05:
         return f"{round(value):,}"
     return f"{value:.1f}"
 
@@ -73,7 +74,9 @@ def brand_name(alert: Alert) -> str:
 def subject_line(alert: Alert) -> str:
     """Say in one line of which brand what is unusual: the subject of a mail."""
     name = f"{brand_name(alert)}: " if alert.brand_id else ""
-    return one_line(f"{name}{headline(alert) or alert.rule}", 180)
+    # That there is little history is told below it.
+    plain = replace(alert, reading=replace(alert.reading, little_history=False))
+    return one_line(f"{name}{headline(plain) or alert.rule}", 180)
 
 
 def _counted_mentions(alert: Alert) -> str:

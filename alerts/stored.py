@@ -13,7 +13,18 @@ from domain.clock import from_ms, to_ms
 
 ALERT: Final = "alert"
 
-_NUMBERS: Final = ("observed", "expected", "low", "high", "ratio", "surprise", "mentions", "little_history")
+_NUMBERS: Final = (
+    "observed",
+    "expected",
+    "low",
+    "high",
+    "ratio",
+    "surprise",
+    "mentions",
+    "little_history",
+    "window_minutes",
+    "needed",
+)
 _MOMENTS: Final = ("started_at", "fired_at", "peak_at", "resolved_at", "acknowledged_at", "marked_at")
 _PLAIN: Final = tuple(
     each.name for each in fields(Alert) if each.name not in (*_MOMENTS, "metric", "severity", "reading", "alert_id")

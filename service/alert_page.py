@@ -134,13 +134,13 @@ class ServiceAlertDesk:
         # What it is about must be there still, before anything is changed.
         errand = self._errand(opened)
         if opened.purpose == "acknowledge":
-            self.book.acknowledge(opened.subject, _name(opened), now)
+            self.book.acknowledge(opened.subject, self._who(opened), now)
         elif opened.purpose == "mark":
-            self.book.mark(opened.subject, word, _name(opened), now)
+            self.book.mark(opened.subject, word, self._who(opened), now)
         elif opened.purpose == "confirm":
-            self._recipients.confirm(opened.subject, now)
+            self._recipients.confirm(errand.who, now)
         elif not errand.done:
-            self._recipients.leave(opened.subject, now)
+            self._recipients.leave(errand.who, now)
         return self._errand(opened)
 
     def _errand(self, opened: Opened) -> Errand:
@@ -150,17 +150,17 @@ class ServiceAlertDesk:
             except ConfigError:
                 raise BadLink("the alert that it is about is not kept any more") from None
             done = alert.acknowledged_at is not None if opened.purpose == "acknowledge" else bool(alert.mark)
-            return Errand(opened.purpose, opened.who, alert, done)
-        known = self._recipients.find(opened.subject)
-        consent = known.consent if known is not None else ""
-        return Errand(
-            opened.purpose, opened.subject, None, consent == ("confirmed" if opened.purpose == "confirm" else "left")
-        )
+            return Errand(opened.purpose, self._who(opened), alert, done)
+        known = self._recipients.find_id(opened.subject)
+        if known is None:
+            raise BadLink("the address that it was sent to is not known here any more")
+        done = known.consent == ("confirmed" if opened.purpose == "confirm" else "left")
+        return Errand(opened.purpose, known.address, None, done)
+
+    def _who(self, opened: Opened) -> str:
+        known = self._recipients.find_id(opened.who)
+        return known.address if known is not None else "a link in a message"
 
     def _links(self) -> Links:
         # The address of the page is for making links; reading one needs the key alone.
         return Links(self._settings.web.public_url, shared_key(self._documents))
-
-
-def _name(opened: Opened) -> str:
-    return opened.who or "a link in a message"

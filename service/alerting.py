@@ -12,12 +12,15 @@ from datetime import datetime
 from typing import Final
 
 from alerts.book import AlertBook
+from alerts.composer import Composer
 from alerts.delivery import Delivery
+from alerts.digest import due_digests
 from alerts.evaluator import LATE, Evaluator, Minute, Publish
 from alerts.lease import Lease
+from alerts.links import Links, shared_key
 from alerts.outbox import Outbox
 from alerts.recipients import Recipients
-from alerts.records import Notification
+from alerts.records import Alert, Notification, Telling
 from alerts.rule import Rule, Watch, watches
 from alerts.standing import EVALUATOR, STATUS
 from alerts.subscription import Subscription
@@ -30,7 +33,7 @@ from domain.metrics import ALERT_SECONDS
 from domain.query.parser import parse
 from search.store import Store
 from service.alert_mentions import StoreMentions
-from service.alert_messages import composer
+from service.alert_messages import readings_of
 from service.channels import routes
 from service.prometheus import Meter
 from service.settings import Settings
@@ -96,7 +99,7 @@ class Alerting:
         self._delivery = Delivery(
             self._outbox,
             routes(settings.alerts.channels, clock),
-            composer(settings, self._mentions, documents, self._watch_of),
+            self._composer(),
             bar=self._bar,
             may_send=lambda: self._holds,
             clock=clock,
@@ -135,8 +138,9 @@ class Alerting:
         began = self._clock.monotonic()
         self._mentions.refresh()
         found = self._evaluator.evaluate(self._watches(), self._watermark.look())
-        told = self._teller.tell(now, self._subscriptions(now), self._book.silences(now), self._book.current(now))
-        self._delivery.put(told)
+        subscriptions = self._subscriptions(now)
+        told = self._teller.tell(now, subscriptions, self._book.silences(now), self._book.current(now))
+        self._delivery.put([*told, *due_digests(now, subscriptions)])
         self._note(found, now, len(told))
         if self._meter is not None:
             self._meter.observe(ALERT_SECONDS, self._clock.monotonic() - began)
@@ -147,18 +151,35 @@ class Alerting:
     def _watches(self) -> list[Watch]:
         return all_watches(self._settings.alerts.rules, self._brands())
 
-    def _watch_of(self, rule_id: str, brand_id: str) -> Watch | None:
+    def _composer(self) -> Composer:
+        """Give what makes messages when they are sent."""
+        documents, mentions = self._documents, self._mentions
+        return Composer(
+            documents=documents,
+            mentions=mentions,
+            links=Links(self._settings.web.public_url, shared_key(documents)),
+            watch_of=self._watch_of,
+            readings=lambda watch, start_ms, end_ms: readings_of(mentions, documents, watch, start_ms, end_ms),
+            subscription_of=lambda name: self._all_subscriptions().get(name),
+            brands=lambda: {brand.brand_id: brand.name for brand in self._brands()},
+            rules=lambda: [rule.rule_id for rule in self._settings.alerts.rules],
+            book=self._book,
+        )
+
+    def _watch_of(self, alert: Alert) -> Watch | None:
         """Give what an alert watches, None where that is gone."""
-        found = [each for each in self._watches() if each.rule.rule_id == rule_id and each.brand_id == brand_id]
-        return found[0] if found else None
+        wanted = (alert.rule_id, alert.brand_id)
+        return next((each for each in self._watches() if (each.rule.rule_id, each.brand_id) == wanted), None)
+
+    def _all_subscriptions(self) -> dict[str, Subscription]:
+        made = {each.subscription_id: each for each in self._book.subscriptions()}
+        return made | {each.subscription_id: each for each in self._settings.alerts.subscriptions}
 
     def _subscriptions(self, now: datetime) -> list[Subscription]:
         """Give those that may be told: their channel is there, and who has an address agreed. Others are asked."""
         channels = {channel.channel_id for channel in self._settings.alerts.channels}
-        made = {each.subscription_id: each for each in self._book.subscriptions()}
-        made |= {each.subscription_id: each for each in self._settings.alerts.subscriptions}
         agreed = []
-        for each in made.values():
+        for each in self._all_subscriptions().values():
             if each.channel not in channels:
                 continue
             if each.channel not in self._emails or self._recipients.agreed(each.recipient):
@@ -179,7 +200,7 @@ class Alerting:
 
     def _bar(self, notification: Notification) -> str:
         """Say why a message may not go out after all: who was to get it left meanwhile."""
-        if notification.channel not in self._emails or notification.telling.value == "confirm":
+        if notification.channel not in self._emails or notification.telling is Telling.CONFIRM:
             return ""
         return "" if self._recipients.agreed(notification.recipient) else "the address has not agreed to be told"
 

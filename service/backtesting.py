@@ -7,10 +7,9 @@ from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from alerts.detector import Detector
-
 from alerts.backtest import Backtest, backtest
 from alerts.counting import HISTORY, CountBook
+from alerts.detector import Detector
 from alerts.judging import Judge
 from alerts.rule import Rule, Watch
 from domain.clock import to_ms

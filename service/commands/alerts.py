@@ -132,6 +132,7 @@ def _rules(options: Namespace) -> int:
         )
         states = {rule.rule_id: documents.scan(WATCH, prefix=f"{rule.rule_id}:") for rule in settings.alerts.rules}
     for rule, useful in zip(settings.alerts.rules, precision, strict=True):
+        seen = {d.doc_id.partition(":")[2]: d.body["state"] for d in states[rule.rule_id]}
         facts = {
             "rule": rule.rule_id,
             "metric": rule.metric.value,
@@ -139,7 +140,7 @@ def _rules(options: Namespace) -> int:
             "alerts_of_week": useful.alerts,
             "useful": useful.useful,
             "noise": useful.noise,
-            "brands": {d.doc_id.partition(":")[2]: d.body["state"] for d in states[rule.rule_id]},
+            "brands": seen,
         }
         if options.json:
             print(json.dumps(facts))
@@ -148,7 +149,7 @@ def _rules(options: Namespace) -> int:
         said = f"{useful.useful} of {marked} marked useful" if marked else "none marked"
         print(safe(f"{rule.rule_id}: {rule.metric.value} of {rule.window_minutes} minutes, {rule.sensitivity.value}"))
         print(f"    last week: {useful.alerts} alerts, {said}")
-        for brand, state in facts["brands"].items():
+        for brand, state in seen.items():
             print(safe(f"    {brand}: {state}"))
     return 0
 

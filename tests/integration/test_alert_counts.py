@@ -159,10 +159,11 @@ def test_what_was_filled_up_is_known_by_brand(world: World) -> None:
     assert world.book.backfilled("globex", start, end) == []
 
 
-def test_nothing_was_ever_said_of_a_brand_nobody_named(world: World) -> None:
+def test_a_brand_is_listened_for_since_it_was_first_named_whatever_a_query_asks_for(world: World) -> None:
     world.refresh()
     assert world.book.first_ms("acme") is None
     moment: datetime = START + timedelta(days=1)
-    world.write(mention("1", published_at=moment))
+    world.write(mention("1", text="so kind", published_at=moment + timedelta(minutes=7)))
     world.refresh()
-    assert world.book.first_ms("acme") == to_ms(moment)
+    late = next(watch.filter_id for watch in world.watches if watch.rule is LATE and watch.brand_id == "acme")
+    assert world.book.first_ms("acme") == world.book.first_ms(late) == to_ms(moment)
