@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from alerts.detector import Detector
-
 from alerts.book import AlertBook, new_id
 from alerts.counting import HISTORY, CountBook
+from alerts.detector import Detector
 from alerts.drivers import drivers, samples
 from alerts.evaluator import Publish
 from alerts.judging import Judge
