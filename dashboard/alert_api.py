@@ -139,7 +139,7 @@ def build_alert_api(desk: AlertDesk, brands: BrandDesk, clock: Clock, askers: As
     @api.get("/subscriptions", summary="Who is told of what")
     def get_subscriptions() -> SubscriptionsAnswer:
         return SubscriptionsAnswer(
-            subscriptions=[_subscription_answer(row) for row in subscription_rows(desk)],
+            subscriptions=[_subscription_answer(row) for row in subscription_rows(desk, {})],
             channels=[one.channel_id for one in desk.channels],
         )
 
@@ -147,7 +147,9 @@ def build_alert_api(desk: AlertDesk, brands: BrandDesk, clock: Clock, askers: As
     def add_subscription(body: SubscriptionBody, request: Request) -> SubscriptionAnswer:
         values = body.model_dump(mode="json")
         made = subscribe(desk, values, brand_names(brands), askers.name(request), clock.now())
-        (row,) = (row for row in subscription_rows(desk) if row.subscription.subscription_id == made.subscription_id)
+        (row,) = (
+            row for row in subscription_rows(desk, {}) if row.subscription.subscription_id == made.subscription_id
+        )
         return _subscription_answer(row)
 
     @api.delete("/subscriptions/{subscription_id}", responses=refused, summary="Tell somebody no more")

@@ -145,7 +145,7 @@ def _hushed(alert: Alert, alerts: Sequence[Alert], silences: Sequence[Silence], 
     if silenced_by(alert, silences, now) is not None:
         return "silenced"
     if inhibited(alert, alerts):
-        return "not told apart: a more urgent alert of the same brand fires"
+        return "not told: a more urgent alert of the same brand fires"
     return ""
 
 

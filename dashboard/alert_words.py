@@ -25,7 +25,7 @@ MOODS: Final[Mapping[WatchState, str]] = {
 NAMES: Final[Mapping[WatchState, str]] = {
     WatchState.QUIET: "As usual",
     WatchState.PENDING: "Pending",
-    WatchState.FIRING: "Fires",
+    WatchState.FIRING: "Firing",
     WatchState.SUPPRESSED: "Not told",
     WatchState.DELAYED: "Delayed",
     WatchState.NO_DATA: "No data",
@@ -106,12 +106,14 @@ def rule_words(rule: Rule) -> str:
     return f"{METRICS[rule.metric]} in {span(rule.window_minutes)}; {floors}{ratio}"
 
 
-def wants(subscription: Subscription) -> str:
-    """Say what a subscription is told of."""
+def wants(subscription: Subscription, brands: Mapping[str, str]) -> str:
+    """Say what a subscription is told of; `brands` are names by id."""
     if subscription.audience == "it":
         what = "the pipeline's own health"
     else:
-        what = "all brands" if not subscription.brands else ", ".join(subscription.brands)
+        what = (
+            "all brands" if not subscription.brands else ", ".join(brands.get(one, one) for one in subscription.brands)
+        )
     rules = f", rules {', '.join(subscription.rules)}" if subscription.rules else ""
     least = "" if subscription.severity.value == "info" else f", {subscription.severity.value} and above"
     return f"{what}{rules}{least}"

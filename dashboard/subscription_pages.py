@@ -48,6 +48,7 @@ class SubscriptionRow:
     unconfirmed: bool
     # Its channel is gone from the configuration, so nobody is told by it.
     lost: bool
+    kind: str
     what: str
     when: str
 
@@ -65,11 +66,12 @@ def build_subscription_pages(
         problem: Problem | None = None,
         status: int = 200,
     ) -> Response:
+        names = brand_names(brands)
         shown = templates.get_template("subscriptions.html").render(
-            rows=subscription_rows(desk),
+            rows=subscription_rows(desk, names),
             channels=desk.channels,
             public=desk.public,
-            brands=brand_names(brands),
+            brands=names,
             rules=desk.rules,
             severities=list(Severity),
             audiences=AUDIENCES,
@@ -92,18 +94,19 @@ def build_subscription_pages(
     return pages
 
 
-def subscription_rows(desk: AlertDesk) -> list[SubscriptionRow]:
-    """Give all subscriptions: those of the configuration, then those made here."""
+def subscription_rows(desk: AlertDesk, brands: Mapping[str, str]) -> list[SubscriptionRow]:
+    """Give all subscriptions: those of the configuration, then those made here; `brands` are names by id."""
     configured = {each.subscription_id for each in desk.configured}
-    channels = {each.channel_id for each in desk.channels}
+    kinds = {each.channel_id: each.kind for each in desk.channels}
     made = [each for each in desk.book.subscriptions() if each.subscription_id not in configured]
     return [
         SubscriptionRow(
             each,
             configured=each.subscription_id in configured,
             unconfirmed=needs_confirmation(desk, each),
-            lost=each.channel not in channels,
-            what=wants(each),
+            lost=each.channel not in kinds,
+            kind=kinds.get(each.channel, ""),
+            what=wants(each, brands),
             when=when(each),
         )
         for each in (*desk.configured, *made)
