@@ -8,7 +8,7 @@ again; so is what was lost. No list of changes is needed, which a store of many 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -33,6 +33,10 @@ DAY_MS: Final = 24 * HOUR_MS
 MAX_BRANDS: Final = 2_000
 # Filters of one brand each that are asked for together: an answer of some megabytes at most.
 MAX_TOGETHER: Final = 250
+# Both stores refuse an answer of more than some 65,000 rows, those inside others counted.
+MAX_ROWS: Final = 50_000
+# Rows of a bucket: itself, reliable or not, and three feelings in each.
+_ROWS_A_BUCKET: Final = 9
 
 _OUTCOMES: Final = ("negative", "neutral", "positive")
 # How an hour of a brand looks: mentions, and the sum of their scores in millionths. A sum of floats depends on the
@@ -146,11 +150,12 @@ class CountBook:
         """Give how each hour of each brand looks now."""
         by_brand = {"brand": Terms("brand_id", MAX_BRANDS, sub={"score": Stats("sentiment_score")})}
         looks: dict[str, dict[int, Look]] = {}
-        for node, time_field in _moments(Everything(), start, end, undated=True):
+        self._undated = False
+        for node, time_field in self._pieces(Everything(), start, end, self._rows_an_hour(), undated=True):
             answer = self._mentions.aggregate(node, {"hour": Histogram(time_field, 3600, sub=by_brand)})
             hours_found = _rows(answer["hour"])
-            if time_field == "collected_at":
-                self._undated = bool(hours_found)
+            if time_field == "collected_at" and hours_found:
+                self._undated = True
             for hour in hours_found:
                 for brand in _rows(hour.sub["brand"]):
                     score = brand.sub["score"]
@@ -163,7 +168,8 @@ class CountBook:
     def _note_backfilled(self, start: datetime, end: datetime) -> None:
         by_brand: Mapping[str, Aggregation] = {"brand": Terms("brand_id", MAX_BRANDS)}
         found: dict[str, set[int]] = {}
-        for node, time_field in _moments(Flag("backfilled", True), start, end, undated=self._undated):
+        rows = 12 * self._rows_an_hour()
+        for node, time_field in self._pieces(Flag("backfilled", True), start, end, rows, undated=self._undated):
             answer = self._mentions.aggregate(node, {"at": Histogram(time_field, BUCKET_SECONDS, sub=by_brand)})
             for bucket in _rows(answer["at"]):
                 for brand in _rows(bucket.sub["brand"]):
@@ -212,18 +218,33 @@ class CountBook:
     ) -> None:
         node = Or(tuple(Keyword("brand_id", brand_id) for brand_id in brands))
         rows: dict[str, dict[int, tuple[int, int, int, int]]] = {brand_id: {} for brand_id in brands}
+        rows_an_hour = len(brands) * 12 * _ROWS_A_BUCKET
         for start, end in _spans(hours):
-            for moment, time_field in _moments(node, start, end, undated=self._undated):
+            for moment, time_field in self._pieces(node, start, end, rows_an_hour, undated=self._undated):
                 by_brand = {"brand": Terms("brand_id", len(brands), sub={"at": _by_bucket(time_field)})}
                 for brand in _rows(self._mentions.aggregate(moment, by_brand)["brand"]):
                     _add(rows[str(brand.key)], brand.sub["at"])
         for brand_id in brands:
             self._keep(brand_id, hours, rows[brand_id], looks.get(brand_id, {}))
 
+    def _pieces(
+        self, node: Node, start: datetime, end: datetime, rows_an_hour: int, *, undated: bool
+    ) -> Iterator[tuple[Node, str]]:
+        """Give what to ask for a span, piece by piece, so that no answer has more than MAX_ROWS rows."""
+        step = timedelta(hours=max(MAX_ROWS // max(rows_an_hour, 1), 1))
+        while start < end:
+            yield from _moments(node, start, min(start + step, end), undated=undated)
+            start += step
+
+    def _rows_an_hour(self) -> int:
+        """Give how many rows an hour of all brands has at most."""
+        answer = self._mentions.aggregate(Everything(), {"brand": Terms("brand_id", MAX_BRANDS)})
+        return len(_rows(answer["brand"])) + 1
+
     def _rows_of(self, node: Node, hours: Sequence[int]) -> dict[int, tuple[int, int, int, int]]:
         rows: dict[int, tuple[int, int, int, int]] = {}
         for start, end in _spans(hours):
-            for moment, time_field in _moments(node, start, end, undated=self._undated):
+            for moment, time_field in self._pieces(node, start, end, 12 * _ROWS_A_BUCKET, undated=self._undated):
                 _add(rows, self._mentions.aggregate(moment, {"at": _by_bucket(time_field)})["at"])
         return rows
 

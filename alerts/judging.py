@@ -45,8 +45,18 @@ class Judgement:
 class Judge:
     """Reads windows against baselines, which are fitted once an hour and kept. Not thread-safe."""
 
-    def __init__(self, mentions: Mentions, counts: CountBook, detector: Detector) -> None:
+    def __init__(self, mentions: Mentions, counts: CountBook, detector: Detector, *, looks_back: bool = False) -> None:
+        """Prepare; nothing is asked.
+
+        Args:
+            mentions: what is stored.
+            counts: of what is judged.
+            detector: by which windows are read.
+            looks_back: what was filled up afterwards is evidence like any other. Who is told of what happens now needs
+                it told as it happens; who looks back wants to see what was.
+        """
         self._mentions, self._counts, self._detector = mentions, counts, detector
+        self._looks_back = looks_back
         self._baselines: OrderedDict[tuple[str, int], Baseline] = OrderedDict()
         self._usual: dict[tuple[str, int], tuple[str, ...]] = {}
         self._deaf: Sequence[Deaf] = ()
@@ -73,7 +83,7 @@ class Judge:
         start, end = from_ms(start_ms), from_ms(end_ms)
         found = spread(self._mentions, watch, start, end)
         deaf = [each for each in self._gaps(start_ms, end_ms) if each.start < end and each.end > start]
-        backfilled = bool(self._counts.backfilled(watch.brand_id, start_ms, end_ms))
+        backfilled = bool(self._filled(watch, start_ms, end_ms))
         against = doubts(watch.rule, reading, found, deaf, self._usual_sources(watch, end_ms), backfilled=backfilled)
         return Judgement(reading, against, found)
 
@@ -108,7 +118,11 @@ class Judge:
         series = self._counts.series(watch.filter_id, start_ms, end_ms)
         usual = self._usual_sources(watch, end_ms)
         deaf = [(to_ms(each.start), to_ms(each.end)) for each in self._gaps(start_ms, end_ms) if each.source in usual]
-        return known_buckets(series, deaf, self._counts.backfilled(watch.brand_id, start_ms, end_ms))
+        return known_buckets(series, deaf, self._filled(watch, start_ms, end_ms))
+
+    def _filled(self, watch: Watch, start_ms: int, end_ms: int) -> Sequence[int]:
+        """Give the buckets that are no evidence because of what was filled up in them."""
+        return () if self._looks_back else self._counts.backfilled(watch.brand_id, start_ms, end_ms)
 
     def _gaps(self, start_ms: int, end_ms: int) -> Sequence[Deaf]:
         """Give the gaps of a span, asked for once for all watches."""

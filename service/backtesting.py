@@ -59,7 +59,7 @@ def look_back(
             counts = CountBook(mentions, documents)
             start = end - timedelta(days=days)
             counts.refresh(found, start - HISTORY, end + timedelta(hours=1))
-            judge = Judge(mentions, counts, Detector())
+            judge = Judge(mentions, counts, Detector(), looks_back=True)
             made = [_walked(judge, watch, to_ms(start), to_ms(end)) for watch in found]
     return made
 
