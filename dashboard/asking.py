@@ -22,4 +22,6 @@ class Askers:
         """Give the name of whoever asks."""
         # The door let nobody in who came past the proxy, so the header is the proxy's.
         given = request.headers.get(self._header, "") if self._header else ""
+        # Bytes of a header are read as Latin-1; proxies write names in UTF-8.
+        given = given.encode("latin-1").decode("utf-8", "replace")
         return "".join(one for one in given if one.isprintable()).strip()[:_MAX_NAME] or SOMEBODY

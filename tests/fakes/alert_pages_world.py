@@ -104,7 +104,7 @@ class AlertPagesWorld:
         *,
         json: object = None,
         form: Mapping[str, str | list[str]] | None = None,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | Mapping[bytes, bytes] | None = None,
         app: FastAPI | None = None,
     ) -> httpx.Response:
         """Ask as a browser on this machine does; an error that nobody answered is raised here."""
@@ -183,12 +183,12 @@ def _crisis(world: AlertWorld) -> None:
     note_pulse(world, minute.watches, at)
 
 
-def note_pulse(world: AlertWorld, watches: int, edge: datetime) -> None:
+def note_pulse(world: AlertWorld, watches: int, edge: datetime, *, late: bool = False) -> None:
     """Say that everything was looked at, as the service does after each look."""
     body = {
         "at_ms": to_ms(world.clock.now()),
         "edge_ms": to_ms(edge),
-        "late": False,
+        "late": late,
         "holder": "test/1",
         "watches": watches,
         "states": {},
