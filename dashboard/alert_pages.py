@@ -19,7 +19,7 @@ from alerts.sentences import explanation, measured
 from dashboard.alert_changes import acknowledge, alert_of, end_silence, mark, silence, silence_like
 from dashboard.alert_chart import chart_span, draw
 from dashboard.alert_desk import AlertDesk, Cause, Curve
-from dashboard.alert_reading import WEEKS, brand_names, find, overview, rows_of, usefulness
+from dashboard.alert_reading import MOST_RULES, WEEKS, brand_names, find, overview, rows_of, usefulness
 from dashboard.alert_words import life, rule_words
 from dashboard.answers import Problem
 from dashboard.asking import Askers
@@ -64,7 +64,7 @@ def build_alert_pages(
             history=rows_of(found.alerts, silences, now),
             older=found.after,
             after=after,
-            usefulness=usefulness(desk, now),
+            usefulness=sorted(usefulness(desk, now), key=lambda one: -one.whole.alerts)[:MOST_RULES],
             weeks=WEEKS,
             silences=[each for each in silences if each.end > now],
             rules=desk.rules,

@@ -25,6 +25,8 @@ MAX_PAGE: Final = 200
 MOST_LOOKED: Final = 5_000
 # Watches listed one by one; those that are as usual come last.
 MOST_STANDINGS: Final = 100
+# Rules whose marks are listed one by one, those with most alerts first.
+MOST_RULES: Final = 50
 WEEKS: Final = 4
 _ORDER: Final = (
     WatchState.FIRING,
@@ -186,7 +188,7 @@ def _standing_row(rule: Rule, brand_id: str, brand: str, standing: Standing | No
 
 
 def usefulness(desk: AlertDesk, now: datetime) -> tuple[Usefulness, ...]:
-    """Give how right each rule was in the last four weeks, as people marked its alerts."""
+    """Give how right each rule was in the last four weeks, as people marked its alerts; in the order of the rules."""
     ids = [rule.rule_id for rule in desk.rules]
     week = timedelta(weeks=1)
     weeks = [desk.book.precision(ids, now - (number + 1) * week, now - number * week) for number in range(WEEKS)]
