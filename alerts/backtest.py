@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from alerts.episode import Episode, step
-from alerts.evaluator import begun
+from alerts.evaluator import begun, peaked
 from alerts.judging import Judge
 from alerts.records import Alert, Doubt, Level, Reading, WatchState
 from alerts.rule import Watch
@@ -16,7 +16,11 @@ from domain.clock import from_ms
 
 @dataclass(slots=True)
 class Backtest:
-    """What a look back found. `suppressed` counts, by doubt, the buckets that were a spike by their numbers only."""
+    """What a look back found.
+
+    `readings` are of the rule's own window, for a chart. `suppressed` counts, by doubt, the buckets that were a spike
+    by their numbers only.
+    """
 
     watch: Watch
     start_ms: int
@@ -52,8 +56,8 @@ def backtest(
         after = step(episode, judgement.reading, judgement.doubts, watch.rule)
         reading = judgement.reading
         found.buckets += 1
-        if reading is not None:
-            found.readings.append(reading)
+        if (own := judge.own(watch, end)) is not None:
+            found.readings.append(own)
         if after.fires and not episode.fires and reading is not None:
             found.alerts.append(begun(watch, reading, judgement, end, from_ms(end)))
         elif episode.fires and not after.fires:
@@ -61,7 +65,7 @@ def backtest(
         elif episode.fires and reading is not None and reading.level is Level.SPIKE:
             peak = found.alerts[-1]
             if reading.surprise > peak.reading.surprise:
-                found.alerts[-1] = replace(peak, reading=reading, peak_at=reading.end)
+                found.alerts[-1] = peaked(peak, reading)
         if after.state is WatchState.SUPPRESSED:
             for doubt in judgement.doubts:
                 found.suppressed[doubt] = found.suppressed.get(doubt, 0) + 1

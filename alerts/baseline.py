@@ -13,9 +13,10 @@ from alerts.rarity import Tail, divergence, tail_of
 from alerts.rule import Metric, Rule
 from alerts.season import DAY, LEAST, MONDAY, WEEK, Season, season_of, size_of
 from alerts.series import BUCKET_MS, Series
-from alerts.tuning import THRESHOLDS, Threshold, Tuning
+from alerts.tuning import THRESHOLDS, Tuning
 
 Floats = npt.NDArray[np.float64]
+Places = npt.NDArray[np.int64]
 
 HOUR_MS: Final = 3_600_000
 PER_HOUR: Final = HOUR_MS // BUCKET_MS
@@ -36,6 +37,7 @@ class Span:
 
     `level` is mentions an hour for counts; for shares and net sentiment the usual value. `spread` is the size of the
     negative binomial; there the deviation from window to window. A window that diverges by `limit` is a spike.
+    `passed` is the profile of the week, summed up to each hour: 169 numbers, for counts only.
     """
 
     buckets: int
@@ -43,36 +45,32 @@ class Span:
     spread: float
     limit: float
     tail: Tail
+    passed: tuple[float, ...] = ()
 
-
-@dataclass(frozen=True, slots=True)
-class Baseline:
-    """What is usual of one filter and rule, as known at `at_ms`; it holds for about an hour.
-
-    `spans` are the rule's window and the longer one by which slow rises are seen. `passed` is the profile of the week,
-    summed up to each hour: 169 numbers, for counts only. `ready`: the brand was heard for long enough to tell a spike
-    from the beginning of listening.
-    """
-
-    at_ms: int
-    metric: Metric
-    spans: tuple[Span, ...]
-    passed: tuple[float, ...]
-    ready: bool
-    little_history: bool
-
-    def expected(self, span: Span, end_ms: int) -> float:
+    def expected(self, end_ms: int) -> float:
         """Give the count that is expected of the window that ends at a moment."""
-        return span.level * self._between(end_ms - span.buckets * BUCKET_MS, end_ms)
-
-    def _between(self, start_ms: int, end_ms: int) -> float:
-        return self._until(end_ms) - self._until(start_ms)
+        return self.level * (self._until(end_ms) - self._until(end_ms - self.buckets * BUCKET_MS))
 
     def _until(self, ms: int) -> float:
         weeks, hours = divmod(ms / HOUR_MS + MONDAY, WEEK)
         hour = int(hours)
         before = self.passed[hour]
         return weeks * self.passed[WEEK] + before + (self.passed[hour + 1] - before) * (hours - hour)
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What is usual of one filter and rule, as known at `at_ms`; it holds for about an hour.
+
+    `spans` are the rule's window and the longer one by which slow rises are seen. `ready`: the brand was heard for long
+    enough to tell a spike from the beginning of listening.
+    """
+
+    at_ms: int
+    metric: Metric
+    spans: tuple[Span, ...]
+    ready: bool
+    little_history: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,22 +98,37 @@ def fit(series: Series, at_ms: int, rule: Rule, tuning: Tuning) -> Baseline:
         rule: gives metric, window and sensitivity.
         tuning: how to learn.
     """
-    past = _past(series, at_ms, tuning)
-    heard = float(past.known.sum()) / PER_HOUR
-    threshold = THRESHOLDS[rule.sensitivity]
     lengths = [rule.window_buckets]
     if rule.window_buckets < MAX_BUCKETS:
         lengths.append(min(rule.window_buckets * tuning.sustained, MAX_BUCKETS))
-    ready, little = heard >= tuning.min_history_hours, heard < tuning.little_history_hours
+    spans = tuple(_span(series, at_ms, rule, length, tuning) for length in lengths)
+    heard = float(_past(series, at_ms, tuning).known.sum()) / PER_HOUR
+    return Baseline(at_ms, rule.metric, spans, heard >= tuning.min_history_hours, heard < tuning.little_history_hours)
+
+
+def _span(series: Series, at_ms: int, rule: Rule, buckets: int, tuning: Tuning) -> Span:
+    """Compare past windows of a length with what was usual, of before the window that will be judged.
+
+    A long window would else teach that it is usual itself.
+    """
+    behind = max(-(-buckets // PER_HOUR) - 1, 0)
+    past = _past(series, at_ms - behind * HOUR_MS, tuning)
+    ends = _ends(past, buckets, tuning)
+    passed: tuple[float, ...] = ()
     if rule.metric in (Metric.VOLUME, Metric.NEGATIVE):
         counts = past.mentions if rule.metric is Metric.VOLUME else past.negative
         season = _season(counts, past, tuning)
-        spans = tuple(_count_span(counts, past, season, length, threshold, tuning) for length in lengths)
+        level = float(season.levels[-1])
         passed = tuple(float(each) for each in np.concatenate([[0.0], np.cumsum(season.profile)]))
+        spread, far = _counts(counts, past, season, ends, buckets, behind, tuning)
     else:
-        spans = tuple(_mean_span(past, rule.metric, length, threshold, tuning) for length in lengths)
-        passed = ()
-    return Baseline(at_ms, rule.metric, spans, passed, ready, little)
+        level, spread, far = _means(past, rule.metric, ends, buckets, tuning)
+    tail = _tail(far, ends, past, tuning)
+    threshold = THRESHOLDS[rule.sensitivity]
+    # A history of five days cannot tell what happens once in fourteen.
+    every_days = min(threshold.every_days, max(past.hours / DAY, 1.0))
+    by_history = tail.limit(tuning.block_hours / DAY / every_days)
+    return Span(buckets, level, spread, max(-math.log(threshold.chance), by_history), tail, passed)
 
 
 def _past(series: Series, at_ms: int, tuning: Tuning) -> _Past:
@@ -146,15 +159,11 @@ def _season(counts: Floats, past: _Past, tuning: Tuning) -> Season:
     return season_of(by_hour, heard, past.first_hour, tuning)
 
 
-def _count_span(
-    counts: Floats, past: _Past, season: Season, buckets: int, threshold: Threshold, tuning: Tuning
-) -> Span:
-    """Compare past windows of a length with what was known before each, as windows to come will be."""
-    # The level is of before the window that is judged, so that a long one is not compared with itself.
-    behind = max(-(-buckets // PER_HOUR) - 1, 0)
+def _counts(
+    counts: Floats, past: _Past, season: Season, ends: Places, buckets: int, behind: int, tuning: Tuning
+) -> tuple[float, Floats]:
+    """Give the size of the negative binomial of past windows, and how far each diverged."""
     levels = np.concatenate([np.full(behind, season.levels[0]), season.levels])
-    level = float(levels[len(season.levels) - 1])
-    ends = _ends(past, buckets, tuning)
     observed, known = _sums(counts, ends, buckets), _sums(past.known, ends, buckets) / buckets
     passed = np.concatenate([[0.0], np.cumsum(np.tile(season.profile, 2 + past.hours // WEEK))])
     offset = (past.first_hour + MONDAY) % WEEK
@@ -170,13 +179,12 @@ def _count_span(
         calm = weights * (far < OUTLIER)
         size = size_of(observed, usual, calm, tuning.size_prior, prior_rows)
         far = divergence(observed, usual, size)
-    return _span(buckets, level, size, far * (known >= LEAST_KNOWN), ends, past, threshold, tuning)
+    return size, far * (known >= LEAST_KNOWN)
 
 
-def _mean_span(past: _Past, metric: Metric, buckets: int, threshold: Threshold, tuning: Tuning) -> Span:
-    """Compare past windows of a length by their share or net sentiment."""
+def _means(past: _Past, metric: Metric, ends: Places, buckets: int, tuning: Tuning) -> tuple[float, float, Floats]:
+    """Give the usual share or net sentiment, its deviation from window to window, and how far each window diverged."""
     value = past.negative if metric is Metric.NEGATIVE_SHARE else past.positive - past.negative
-    ends = _ends(past, buckets, tuning)
     weights = 0.5 ** (np.arange(len(value))[::-1] / PER_HOUR / tuning.share_half_hours)
     # As if twenty mentions had been seen, a third of them negative, as many positive.
     third = 1 / 3 if metric is Metric.NEGATIVE_SHARE else 0.0
@@ -195,20 +203,11 @@ def _mean_span(past: _Past, metric: Metric, buckets: int, threshold: Threshold, 
         variance = (prior_rows * tuning.share_spread**2 + max(extra, 0.0)) / (prior_rows + float(np.sum(calm)))
     sign = 1.0 if metric is Metric.NEGATIVE_SHARE else -1.0
     far = np.maximum(sign * strayed, 0.0) ** 2 / (2 * (each / counted + variance)) * enough
-    return _span(buckets, level, math.sqrt(variance), far, ends, past, threshold, tuning)
+    return level, math.sqrt(variance), far
 
 
-def _span(
-    buckets: int,
-    level: float,
-    spread: float,
-    far: Floats,
-    ends: npt.NDArray[np.int64],
-    past: _Past,
-    threshold: Threshold,
-    tuning: Tuning,
-) -> Span:
-    """Add the tail of what strayed, and the limit that follows from it."""
+def _tail(far: Floats, ends: Places, past: _Past, tuning: Tuning) -> Tail:
+    """Give the tail of what strayed."""
     block = (past.hours * PER_HOUR - ends) // (tuning.block_hours * PER_HOUR)
     blocks = int(block[0]) if len(block) else 0
     largest = np.zeros(blocks)
@@ -216,12 +215,10 @@ def _span(
     inside = block < blocks
     np.maximum.at(largest, block[inside], far[inside])
     ages = (np.arange(blocks) + 0.5) * tuning.block_hours / DAY
-    tail = tail_of(largest, 0.5 ** (ages / tuning.tail_half_days), tuning.tail_prior, tuning.tail_steepness)
-    by_history = tail.limit(tuning.block_hours / DAY / threshold.every_days)
-    return Span(buckets, level, spread, max(-math.log(threshold.chance), by_history), tail)
+    return tail_of(largest, 0.5 ** (ages / tuning.tail_half_days), tuning.tail_prior, tuning.tail_steepness)
 
 
-def _ends(past: _Past, buckets: int, tuning: Tuning) -> npt.NDArray[np.int64]:
+def _ends(past: _Past, buckets: int, tuning: Tuning) -> Places:
     """Give the ends of the windows that teach, as numbers of buckets: none of the first day, when all was new."""
     size = past.hours * PER_HOUR
     step = max(buckets // STEPS, 1)
@@ -229,11 +226,11 @@ def _ends(past: _Past, buckets: int, tuning: Tuning) -> npt.NDArray[np.int64]:
     return np.arange(size, first, -step, dtype=np.int64)[::-1]
 
 
-def _sums(values: Floats, ends: npt.NDArray[np.int64], buckets: int) -> Floats:
+def _sums(values: Floats, ends: Places, buckets: int) -> Floats:
     passed = np.concatenate([[0.0], np.cumsum(values)])
     return np.asarray(passed[ends] - passed[ends - buckets])
 
 
-def _weights(ends: npt.NDArray[np.int64], past: _Past, half_days: float) -> Floats:
+def _weights(ends: Places, past: _Past, half_days: float) -> Floats:
     ages = (past.hours * PER_HOUR - ends) / (DAY * PER_HOUR)
     return np.asarray(0.5 ** (ages / half_days))

@@ -48,6 +48,7 @@ def chart_spec(
     zone: tzinfo,
     alerts: Sequence[datetime] = (),
     gaps: Sequence[Deaf] = (),
+    buckets: int = 1,
 ) -> dict[str, Any]:
     """Give the Vega-Lite specification of a series of readings; without readings an empty chart.
 
@@ -58,10 +59,11 @@ def chart_spec(
         zone: whose clock the axis shows; it is named there.
         alerts: when alerts began.
         gaps: when sources were deaf.
+        buckets: readings are of each so many buckets; where they are further apart the line breaks.
     """
     rows, segment = [], 0
     for before, reading in zip((None, *readings), readings, strict=False):
-        if before is not None and to_ms(reading.end) - to_ms(before.end) > BUCKET_MS:
+        if before is not None and to_ms(reading.end) - to_ms(before.end) > 2 * buckets * BUCKET_MS - BUCKET_MS:
             segment += 1
         rows.append(_row(reading, zone, segment))
     start, end = _bounds(readings, alerts, gaps)
@@ -92,7 +94,7 @@ def chart_spec(
                 "encoding": {"y": values | {"field": "expected"}},
             },
             {
-                "mark": {"type": "line", "color": colour, "strokeWidth": 2.2, "tooltip": True},
+                "mark": {"type": "line", "color": colour, "strokeWidth": 2.2, "strokeJoin": "round", "tooltip": True},
                 "encoding": {"y": values | {"field": "observed"}, "tooltip": _tooltip(metric)},
             },
             *([_mark_layer(marks)] if marks else []),

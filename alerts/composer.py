@@ -112,7 +112,7 @@ class Composer:
             spec = chart_spec(
                 readings,
                 metric=alert.metric,
-                window=f"in {span(alert.window_minutes)}",
+                window=f"in {span(watch.rule.window_minutes)}",
                 zone=zone,
                 alerts=[alert.started_at],
                 gaps=self.mentions.gaps(start, end),

@@ -35,6 +35,8 @@ MAX_BRANDS: Final = 2_000
 MAX_TOGETHER: Final = 250
 # Both stores refuse an answer of more than some 65,000 rows, those inside others counted.
 MAX_ROWS: Final = 50_000
+# Documents of some kilobytes, written together.
+SAVED_AT_ONCE: Final = 500
 # Rows of a bucket: itself, reliable or not, and three feelings in each.
 _ROWS_A_BUCKET: Final = 9
 
@@ -62,6 +64,7 @@ class CountBook:
         # Whether anything came without a date: most sources give one, and then half of the requests is saved.
         self._undated = True
         self._first: dict[str, int | None] = {}
+        self._unsaved: list[Change] = []
 
     def refresh(self, watches: Sequence[Watch], start: datetime, end: datetime) -> int:
         """Bring the counts of all that is watched up to what the store holds of `[start, end)`.
@@ -83,6 +86,7 @@ class CountBook:
             if hours:
                 stale[filter_id] = hours
         self._count_again(filters, stale, looks)
+        self._save()
         return sum(len(hours) for hours in stale.values())
 
     def read(self, watches: Sequence[Watch], start: datetime, end: datetime) -> None:
@@ -97,12 +101,14 @@ class CountBook:
     def series(self, filter_id: str, start_ms: int, end_ms: int) -> Series:
         """Give the counts of a filter by bucket for `[start_ms, end_ms)`; nothing said where nothing was counted."""
         series = empty(start_ms, end_ms)
+        size = len(series)
         for day_ms, day in self._days.get(filter_id, {}).items():
             if day_ms + DAY_MS <= start_ms or day_ms >= end_ms:
                 continue
+            first = (day_ms - start_ms) // BUCKET_MS
             for bucket, (mentions, negative, neutral, positive) in day.rows.items():
-                place = series.place(day_ms + bucket * BUCKET_MS)
-                if 0 <= place < len(series):
+                place = first + bucket
+                if 0 <= place < size:
                     series.mentions[place] = mentions
                     series.negative[place], series.neutral[place], series.positive[place] = negative, neutral, positive
         return series
@@ -271,9 +277,24 @@ class CountBook:
                 day.looks[hour] = looks[hour_ms]
             else:
                 day.looks.pop(hour, None)
-        changes = [Change(KIND, f"{filter_id}/{day_ms:014d}", _body_of(days[day_ms])) for day_ms in sorted(changed)]
-        for begin in range(0, len(changes), 500):
-            self._documents.apply(changes[begin : begin + 500])
+        self._unsaved += [
+            Change(KIND, f"{filter_id}/{day_ms:014d}", _body_of(days[day_ms])) for day_ms in sorted(changed)
+        ]
+        if len(self._unsaved) >= SAVED_AT_ONCE:
+            self._save()
+
+    def _save(self) -> None:
+        """Make what was counted durable: many filters at once, for each time waits for the disk."""
+        try:
+            for begin in range(0, len(self._unsaved), SAVED_AT_ONCE):
+                self._documents.apply(self._unsaved[begin : begin + SAVED_AT_ONCE])
+        except BaseException:
+            # What is in memory must not be ahead of what is kept.
+            self._days.clear()
+            self._first.clear()
+            raise
+        finally:
+            self._unsaved.clear()
 
 
 def _moments(node: Node, start: datetime, end: datetime, *, undated: bool) -> list[tuple[Node, str]]:

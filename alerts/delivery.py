@@ -22,9 +22,10 @@ from domain.errors import BackendDown, RetryLater
 log = logging.getLogger(__name__)
 
 # Looked for new messages so often; what is put wakes us before.
-POLL_SECONDS: Final = 2.0
+POLL_SECONDS: Final = 5.0
 # How often we look for messages whose way into the outbox was cut off half-way.
 MEND_SECONDS: Final = 60.0
+FORGET_SECONDS: Final = 3600.0
 # A channel that failed so often in a row is left alone until the next pass: its others would fail too, each slowly.
 MAX_FAILURES_A_PASS: Final = 3
 # Longer than any channel takes for one try (its timeouts of connecting, sending and reading), and than a lease.
@@ -159,10 +160,14 @@ class Delivery:
             waker.clear()
 
     def _mend(self) -> None:
+        forgotten_at = float("-inf")
         while not self._stopping.is_set():
             try:
                 if self._may_send() and self._outbox.mend():
                     self.wake()
+                if self._may_send() and self._clock.monotonic() - forgotten_at >= FORGET_SECONDS:
+                    self._outbox.forget(self._clock.now())
+                    forgotten_at = self._clock.monotonic()
             except (RetryLater, BackendDown, Conflict) as exc:
                 log.warning("the outbox cannot be read: %s", exc)
             self._stopping.wait(MEND_SECONDS)

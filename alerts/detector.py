@@ -14,7 +14,7 @@ from alerts.records import Doubt, Level, Reading
 from alerts.rule import Metric, Rule
 from alerts.season import LEAST
 from alerts.series import BUCKET_MS, Series, bucket_time
-from alerts.tuning import Tuning
+from alerts.tuning import SHIPPED, Tuning
 
 _TO_SURPRISE: Final = 1 / math.log(10)
 # A slow rise must still go on in the latest window, and be of more mentions than a sudden one.
@@ -26,7 +26,7 @@ SUSTAINED_MENTIONS: Final = 2
 class Detector:
     """Compares windows with what a brand's own history leads to expect. Pure; thread-safe."""
 
-    tuning: Tuning = Tuning()
+    tuning: Tuning = SHIPPED
 
     def fit(self, series: Series, at_ms: int, rule: Rule) -> Baseline:
         """Learn from what was known before a moment. Costs some milliseconds; to be done again about once an hour."""
@@ -52,6 +52,10 @@ class Detector:
                 return longer
         return own
 
+    def read_own(self, baseline: Baseline, series: Series, end_ms: int, rule: Rule) -> Reading | None:
+        """Read the window of the rule's own length alone, as `read` else: the readings of a chart are alike."""
+        return self._window(baseline, baseline.spans[0], series, end_ms, rule)
+
     def _window(self, baseline: Baseline, span: Span, series: Series, end_ms: int, rule: Rule) -> Reading | None:
         stop = series.place(end_ms)
         start = max(stop - span.buckets, 0)
@@ -70,7 +74,7 @@ class Detector:
         return self._mean(baseline, span, negative, positive, judged, end_ms, rule)
 
     def _count(self, baseline: Baseline, span: Span, count: int, part: float, end_ms: int, rule: Rule) -> Reading:
-        expected = max(baseline.expected(span, end_ms) * part, LEAST)
+        expected = max(span.expected(end_ms) * part, LEAST)
         far = divergence_of(count, expected, span.spread)
         floor = rule.min_mentions * (SUSTAINED_MENTIONS if span is not baseline.spans[0] else 1)
         level = self._level(baseline, span, far, count >= floor, count / expected, rule.min_ratio)

@@ -62,8 +62,9 @@ class _Digest:
         return "\n\n".join(parts) + foot_text(self.notification, self.reader)
 
     def html(self, subject: str) -> str:
-        heads = ("Brand", f"Mentions, and against {self.before}", "Net sentiment")
+        heads = ("Brand", "Mentions", "Net sentiment")
         parts = [mail.title(subject), mail.table(heads, [self._row(day) for day in self.summary.brands])]
+        parts.append(mail.paragraph(f"Small, below each number: against {self.before}.", soft=True))
         if self.summary.alerts:
             parts.append(mail.heading("Alerts"))
             parts += [self._alert_html(each) for each in self._alerts()]

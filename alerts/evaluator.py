@@ -22,14 +22,16 @@ from alerts.judging import Judge, Judgement
 from alerts.records import Alert, Level, Reading, WatchState
 from alerts.rule import Watch
 from alerts.series import BUCKET_MS
-from alerts.standing import STATUS as STATUS
-from alerts.standing import WATCH as WATCH
 from alerts.stored import ALERT, alert_body, alert_of, reading_body
 from domain.clock import Clock, from_ms, to_ms
 from domain.documents import ABSENT, Change, Document, Documents
 
 log = logging.getLogger(__name__)
 
+WATCH: Final = "watch"
+STATUS: Final = "status"
+# The name of the lease, and of what is noted of each look.
+EVALUATOR: Final = "evaluator"
 # What is further behind than this is said to be.
 LATE: Final = timedelta(minutes=5)
 # Hours that are looked at every minute; all of the history every half hour.
@@ -239,8 +241,13 @@ class Evaluator:
         if before.fires and not after.fires:
             return replace(alert, resolved_at=now)
         if reading is not None and reading.level is Level.SPIKE and reading.surprise > alert.reading.surprise:
-            return replace(alert, reading=reading, peak_at=reading.end)
+            return peaked(alert, reading)
         return alert
+
+
+def peaked(alert: Alert, reading: Reading) -> Alert:
+    """Give an alert that has become more improbable."""
+    return replace(alert, reading=reading, peak_at=reading.end, window_minutes=reading.window_minutes)
 
 
 def begun(watch: Watch, reading: Reading, judgement: Judgement, end_ms: int, now: datetime) -> Alert:
@@ -254,7 +261,7 @@ def begun(watch: Watch, reading: Reading, judgement: Judgement, end_ms: int, now
         brand=watch.brand,
         metric=rule.metric,
         severity=rule.severity,
-        window_minutes=rule.window_minutes,
+        window_minutes=reading.window_minutes,
         started_at=started,
         fired_at=now,
         reading=reading,

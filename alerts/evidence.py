@@ -51,3 +51,10 @@ def mentions_link(alert: Alert, links: Links) -> str:
     start = min(alert.started_at, alert.peak_at) - timedelta(minutes=alert.window_minutes)
     sentiments = () if alert.metric in (Metric.VOLUME, Metric.NET_SENTIMENT) else ("negative",)
     return links.mentions(alert.brand_id, start, alert.peak_at, query=alert.query, sentiments=sentiments)
+
+
+def acknowledge_link(alert: Alert, reader: Reader, who: str) -> str:
+    """Give the page by which `who` says that an alert was seen; "" for one that somebody saw, or that is over."""
+    if alert.resolved_at is not None or alert.acknowledged_at is not None:
+        return ""
+    return reader.links.signed("acknowledge", alert.alert_id, reader.now, who)

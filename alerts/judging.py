@@ -94,8 +94,15 @@ class Judge:
     def readings(self, watch: Watch, start_ms: int, end_ms: int) -> list[Reading]:
         """Give the readings of all windows that end in `(start_ms, end_ms]`, for a chart."""
         ends = range(start_ms // BUCKET_MS * BUCKET_MS + BUCKET_MS, end_ms + 1, BUCKET_MS)
-        found = [self.look(watch, end, sure=True).reading for end in ends]
+        found = [self.own(watch, end) for end in ends]
         return [reading for reading in found if reading is not None]
+
+    def own(self, watch: Watch, end_ms: int) -> Reading | None:
+        """Give the reading of the window of the rule's own length that ends at a moment; None where it says nothing."""
+        if self._counts.first_ms(watch.filter_id) is None:
+            return None
+        recent = self._series(watch, end_ms - _RECENT_MS, end_ms)
+        return self._detector.read_own(self._baseline(watch, end_ms), recent, end_ms, watch.rule)
 
     def _baseline(self, watch: Watch, end_ms: int) -> Baseline:
         """Give the baseline of the hour, fitted for each watch at a minute of its own: the work is spread evenly."""

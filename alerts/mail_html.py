@@ -117,7 +117,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[Html]]) -> Html:
             "".join(
                 f'<td align="{"left" if place == 0 else "right"}" style="padding:6px 8px 6px 0;font-size:14px;'
                 f"color:{_INK};border-bottom:1px solid {_LINE};font-variant-numeric:tabular-nums;"
-                f'overflow-wrap:anywhere">{cell}</td>'
+                f'overflow-wrap:break-word">{cell}</td>'
                 for place, cell in enumerate(row)
             )
         )

@@ -9,7 +9,7 @@ from typing import Final
 from alerts import mail_html as mail
 from alerts.channel import CHART_CID, Line, Message
 from alerts.escaping import one_line, quoted
-from alerts.evidence import Evidence, Reader, mentions_link, ordered
+from alerts.evidence import Evidence, Reader, acknowledge_link, mentions_link, ordered
 from alerts.mail_html import Html
 from alerts.payload import payload
 from alerts.recipients import recipient_id
@@ -69,10 +69,7 @@ class _Body:
         return mentions_link(self.first.alert, self.reader.links)
 
     def _acknowledge_link(self) -> str:
-        alert = self.first.alert
-        if alert.resolved_at is not None or alert.acknowledged_at is not None:
-            return ""
-        return self.reader.links.signed("acknowledge", alert.alert_id, self.reader.now, self._who_reads())
+        return acknowledge_link(self.first.alert, self.reader, self._who_reads())
 
     def _mark_link(self) -> str:
         links = self.reader.links
@@ -220,14 +217,18 @@ def _about(mention: Mention, reader: Reader) -> str:
 
 
 def _quote_text(mention: Mention, reader: Reader) -> str:
-    original = safe_link(mention.url)
-    return "\n  ".join(
-        [f"- {quoted(mention.text, _MAIL_CHARS)}", _about(mention, reader), *([original] if original else [])]
-    )
+    original = _original(mention)
+    return "\n  ".join([f"- {quoted(mention.text, _MAIL_CHARS)}", _about(mention, reader), *filter(None, [original])])
 
 
 def _quote(mention: Mention, reader: Reader) -> Html:
     about = [mail.text(_about(mention, reader))]
-    if original := safe_link(mention.url):
+    if original := _original(mention):
         about.append(mail.link("original", original))
     return mail.quote(one_line(mention.text, _MAIL_CHARS), about)
+
+
+def _original(mention: Mention) -> str:
+    """Give the address of the post where it may be a link; one that would not look like what it is may not."""
+    found = safe_link(mention.url) or ""
+    return found if found == one_line(found) else ""

@@ -1,4 +1,4 @@
-"""The body of a webhook about alerts: everything as values, for programs. docs/alerts.md tells its fields."""
+"""The body of a webhook about alerts: everything as values, for programs. docs/messages.md tells its fields."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from alerts.evidence import Evidence, Reader, mentions_link
+from alerts.evidence import Evidence, Reader, acknowledge_link, mentions_link
 from alerts.recipients import recipient_id
 from alerts.records import Notification
 from alerts.sentences import explanation
@@ -69,7 +69,7 @@ def _alert_payload(found: Evidence, notification: Notification, reader: Reader) 
         "links": {
             "alert": links.alert(alert.alert_id) or None,
             "mentions": mentions_link(alert, links) or None,
-            "acknowledge": links.signed("acknowledge", alert.alert_id, reader.now, who) or None,
+            "acknowledge": acknowledge_link(alert, reader, who) or None,
         },
     }
 

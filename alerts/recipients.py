@@ -61,11 +61,11 @@ class Recipients:
         found = self.find(address)
         return found is not None and found.consent == "confirmed"
 
-    def ask(self, address: str, channel: str, now: datetime) -> Notification | None:
+    def ask(self, address: str, channel: str, now: datetime, *, anew: bool = False) -> Notification | None:
         """Note that an address is to be asked; gives the message that asks, to be put into the outbox.
 
-        None where it agreed already, or was asked as often and as lately as we ask. Whoever left is asked again: a
-        person may change his mind, and nothing else is sent to him until he says so.
+        None where it agreed already, or was asked as often and as lately as we ask. Whoever left is asked only
+        `anew`: where a person enters the address now. A configuration that still names it is no reason.
 
         Raises:
             ConfigError: it is no address.
@@ -74,6 +74,8 @@ class Recipients:
         known = self.find(address)
         if known is not None:
             if known.consent == "confirmed" or now - known.asked_at < ASK_AGAIN:
+                return None
+            if known.consent == "left" and not anew:
                 return None
             if known.consent == "asked" and known.asked >= MAX_ASKED:
                 return None

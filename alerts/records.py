@@ -76,8 +76,8 @@ class Alert:
 
     `alert_id` sorts by when it began and is the same whoever evaluates (see `alerts.ids`). `started_at` is the end
     of the first window that fired, `peak_at` that of the most improbable one so far, both in event time; `reading` is
-    the peak's. `fired_at`, `acknowledged_at`, `marked_at` are by our clock, `resolved_at` too except in a
-    backtest. `mark` is "useful" or "noise", as a person judged.
+    the peak's, and `window_minutes` the length of its window. `fired_at`, `acknowledged_at`, `marked_at` are by
+    our clock, `resolved_at` too except in a backtest. `mark` is "useful" or "noise", as a person judged.
     """
 
     alert_id: str

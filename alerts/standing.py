@@ -7,15 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from alerts.evaluator import EVALUATOR, STATUS, WATCH
 from alerts.records import Doubt, Reading, WatchState
 from alerts.stored import reading_of
 from domain.clock import from_ms
 from domain.documents import Documents
 
-WATCH: Final = "watch"
-STATUS: Final = "status"
-# The name of the evaluator's lease, and of the document that says how it fares.
-EVALUATOR: Final = "evaluator"
 # It looks once a minute; who has missed so many looks is not heard of.
 SILENT_AFTER: Final = timedelta(minutes=5)
 

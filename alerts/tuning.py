@@ -55,6 +55,9 @@ class Tuning:
     share_spread: float = 0.05
 
 
+SHIPPED: Final = Tuning()
+
+
 @dataclass(frozen=True, slots=True)
 class Threshold:
     """What makes a spike: less likely than `chance` for a window, and by the brand's own history less often than once

@@ -10,7 +10,7 @@ from typing import Protocol
 from alerts.asking import Deaf
 from alerts.book import AlertBook
 from alerts.drivers import Drivers
-from alerts.links import Purpose
+from alerts.errands import Errand
 from alerts.records import Alert, Reading
 from alerts.rule import Rule
 from alerts.standing import Pulse, Standing
@@ -41,19 +41,6 @@ class Cause:
 
     drivers: Drivers = field(default_factory=Drivers)
     samples: tuple[Mention, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Errand:
-    """What a signed link is for: `alert` where it is about one, else the address `who`.
-
-    `done`: it was done already; once more changes nothing. A link to mark an alert asks for a word.
-    """
-
-    purpose: Purpose
-    who: str
-    alert: Alert | None = None
-    done: bool = False
 
 
 class AlertDesk(Protocol):

@@ -16,9 +16,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from alerts.book import NOISE, USEFUL
+from alerts.errands import Errand
 from alerts.links import PAGE, BadLink
 from alerts.wording import headline
-from dashboard.alert_desk import AlertDesk, Errand
+from dashboard.alert_desk import AlertDesk
 from dashboard.forms import read_form
 from domain.clock import Clock
 

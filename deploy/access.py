@@ -37,6 +37,7 @@ USERS: Final = (
     User("soundings_setup", "soundings_setup", "SETUP_PASSWORD", "Soundings: creates templates and indices"),
     User("soundings_index", "soundings_index", "INDEX_PASSWORD", "Soundings: writes mentions"),
     User("soundings_dashboard", "soundings_dashboard", "DASHBOARD_PASSWORD", "Soundings: reads for the page"),
+    User("soundings_alert", "soundings_alert", "ALERT_PASSWORD", "Soundings: watches for spikes"),
     User("marketing", "marketing", "MARKETING_PASSWORD", "Marketing, reads in Kibana"),
     User("it", "it", "IT_PASSWORD", "IT, manages Soundings and Kibana"),
 )

@@ -10,16 +10,17 @@ from alerts.book import AlertBook, new_id
 from alerts.counting import HISTORY, CountBook
 from alerts.detector import Detector
 from alerts.drivers import drivers, samples
+from alerts.errands import Errand, Errands
 from alerts.evaluator import Publish
 from alerts.judging import Judge
-from alerts.links import BadLink, Links, Opened, shared_key
+from alerts.links import Links, shared_key
 from alerts.outbox import Outbox
 from alerts.recipients import Recipients
 from alerts.records import Alert, Notification, Telling
 from alerts.rule import Rule, Watch, watches
 from alerts.standing import Pulse, Standing, pulse, standings
 from alerts.subscription import Subscription
-from dashboard.alert_desk import Cause, ChannelView, Curve, Errand
+from dashboard.alert_desk import Cause, ChannelView, Curve
 from domain.clock import to_ms
 from domain.documents import Documents
 from domain.errors import ConfigError
@@ -125,41 +126,14 @@ class ServiceAlertDesk:
 
     def errand(self, token: str, now: datetime) -> Errand:
         """Tell what a signed link is for."""
-        return self._errand(self._links().open(token, now))
+        return self._errands().look(token, now)
 
     def run_errand(self, token: str, word: str, now: datetime) -> Errand:
         """Do what a signed link is for."""
-        opened = self._links().open(token, now)
-        # What it is about must be there still, before anything is changed.
-        errand = self._errand(opened)
-        if opened.purpose == "acknowledge":
-            self.book.acknowledge(opened.subject, self._who(opened), now)
-        elif opened.purpose == "mark":
-            self.book.mark(opened.subject, word, self._who(opened), now)
-        elif opened.purpose == "confirm":
-            self._recipients.confirm(errand.who, now)
-        elif not errand.done:
-            self._recipients.leave(errand.who, now)
-        return self._errand(opened)
+        return self._errands().run(token, word, now)
 
-    def _errand(self, opened: Opened) -> Errand:
-        if opened.purpose in ("acknowledge", "mark"):
-            try:
-                alert = self.book.alert(opened.subject)
-            except ConfigError:
-                raise BadLink("the alert that it is about is not kept any more") from None
-            done = alert.acknowledged_at is not None if opened.purpose == "acknowledge" else bool(alert.mark)
-            return Errand(opened.purpose, self._who(opened), alert, done)
-        known = self._recipients.find_id(opened.subject)
-        if known is None:
-            raise BadLink("the address that it was sent to is not known here any more")
-        done = known.consent == ("confirmed" if opened.purpose == "confirm" else "left")
-        return Errand(opened.purpose, known.address, None, done)
-
-    def _who(self, opened: Opened) -> str:
-        known = self._recipients.find_id(opened.who)
-        return known.address if known is not None else "a link in a message"
-
-    def _links(self) -> Links:
-        # The address of the page is for making links; reading one needs the key alone.
-        return Links(self._settings.web.public_url, shared_key(self._documents))
+    def _errands(self) -> Errands:
+        # The address of the page is for making links; reading one needs the key alone, which another process may have
+        # made meanwhile.
+        links = Links(self._settings.web.public_url, shared_key(self._documents))
+        return Errands(links, self.book, self._recipients)

@@ -43,10 +43,12 @@ class AlertSettings:
     rules: tuple[Rule, ...] = DEFAULT_RULES
     channels: tuple[ChannelSettings, ...] = ()
     subscriptions: tuple[Subscription, ...] = ()
+    look_seconds: float = 60.0
     group_wait_seconds: float = 30.0
     group_interval_minutes: float = 5.0
     repeat_hours: float = 4.0
     heartbeat_url: Secret = field(default_factory=Secret)
+    heartbeat_private: bool = False
     heartbeat_minutes: float = 5.0
 
     @property

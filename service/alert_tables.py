@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from alerts.health import KINDS
 from alerts.rule import DEFAULT_RULES, MAX_WINDOW_MINUTES, Metric, Rule, Sensitivity, Severity
 from alerts.subscription import AUDIENCES, DIGESTS, Subscription, from_body
 from domain.brand import is_slug, slug
@@ -58,7 +59,12 @@ SUBSCRIPTION_SETTINGS: tuple[Setting, ...] = (
     Setting("channel", "text", None, "name of the channel by which it is told"),
     Setting("recipient", "text", "", "address, for a channel of e-mail"),
     Setting("brands", "texts", (), "ids of the brands that it is about; all when left out"),
-    Setting("rules", "texts", (), "ids of the rules that it is about; all when left out"),
+    Setting(
+        "rules",
+        "texts",
+        (),
+        "rules that it is about, or kinds of trouble of the pipeline; all when left out",
+    ),
     Setting("severity", "choice", "info", "the least urgent that is told", choices=_SEVERITIES),
     Setting(
         "audience",
@@ -144,7 +150,7 @@ def read_subscriptions(
 ) -> tuple[Subscription, ...]:
     """Build the subscriptions; one with problems is left out."""
     found = []
-    known = [rule.rule_id for rule in rules]
+    known = [*(rule.rule_id for rule in rules), *KINDS]
     for place, values in _entries("subscription", tables, SUBSCRIPTION_SETTINGS, where, problems):
         if values["channel"] not in channels:
             expected = f"one of {', '.join(channels)}" if channels else "a channel; there is none: [[channels]]"

@@ -8,30 +8,34 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Final
 
 from alerts.book import AlertBook
 from alerts.composer import Composer
 from alerts.delivery import Delivery
 from alerts.digest import due_digests
-from alerts.evaluator import LATE, Evaluator, Minute, Publish
+from alerts.evaluator import EVALUATOR, LATE, STATUS, Evaluator, Minute, Publish
+from alerts.health_book import HealthBook
+from alerts.ids import notification_id
 from alerts.lease import Lease
 from alerts.links import Links, shared_key
 from alerts.outbox import Outbox
 from alerts.recipients import Recipients
 from alerts.records import Alert, Notification, Telling
 from alerts.rule import Rule, Watch, watches
-from alerts.standing import EVALUATOR, STATUS
 from alerts.subscription import Subscription
 from alerts.teller import Teller
 from domain.brand import Brand
-from domain.clock import Clock, to_ms
+from domain.clock import Clock, from_ms, to_ms
 from domain.documents import Change, Conflict, Documents
 from domain.errors import BackendDown, ConfigError, RetryLater
 from domain.metrics import ALERT_SECONDS
 from domain.query.parser import parse
 from search.store import Store
+from service.alert_health import HealthLook
+from service.alert_heartbeat import Heartbeat
 from service.alert_mentions import StoreMentions
 from service.alert_messages import readings_of
 from service.channels import routes
@@ -42,15 +46,41 @@ from stream.protocol import Log
 
 log = logging.getLogger(__name__)
 
-MINUTE_SECONDS: Final = 60.0
 # The lease is renewed this often, and whoever waits for it looks as often.
 LOOK_SECONDS: Final = 5.0
+# A message that was given up or refused is a trouble for so long.
+UNTOLD_LATELY: Final = timedelta(hours=1)
 
 
 def all_watches(rules: Sequence[Rule], brands: Sequence[Brand]) -> list[Watch]:
     """Give what is watched: each rule for each brand that it is about."""
     nodes = {rule.query: parse(rule.query) for rule in rules if rule.query.strip()}
     return watches(tuple(rules), {brand.brand_id: brand.name for brand in brands}, nodes)
+
+
+def delays(
+    now: datetime, since: datetime | None, found: Minute, subscriptions: Sequence[Subscription]
+) -> list[Notification]:
+    """Give what subscribers are told when alerts are late: once for each time that they are, not in quiet hours.
+
+    The same ones as long as it lasts, for the outbox to take once. Who is of `it` hears of the lag itself.
+    """
+    if since is None:
+        return []
+    behind = (now - found.edge) // timedelta(minutes=1)
+    return [
+        Notification(
+            notification_id=notification_id(each.subscription_id, "", Telling.DELAYED.value, (), to_ms(since)),
+            telling=Telling.DELAYED,
+            channel=each.channel,
+            recipient=each.recipient,
+            created_at=since,
+            subscription=each.subscription_id,
+            detail={"behind_minutes": behind},
+        )
+        for each in subscriptions
+        if each.audience == "marketing" and not each.is_quiet(now)
+    ]
 
 
 class Alerting:
@@ -67,6 +97,7 @@ class Alerting:
         *,
         publish: Publish = lambda alerts: None,
         meter: Meter | None = None,
+        holder: str = "",
     ) -> None:
         """Prepare; nothing runs before `run`.
 
@@ -79,6 +110,8 @@ class Alerting:
             clock: the time.
             publish: told of alerts that changed.
             meter: counts how long a look takes.
+            holder: who has the lease; this process of this machine by default. A name that no other running process
+                has lets a process that was killed go on at once.
 
         Raises:
             ConfigError: a channel cannot be used.
@@ -87,9 +120,10 @@ class Alerting:
         self._meter = meter
         self._mentions = StoreMentions(store)
         self._watermark = Watermark(log, store, clock)
-        self.holder = f"{socket.gethostname()}/{os.getpid()}"
+        self.holder = holder or f"{socket.gethostname()}/{os.getpid()}"
         self._lease = Lease(documents, EVALUATOR, self.holder)
         self._evaluator = Evaluator(self._mentions, documents, clock, publish)
+        self._health, self._health_look = HealthBook(documents, publish), HealthLook(settings, log, store, clock)
         self._book = AlertBook(documents, publish)
         self._recipients = Recipients(documents)
         self._outbox = Outbox(documents)
@@ -105,6 +139,19 @@ class Alerting:
             clock=clock,
         )
         self._next_at = float("-inf")
+        # When the last look was done, by the monotonic clock.
+        self._looked_at = float("-inf")
+        url = settings.alerts.heartbeat_url.reveal()
+        self._heartbeat = (
+            Heartbeat(
+                url,
+                settings.alerts.heartbeat_minutes,
+                self._lives,
+                allow_private=settings.alerts.heartbeat_private,
+            )
+            if url
+            else None
+        )
 
     def run(self, stop: threading.Event) -> None:
         """Look every minute and tell what is due, until told to stop."""
@@ -112,9 +159,13 @@ class Alerting:
             opened.callback(self._let_go)
             opened.enter_context(closing(self._delivery))
             self._delivery.start()
+            if self._heartbeat is not None:
+                beating = threading.Thread(target=self._heartbeat.run, args=(stop,), name="heartbeat", daemon=True)
+                beating.start()
+                opened.callback(beating.join)
             while not stop.is_set():
                 self.step()
-                stop.wait(LOOK_SECONDS)
+                stop.wait(min(LOOK_SECONDS, self._settings.alerts.look_seconds))
 
     def step(self) -> None:
         """Do what is due now, if it is ours to do."""
@@ -122,7 +173,7 @@ class Alerting:
         try:
             self._holds = self._lease.take(now)
             if self._holds and self._clock.monotonic() >= self._next_at:
-                self._next_at = self._clock.monotonic() + MINUTE_SECONDS
+                self._next_at = self._clock.monotonic() + self._settings.alerts.look_seconds
                 self.minute(now)
         except Conflict as exc:
             log.info("alerts: %s; it is looked at again in a minute", exc)
@@ -136,12 +187,17 @@ class Alerting:
             Conflict, RetryLater, BackendDown: some may be done; the next minute goes on.
         """
         began = self._clock.monotonic()
+        # Before the brands: a store that cannot count them is a trouble to be told of; so is a channel that is away.
+        untold = self._outbox.troubles(now, UNTOLD_LATELY)
+        self._health.look(replace(self._health_look.facts(), channels=untold))
         self._mentions.refresh()
         found = self._evaluator.evaluate(self._watches(), self._watermark.look())
         subscriptions = self._subscriptions(now)
         told = self._teller.tell(now, subscriptions, self._book.silences(now), self._book.current(now))
-        self._delivery.put([*told, *due_digests(now, subscriptions)])
-        self._note(found, now, len(told))
+        late_since = self._late_since(found, now)
+        self._delivery.put([*told, *due_digests(now, subscriptions), *delays(now, late_since, found, subscriptions)])
+        self._note(found, now, len(told), late_since)
+        self._looked_at = self._clock.monotonic()
         if self._meter is not None:
             self._meter.observe(ALERT_SECONDS, self._clock.monotonic() - began)
         for alert in found.began:
@@ -204,12 +260,24 @@ class Alerting:
             return ""
         return "" if self._recipients.agreed(notification.recipient) else "the address has not agreed to be told"
 
-    def _note(self, found: Minute, now: datetime, told: int) -> None:
+    def _lives(self) -> bool:
+        """Tell whether everything was looked at of late, here."""
+        return self._holds and self._clock.monotonic() - self._looked_at < 3 * self._settings.alerts.look_seconds
+
+    def _late_since(self, found: Minute, now: datetime) -> datetime | None:
+        """Give since when alerts are late, None while they are not; it outlives a restart."""
+        if now - found.edge <= LATE:
+            return None
+        known = self._documents.get(STATUS, [EVALUATOR]).get(EVALUATOR)
+        since = known.body.get("late_since_ms") if known is not None else None
+        return from_ms(since) if isinstance(since, int) else now
+
+    def _note(self, found: Minute, now: datetime, told: int, late_since: datetime | None) -> None:
         """Say for pages and machines that this minute was looked at."""
         body = {
             "at_ms": to_ms(now),
             "edge_ms": to_ms(found.edge),
-            "late": now - found.edge > LATE,
+            "late_since_ms": None if late_since is None else to_ms(late_since),
             "holder": self.holder,
             "watches": found.watches,
             "states": found.states,

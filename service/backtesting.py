@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from alerts.asking import Deaf
 from alerts.backtest import Backtest, backtest
 from alerts.counting import HISTORY, CountBook
 from alerts.detector import Detector
 from alerts.judging import Judge
+from alerts.records import Reading
 from alerts.rule import Rule, Watch
+from alerts.wording import span
 from domain.clock import to_ms
 from domain.errors import ConfigError
 from search.sqlite_documents import SqliteDocuments
@@ -22,6 +26,9 @@ from service.brands import BrandBook
 from service.components import open_reader
 from service.settings import Settings
 from service.settings_checks import nearest
+
+# More than the picture has pixels would only blur it.
+CHART_POINTS = 800
 
 
 def look_back(
@@ -61,7 +68,42 @@ def look_back(
             counts.refresh(found, start - HISTORY, end + timedelta(hours=1))
             judge = Judge(mentions, counts, Detector(), looks_back=True)
             made = [_walked(judge, watch, to_ms(start), to_ms(end)) for watch in found]
+            if chart is not None:
+                _draw(made[0], mentions.gaps(start, end), chart)
     return made
+
+
+def _draw(found: Backtest, gaps: Sequence[Deaf], path: Path) -> None:
+    """Write a picture of a look back.
+
+    Raises:
+        ConfigError: it cannot be written there, or nothing is there to draw.
+    """
+    from alerts.chart import chart_png, chart_spec
+
+    if not found.readings:
+        raise ConfigError(f"{path}: nothing was said of {found.watch.brand_id} in that time, so there is no picture")
+    rule = found.watch.rule
+    buckets = -(-len(found.readings) // CHART_POINTS)
+    spec = chart_spec(
+        shown(found.readings, buckets),
+        metric=rule.metric,
+        window=f"in {span(rule.window_minutes)}",
+        zone=UTC,
+        alerts=[alert.started_at for alert in found.alerts],
+        gaps=gaps,
+        buckets=buckets,
+    )
+    try:
+        path.write_bytes(chart_png(spec))
+    except OSError as exc:
+        raise ConfigError(f"{path}: cannot be written: {exc.strerror or exc}") from exc
+
+
+def shown(readings: Sequence[Reading], buckets: int) -> list[Reading]:
+    """Give one reading of each stretch of so many: the one that is furthest from what was expected."""
+    parts = (readings[begin : begin + buckets] for begin in range(0, len(readings), buckets))
+    return [max(part, key=lambda reading: reading.surprise) for part in parts]
 
 
 def _rule(settings: Settings, rule_id: str) -> Rule:

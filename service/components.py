@@ -436,7 +436,16 @@ def health_index(store: Store) -> HealthIndex | None:
 
 def alert_publisher(store: Store) -> Callable[[Sequence[Alert]], None]:
     """Give what shows alerts to Kibana; what does nothing where the store is not Elasticsearch."""
-    return lambda alerts: None
+    if find_spec("elastic_transport") is None:
+        return lambda alerts: None
+    from alerts.projection import projection
+    from search.alert_index import AlertIndex
+    from search.elastic import ElasticStore
+
+    if not isinstance(store, ElasticStore):
+        return lambda alerts: None
+    index = AlertIndex(store.bulk, store.names)
+    return lambda alerts: index.publish([projection(alert) for alert in alerts])
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ class DataFolder:
     """Names of what lies in the folder.
 
     `lock`: held by the one process that writes. `log.sqlite`: the log. `store/`: the mentions and their index.
-    `alerts.db`: alerts and what belongs to them.
+    `alerts.db`: alerts and what belongs to them, written by the pipeline, the page and commands alike.
     `control.sock` (or `control.path`, which says where it is): how commands reach a running pipeline. `spool/`:
     standard input while it is being replayed.
     """

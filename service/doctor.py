@@ -32,6 +32,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         ("engine", _engine),
         ("log", _log),
         ("store", _store),
+        ("alerts", _alerts),
     )
     for part, examination in examinations:
         finding = Finding(part)
@@ -122,3 +123,19 @@ def _store(settings: Settings, finding: Finding) -> None:
     with closing(open_store(settings, SystemClock(), read_only=True)) as store:
         where = ", ".join(settings.elastic.hosts) if settings.store.kind == "elastic" else f"in {settings.data.dir}"
         finding.facts.append(f"{settings.store.kind}: {where}; {store.count():,} mentions")
+
+
+def _alerts(settings: Settings, finding: Finding) -> None:
+    from service.components import open_documents
+    from service.data_folder import DataFolder
+
+    if settings.store.kind == "elastic":
+        # That it is as it should be is found with the store; not every worker may read it.
+        finding.facts.append(f"kept in the index {settings.elastic.names.documents}")
+        return
+    file = DataFolder(settings.data.dir).alerts
+    if not file.is_file():
+        finding.facts.append("nothing is kept yet: the pipeline makes the file when it starts")
+        return
+    with closing(open_documents(settings)) as documents:
+        finding.facts.append(f"kept in {file}; {len(documents.scan('subscription')):,} subscriptions")

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from types import TracebackType
 
 from domain.clock import Clock, SystemClock
+from domain.documents import Documents
 from domain.metrics import (
     DISK_FLOOR,
     DISK_FREE,
@@ -33,7 +34,7 @@ from service.health import HealthServer
 from service.health_events import HealthReporter
 from service.prometheus import Meter, Reading
 from service.readiness import Check, Readiness
-from service.readings import Readings, log_readings, store_readings
+from service.readings import Readings, alert_readings, log_readings, store_readings
 from service.settings import Settings
 from service.stage_watch import StageWatch
 from service.stages import StageName
@@ -88,6 +89,7 @@ class Operations:
         log: Log,
         shown: Sequence[StageName],
         store: Store | None = None,
+        documents: Documents | None = None,
         model: str = "",
         parts: Mapping[str, Check] | None = None,
         stages: Sequence[Check] = (),
@@ -98,6 +100,7 @@ class Operations:
             log: whose books are shown, and which takes the health documents.
             shown: stages whose books are shown.
             store: whose mentions are counted; None where the process has none.
+            documents: whose alerts are counted; None where the process looks after none.
             model: the sentiment model that is loaded, "" for none.
             parts: what else it needs.
             stages: whether its stages run, beside whether they get on.
@@ -111,6 +114,9 @@ class Operations:
             needed["store"] = lambda: there.retracted_at("")
             if "index" in self.watch.names:
                 self.watch.freshness = FreshnessProbe(there, self.meter, self._clock)
+        if documents is not None:
+            kept = documents
+            reads.append(lambda: alert_readings(kept, self._clock))
         if model:
             self.meter.set(MODEL, 1, model)
         if "ingest" in self.watch.names:

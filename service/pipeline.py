@@ -163,6 +163,8 @@ class Pipeline:
             self._clock,
             publish=alert_publisher(self._store),
             meter=meter,
+            # Whoever writes to the data folder is one.
+            holder="pipeline" if self.settings.store.kind == "embedded" else "",
         )
         return documents, alerting
 
@@ -202,6 +204,7 @@ class Pipeline:
                 log=self._log,
                 shown=STAGE_NAMES,
                 store=self._store,
+                documents=self._documents,
                 model=self._engine.name,
                 # The model was loaded, or we would not be here.
                 parts={"engine": lambda: None},

@@ -7,9 +7,25 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from alerts.book import AlertBook
+from alerts.evaluator import EVALUATOR, STATUS
+from alerts.outbox import Outbox
+from alerts.rule import Severity
 from dashboard.books import ENDS
+from domain.clock import Clock
+from domain.documents import Documents
 from domain.errors import ServiceError
-from domain.metrics import BOOKED, DEAD_LETTERS, LAG, MENTIONS
+from domain.metrics import (
+    ALERT_LAG,
+    ALERT_LOOKED,
+    ALERT_MESSAGES,
+    ALERT_WATCHES,
+    ALERTS_FIRING,
+    BOOKED,
+    DEAD_LETTERS,
+    LAG,
+    MENTIONS,
+)
 from domain.records import Outcome
 from search.store import Store
 from service.prometheus import Reading
@@ -53,6 +69,28 @@ def store_readings(store: Store) -> list[Reading]:
         RetryLater, BackendDown: the store cannot be read.
     """
     return [Reading(MENTIONS, (), store.count())]
+
+
+def alert_readings(documents: Documents, clock: Clock) -> list[Reading]:
+    """Give what fires, what is watched, when that was last looked at, and what became of messages.
+
+    Raises:
+        RetryLater, BackendDown: the documents cannot be read.
+    """
+    now = clock.now()
+    firing = Counter({severity.value: 0 for severity in Severity})
+    firing.update(alert.severity.value for alert in AlertBook(documents).current(now) if alert.resolved_at is None)
+    readings = [Reading(ALERTS_FIRING, (severity,), number) for severity, number in firing.items()]
+    status = documents.get(STATUS, [EVALUATOR]).get(EVALUATOR)
+    if status is not None:
+        at_ms, edge_ms = int(status.body["at_ms"]), int(status.body["edge_ms"])
+        readings.append(Reading(ALERT_LOOKED, (), at_ms / 1000))
+        readings.append(Reading(ALERT_LAG, (), max(at_ms - edge_ms, 0) / 1000))
+        readings += [Reading(ALERT_WATCHES, (state,), number) for state, number in status.body["states"].items()]
+    tally = Outbox(documents).tally()
+    return readings + [
+        Reading(ALERT_MESSAGES, (channel, state.value), number) for (channel, state), number in sorted(tally.items())
+    ]
 
 
 class Readings:

@@ -155,6 +155,14 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("alerts.enabled", "boolean", True, "whether rules are looked at; see docs/alerts.md"),
     Setting(
+        "alerts.look_seconds",
+        "number",
+        60.0,
+        "how often everything that is watched is looked at (seconds)",
+        minimum=1,
+        maximum=300,
+    ),
+    Setting(
         "alerts.group_wait_seconds",
         "number",
         30.0,
@@ -185,6 +193,12 @@ SETTINGS: tuple[Setting, ...] = (
         "address that is asked now and then, so that somebody notices when alerts no longer are looked at",
     ),
     Setting("alerts.heartbeat_url_file", "path", "", "file that holds `alerts.heartbeat_url`"),
+    Setting(
+        "alerts.heartbeat_private",
+        "boolean",
+        False,
+        "whether that address may be one of a private network",
+    ),
     Setting("alerts.heartbeat_minutes", "number", 5.0, "how often (minutes)", minimum=0.5, maximum=1440),
     Setting("source.file.name", "text", "file", "source of a row that names none"),
     Setting(

@@ -205,7 +205,7 @@ def alert(process: Process) -> None:
         publish=alert_publisher(store),
         meter=process.operations.meter,
     )
-    process.operations.opened(log=stream, shown=(), store=store)
+    process.operations.opened(log=stream, shown=(), store=store, documents=documents)
     alerting.run(process.stop)
 
 

@@ -85,11 +85,26 @@ Bucketing = Values | Answers | Over
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """Documents of another view, drawn as marks on the axis of time of a line or stacked bar, by that view's date.
+
+    `text` is the field whose value stands beside a mark, `more` are fields that its tooltip shows.
+    """
+
+    key: str
+    label: str
+    view: View
+    where: str
+    text: str
+    more: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Panel:
     """One Lens panel.
 
     Buckets nest in the given order: `Values` before `Over` means the most frequent of the whole time. A line or stacked
-    bar shows its `Over` along the axis and the other bucketing by colour.
+    bar shows its `Over` along the axis and the other bucketing by colour, and `marks` over both.
     """
 
     object_id: str
@@ -100,6 +115,7 @@ class Panel:
     metrics: tuple[Metric, ...]
     buckets: tuple[Bucketing, ...] = ()
     where: str = ""
+    marks: tuple[Mark, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +178,9 @@ class Board:
     def views(self) -> Iterator[View]:
         """Give the data views that it needs, each once."""
         seen: set[str] = set()
-        for view in (*(place.shown.view for place in self.placed), *(control.view for control in self.controls)):
+        marked = (mark.view for panel in self.panels() for mark in panel.marks)
+        placed = (place.shown.view for place in self.placed)
+        for view in (*placed, *marked, *(control.view for control in self.controls)):
             if view.object_id not in seen:
                 seen.add(view.object_id)
                 yield view

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from deploy.kibana.alerting import ALERT_LIST, ALERT_MARKS, ALERTS_OVER_TIME, RULES
 from deploy.kibana.describe import Answers, Board, Control, Metric, Over, Panel, Placed, Search, Values, View
 
 MENTIONS: Final = View(
@@ -57,11 +58,12 @@ TOTAL_NET: Final = _number(
 VOLUME: Final = Panel(
     "soundings-volume",
     "Mentions over time by sentiment",
-    "Feeling towards the brand. Not judged: the language has no model.",
+    "Feeling towards the brand. Not judged: the language has no model. Marks are alerts.",
     MENTIONS,
     "bar_stacked",
     (COUNT,),
     (FEELING, TIME),
+    marks=(ALERT_MARKS,),
 )
 NET_OVER_TIME: Final = Panel(
     "soundings-net-over-time",
@@ -178,12 +180,15 @@ MARKETING: Final = Board(
         Placed(SHARE, 32, 6, 16, 13),
         Placed(NET_OVER_TIME, 0, 19, 24, 12),
         Placed(BRANDS, 24, 19, 24, 12),
-        Placed(WORDS, 0, 31, 24, 13),
-        Placed(HASHTAGS, 24, 31, 12, 13),
-        Placed(SOURCES, 36, 31, 12, 13),
-        Placed(AUTHORS, 0, 44, 24, 13),
-        Placed(STORY_TABLE, 24, 44, 24, 13),
-        Placed(NEGATIVE_FEED, 0, 57, 48, 18),
+        Placed(ALERTS_OVER_TIME, 0, 31, 24, 12),
+        Placed(RULES, 24, 31, 24, 12),
+        Placed(WORDS, 0, 43, 24, 13),
+        Placed(HASHTAGS, 24, 43, 12, 13),
+        Placed(SOURCES, 36, 43, 12, 13),
+        Placed(AUTHORS, 0, 56, 24, 13),
+        Placed(STORY_TABLE, 24, 56, 24, 13),
+        Placed(ALERT_LIST, 0, 69, 48, 12),
+        Placed(NEGATIVE_FEED, 0, 81, 48, 18),
     ),
     controls=(
         Control("brand", "Brand", MENTIONS, "brand_id"),

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from deploy.kibana.describe import Answers, Board, Bucketing, Metric, Over, Panel, Search, Shape, View
+from deploy.kibana.describe import Answers, Board, Bucketing, Mark, Metric, Over, Panel, Search, Shape, View
 
 Object = dict[str, Any]
 
@@ -24,6 +24,10 @@ _TYPE_VERSIONS: Final = {
     "dashboard": "10.2.0",
 }
 _LAYER: Final = "layer"
+# Lens's name for the view of an annotation layer, without the layer's.
+_MARKED: Final = "xy-visualization-layer-"
+# A dark red that is neither a brand's nor a feeling's.
+_MARK_COLOUR: Final = "#8A1F11"
 _VIEW_OF_SEARCH: Final = "kibanaSavedObjectMeta.searchSourceJSON.index"
 _DRAWN_AS: Final[dict[Shape, str]] = {
     "number": "lnsMetric",
@@ -139,7 +143,8 @@ def _lens(panel: Panel) -> Object:
         },
     }
     view = _reference("index-pattern", panel.view.object_id, f"indexpattern-datasource-layer-{_LAYER}")
-    return _object("lens", panel.object_id, attributes, (view,))
+    marked = (_reference("index-pattern", one.view.object_id, f"{_MARKED}{one.key}") for one in panel.marks)
+    return _object("lens", panel.object_id, attributes, (view, *marked))
 
 
 def _bucket_column(bucket: Bucketing, panel: Panel) -> Object:
@@ -235,7 +240,34 @@ def _axes(panel: Panel, layer: Object, metric_keys: list[str]) -> Object:
         "axisTitlesVisibilitySettings": shown,
         "tickLabelsVisibilitySettings": shown,
         "gridlinesVisibilitySettings": shown,
-        "layers": [layer],
+        "layers": [layer, *map(_marks, panel.marks)],
+    }
+
+
+def _marks(mark: Mark) -> Object:
+    """Give an annotation layer of its own; which view it reads is in the references."""
+    drawn: Object = {
+        "id": f"{mark.key}-mark",
+        "type": "query",
+        "label": mark.label,
+        "key": {"type": "point_in_time"},
+        "timeField": mark.view.time,
+        "filter": {"type": "kibana_query", **_query(mark.where)},
+        "textVisibility": True,
+        "textField": mark.text,
+        "extraFields": list(mark.more),
+        "icon": "bell",
+        "color": _MARK_COLOUR,
+        "lineWidth": 1,
+        "lineStyle": "dashed",
+    }
+    return {
+        "layerId": mark.key,
+        "layerType": "annotations",
+        "persistanceType": "byValue",
+        # Who chose a brand sees the marks of that brand alone.
+        "ignoreGlobalFilters": False,
+        "annotations": [drawn],
     }
 
 

@@ -1,9 +1,10 @@
-"""The IT dashboard: health documents of stages and sources, gaps, and dead letters without their text."""
+"""The IT dashboard: health of stages and sources, gaps, dead letters without their text, alerts of the pipeline."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from deploy.kibana.alerting import TROUBLE_LIST, TROUBLES
 from deploy.kibana.describe import Board, Control, Metric, Over, Panel, Placed, Search, Values, View
 
 EVENTS: Final = View("soundings-events", "soundings-events", "Health of stages and sources", "at")
@@ -178,6 +179,8 @@ OPERATIONS: Final = Board(
         Placed(DEAD_OVER_TIME, 16, 56, 16, 12),
         Placed(DEAD_SOURCES, 32, 56, 16, 12),
         Placed(LETTER_LIST, 0, 68, 48, 14),
+        Placed(TROUBLES, 0, 82, 24, 12),
+        Placed(TROUBLE_LIST, 24, 82, 24, 12),
     ),
     controls=(Control("stage", "Stage", EVENTS, "stage"),),
 )

@@ -94,9 +94,10 @@ def _parts() -> dict[str, _Part]:
     """Give the files of a backup by their path in the data folder.
 
     The log comes first: what the store has beyond it is found done when the log is read again, while what it lacks
-    would be missing.
+    would be missing. What alerts keep comes last: counts are mended from the store.
     """
     from search.embedded import TRUTH_FILE
+    from search.sqlite_documents import DOCUMENTS_SCHEMA
     from search.truth import TRUTH_SCHEMA
     from service.data_folder import DataFolder
     from stream.embedded_file import SCHEMA
@@ -105,6 +106,7 @@ def _parts() -> dict[str, _Part]:
     return {
         folder.log.as_posix(): _Part("log", SCHEMA),
         (folder.store / TRUTH_FILE).as_posix(): _Part("store", TRUTH_SCHEMA),
+        folder.alerts.as_posix(): _Part("alerts", DOCUMENTS_SCHEMA),
     }
 
 
@@ -135,10 +137,10 @@ def _refuse_what_is_there(folder: Path, instead: str) -> None:
 BACKUP = Command(
     "backup",
     "Copy the data folder while it is in use.",
-    "Log and stored mentions, each as it is at one moment and checked, and a manifest with the length and the SHA-256\n"
-    "of both; the search index is left out: `restore` builds it. The folder is there when it is whole; what a kill\n"
-    "leaves is DIR.unfinished, which the next backup to DIR removes. For a single machine: on a cluster use\n"
-    "Elasticsearch's snapshots, or `soundings export`.",
+    "Log, stored mentions and what alerts keep (subscriptions, silences, the outbox), each as it is at one moment and\n"
+    "checked, and a manifest with the length and the SHA-256 of each; the search index is left out: `restore` builds\n"
+    "it. The folder is there when it is whole; what a kill leaves is DIR.unfinished, which the next backup to DIR\n"
+    "removes. For a single machine: on a cluster use Elasticsearch's snapshots, or `soundings export`.",
     _backup_arguments,
     _backup,
 )

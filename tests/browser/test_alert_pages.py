@@ -156,6 +156,6 @@ def test_somebody_is_added_by_the_form_and_a_link_is_followed(
     expect(page.get_by_text("ann@acme.example")).to_have_count(0)
     page.goto(world.link("acknowledge", world.alert("loud").alert_id))
     page.get_by_role("button", name="I have seen it").click()
-    expect(page.get_by_role("status")).to_contain_text("Seen by a link in a message")
+    expect(page.get_by_role("status")).to_contain_text("Seen by somebody with the link")
     context.close()
     assert seen == []

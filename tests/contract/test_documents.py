@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from fakes.document_process import KIND as SHARED
-from fakes.document_stores import open_documents, start_process
-from fakes.elastic_stores import set_up, settings_for, wipe
+from fakes.document_stores import open_documents, set_up_documents, start_process
+from fakes.elastic_stores import settings_for, wipe
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -56,7 +56,7 @@ def where(request: pytest.FixtureRequest, tmp_path: Path, prefix: str) -> Iterat
         yield ("sqlite", str(tmp_path / "alerts.db"))
         return
     url = request.getfixturevalue("elastic_server").url
-    set_up(settings_for(url, prefix))
+    set_up_documents(url, prefix)
     yield ("elastic", url, prefix)
     wipe(settings_for(url, prefix))
 

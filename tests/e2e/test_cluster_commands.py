@@ -239,8 +239,8 @@ def test_the_dashboard_serves_the_cluster_behind_its_token(cluster: Cluster, mon
 
 def test_the_doctor_finds_all_well(cluster: Cluster) -> None:
     findings = [json.loads(line) for line in cluster.run("doctor", "--json").stdout.splitlines()]
-    assert [one["part"] for one in findings] == ["access", "brands", "data folder", "engine", "log", "store"]
-    assert [one["problems"] for one in findings] == [[]] * 6
+    assert [one["part"] for one in findings] == ["access", "brands", "data folder", "engine", "log", "store", "alerts"]
+    assert [one["problems"] for one in findings] == [[]] * 7
     assert cluster.run("doctor").returncode == 0
     index = next(worker for worker in cluster.workers if worker.role == "index")
     port = index.health().rpartition(":")[2]

@@ -15,11 +15,11 @@ from fakes.dashboard_world import HOSTILE, HOSTILE_LINKS
 from fastapi import FastAPI
 
 from alerts.book import AlertBook
+from alerts.evaluator import EVALUATOR, STATUS
 from alerts.links import Links, Purpose, shared_key
 from alerts.outbox import Outbox
 from alerts.records import Alert, Notification
 from alerts.silence import Silence
-from alerts.standing import EVALUATOR, STATUS
 from dashboard.access import AccessSettings
 from dashboard.app import build_app
 from domain.brand import Brand

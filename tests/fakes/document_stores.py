@@ -12,6 +12,8 @@ from fakes.elastic_stores import settings_for
 
 from domain.documents import Documents
 from search.elastic_documents import ElasticDocuments
+from search.elastic_http import Elastic
+from search.elastic_setup import template
 from search.sqlite_documents import SqliteDocuments
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,6 +25,17 @@ def open_documents(where: Sequence[str]) -> Documents:
     if where[0] == "sqlite":
         return SqliteDocuments.open(Path(where[1]))
     return ElasticDocuments.open(settings_for(where[1], where[2]))
+
+
+def set_up_documents(url: str, prefix: str) -> None:
+    """Make the one index that is needed: a whole setup for each test would take longer than the tests."""
+    settings = settings_for(url, prefix)
+    elastic = Elastic(settings)
+    try:
+        elastic.ask("PUT", f"/_index_template/{settings.names.documents}", template("documents", settings))
+        elastic.ask("PUT", f"/{settings.names.documents}", {})
+    finally:
+        elastic.close()
 
 
 def start_process(where: Sequence[str], *doing: str) -> subprocess.Popen[str]:

@@ -18,6 +18,9 @@ from kibana.kql import kql
 from kibana.lens import rows_of, search_of
 from servers.elastic import ElasticServer
 
+from alerts.projection import projection
+from alerts.records import Alert, Level, Reading
+from alerts.rule import Metric, Severity
 from dashboard.counting import count
 from deploy.kibana.__main__ import OBJECTS
 from deploy.kibana.describe import Panel, Search, View
@@ -160,6 +163,45 @@ def dead_documents() -> list[Document]:
     return made
 
 
+def alert_documents() -> list[Document]:
+    """Thirty alerts of three brands and of the pipeline, at every stage of a life, as they are published."""
+    made = []
+    for number in range(30):
+        began = NOW - timedelta(hours=5 * number)
+        reading = Reading(
+            end=began,
+            metric=Metric.NEGATIVE,
+            level=Level.SPIKE,
+            observed=30.0 + number,
+            expected=6.5,
+            low=2.0,
+            high=12.0,
+            ratio=(30.0 + number) / 6.5,
+            surprise=8.0,
+            mentions=30 + number,
+        )
+        brand = ("cuppelo", "brewmont", "", "grindworth")[number % 4]
+        alert = Alert(
+            alert_id=f"{number:014d}-a",
+            rule_id=f"rule-{number % 3}",
+            rule=("Spike of negative mentions", "Volume", "Silent source")[number % 3],
+            brand_id=brand,
+            brand=brand.title(),
+            metric=Metric.NEGATIVE,
+            severity=Severity.CRITICAL,
+            window_minutes=60,
+            started_at=began,
+            fired_at=began + timedelta(seconds=20 + number),
+            reading=reading,
+            peak_at=began,
+            resolved_at=began + timedelta(minutes=40 + number) if number % 5 else None,
+            mark=("", "useful", "noise", "useful")[number // 3 % 4],
+            reason="" if brand else "the source x is silent",
+        )
+        made.append(json.loads(to_json(projection(alert))))
+    return made
+
+
 @pytest.fixture(scope="module")
 def loaded(elastic_server: ElasticServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loaded]:
     prefix = "panels-soundings-"
@@ -171,6 +213,7 @@ def loaded(elastic_server: ElasticServer, tmp_path_factory: pytest.TempPathFacto
         assert set(outcomes) == {Written.STORED}
         elastic.refresh()
         made = {"soundings-events": [*health_documents(), *source_documents()], "soundings-dead": dead_documents()}
+        made["soundings-alerts"] = alert_documents()
         for index, documents in made.items():
             fill(f"{elastic_server.url}/panels-{index}", documents)
         loaded = Loaded(elastic_server.url, "panels-", made, page)
@@ -222,6 +265,20 @@ def test_a_saved_search_finds_what_its_documents_say(search: Search, loaded: Loa
     assert 0 < answer["hits"]["total"]["value"] == len(expected)
     columns = set(saved["attributes"]["columns"])
     assert columns & {name for one in expected for name in one}
+
+
+@pytest.mark.parametrize("panel", [one for one in PANELS.values() if one.marks], ids=lambda one: one.object_id)
+def test_the_marks_of_a_panel_are_its_alerts_with_their_text(panel: Panel, loaded: Loaded) -> None:
+    _, *layers = OBJECT[panel.object_id]["attributes"]["state"]["visualization"]["layers"]
+    for layer, mark in zip(layers, panel.marks, strict=True):
+        (drawn,) = layer["annotations"]
+        # As Kibana asks: documents of the filter, by their time, with the fields that are shown.
+        fields = [drawn["timeField"], drawn["textField"], *drawn["extraFields"]]
+        body = {"query": kql(drawn["filter"]["query"]), "sort": [drawn["timeField"]], "fields": fields, "size": 100}
+        hits = loaded.ask(mark.view.index, body)["hits"]["hits"]
+        expected = [one for one in loaded.of(mark.view) if plain.holds(mark.where, one)]
+        assert len(hits) == len(expected) > 0
+        assert [hit for hit in hits if set(hit["fields"]) != set(fields)] == []
 
 
 # --- the same numbers as the page

@@ -7,7 +7,7 @@ Elasticsearch and kept by Kibana, which does not run here.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,13 @@ from deploy.access import KIBANA_USER, KIBANA_VARIABLE, USERS, roles
 from deploy.json_http import Refused, Server
 from domain.aggregation import Buckets, Terms
 from domain.clock import SystemClock
+from domain.documents import ABSENT, Change
 from domain.errors import AccessRefused, BackendDown, ConfigError
 from domain.query.ast import Everything
 from domain.records import Topic
+from search.alert_index import AlertIndex
 from search.elastic import ElasticStore
+from search.elastic_documents import ElasticDocuments
 from search.elastic_http import Elastic
 from search.elastic_settings import ElasticSettings
 from search.elastic_setup import differences, prepare
@@ -36,7 +39,8 @@ from stream.worker import Worker
 
 ROOT = Path(__file__).resolve().parents[3]
 MONTH = "soundings-mentions-2026.11"
-OURS = (MONTH, *(f"soundings-{name}" for name in ("stories", "tombstones", "retractions", "events", "dead")))
+KEPT = ("stories", "tombstones", "retractions", "events", "dead", "documents", "alerts")
+OURS = (MONTH, *(f"soundings-{name}" for name in KEPT))
 PASSWORDS = {
     variable: f"of {variable.lower()}, long enough"
     for variable in (*(user.variable for user in USERS), KIBANA_VARIABLE)
@@ -50,6 +54,8 @@ DOCUMENT = {
     "soundings-retractions": {"key": "x:1"},
     "soundings-events": {"stage": "enrich"},
     "soundings-dead": {"stage": "enrich"},
+    "soundings-documents": {"kind": "k", "doc_id": "d"},
+    "soundings-alerts": {"alert_id": "a1"},
     "elsewhere": {"any": "thing"},
 }
 
@@ -149,7 +155,7 @@ def test_roles_are_stored_as_their_files_say(cluster: SecureElasticServer) -> No
 
 # user -> the indices that it may read, write to and delete from
 READS = {
-    "marketing": {MONTH},
+    "marketing": {MONTH, "soundings-alerts"},
     "it": set(OURS),
     "soundings_setup": set(),
     "soundings_index": {MONTH, "soundings-stories", "soundings-tombstones", "soundings-retractions"},
@@ -159,15 +165,34 @@ READS = {
         "soundings-tombstones",
         "soundings-retractions",
         "soundings-events",
+        "soundings-documents",
+    },
+    "soundings_alert": {
+        MONTH,
+        "soundings-stories",
+        "soundings-tombstones",
+        "soundings-retractions",
+        "soundings-events",
+        "soundings-documents",
     },
 }
 WRITES = {
     "marketing": set(),
     "it": set(OURS),
     "soundings_setup": set(),
-    "soundings_index": set(OURS),
-    "soundings_dashboard": set(),
+    "soundings_index": set(OURS) - {"soundings-documents", "soundings-alerts"},
+    "soundings_dashboard": {"soundings-documents"},
+    "soundings_alert": {"soundings-documents", "soundings-alerts"},
 }
+# What it adds to and never takes from.
+ADDS = {
+    ("soundings_index", "soundings-events"),
+    ("soundings_index", "soundings-dead"),
+    ("soundings_alert", "soundings-alerts"),
+}
+
+
+SOUNDINGS = ("soundings_setup", "soundings_index", "soundings_dashboard", "soundings_alert")
 
 
 @pytest.mark.parametrize("index", DOCUMENT)
@@ -184,7 +209,7 @@ def test_a_user_reads_its_indices_and_no_other(cluster: SecureElasticServer, use
 def test_a_user_writes_to_its_indices_and_no_other(cluster: SecureElasticServer, user: str, index: str) -> None:
     allowed = index in WRITES[user]
     assert may(cluster, user, "PUT", f"/{index}/_doc/{user}", DOCUMENT[index]) == allowed
-    removes = allowed and not (user == "soundings_index" and index in ("soundings-events", "soundings-dead"))
+    removes = allowed and (user, index) not in ADDS
     if allowed:
         assert may(cluster, user, "DELETE", f"/{index}/_doc/{user}") == removes
     else:
@@ -215,7 +240,7 @@ def test_marketing_reads_mentions_by_their_alias_as_kibana_does(cluster: SecureE
 @pytest.mark.parametrize(
     ("method", "path", "body", "allowed"),
     [
-        ("GET", "/_cluster/health", None, {"it", "soundings_setup", "soundings_index", "soundings_dashboard"}),
+        ("GET", "/_cluster/health", None, {"it", *SOUNDINGS}),
         (
             "PUT",
             "/_index_template/soundings-probe",
@@ -296,6 +321,29 @@ def test_the_store_writes_as_index_and_reads_as_dashboard_and_needs_no_more(clus
     finally:
         writing.close()
         reading.close()
+
+
+def test_the_page_and_the_watcher_share_documents_and_the_watcher_alone_shows_alerts(
+    cluster: SecureElasticServer,
+) -> None:
+    with ExitStack() as opened:
+        page, watcher = (
+            opened.enter_context(closing(ElasticDocuments.open(settings_of(cluster, user))))
+            for user in ("soundings_dashboard", "soundings_alert")
+        )
+        page.apply([Change("silence", "s1", {"why": "a planned outage"}, ABSENT)])
+        (found,) = watcher.scan("silence")
+        watcher.apply([Change("silence", "s1", None, found.revision)])
+        assert page.get("silence", ["s1"]) == {}
+        shows, looks = (
+            opened.enter_context(closing(ElasticStore.open(settings_of(cluster, user), read_only=True)))
+            for user in ("soundings_alert", "soundings_dashboard")
+        )
+        AlertIndex(shows.bulk, shows.names).publish([{"alert_id": "a2", "severity": "critical"}])
+        seen = as_user(cluster, "marketing").ask("GET", "/soundings-alerts/_doc/a2")
+        assert seen["_source"]["severity"] == "critical"
+        with pytest.raises(AccessRefused, match="403"):
+            AlertIndex(looks.bulk, looks.names).publish([{"alert_id": "a3"}])
 
 
 def test_a_worker_whose_password_was_changed_stops_with_a_line_that_says_so_and_loses_nothing(

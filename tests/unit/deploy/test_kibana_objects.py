@@ -14,14 +14,20 @@ import pytest
 from kibana import validate_ndjson
 
 from deploy.kibana.__main__ import OBJECTS, written
-from deploy.kibana.describe import RECORDS, Answers, Panel, Search
+from deploy.kibana.alerting import ALERTS
+from deploy.kibana.describe import RECORDS, Answers, Over, Panel, Search
 from deploy.kibana.marketing import ALL_MENTIONS, MARKETING, MENTIONS, NOT_JUDGED
 from deploy.kibana.operations import DEAD, EVENTS, OPERATIONS
 
 ROOT = Path(__file__).resolve().parents[3]
 SCHEMA = Path(validate_ndjson.__file__).with_name("kibana-saved-objects.schema.json")
 TEMPLATES = ROOT / "search" / "mapping"
-TEMPLATE_OF = {MENTIONS.object_id: "mentions", EVENTS.object_id: "events", DEAD.object_id: "dead"}
+TEMPLATE_OF = {
+    MENTIONS.object_id: "mentions",
+    EVENTS.object_id: "events",
+    DEAD.object_id: "dead",
+    ALERTS.object_id: "alerts",
+}
 NUMBERS = ("long", "integer", "short", "byte", "float", "half_float", "double", "scaled_float", "unsigned_long")
 
 
@@ -43,7 +49,7 @@ def problems(path: Path, mapping_file: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def whole_mapping(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The fields of the three indices together, as one mapping."""
+    """The fields of all indices together, as one mapping."""
     fields = {name: {"type": kind} for view_id in TEMPLATE_OF for name, kind in mapping(view_id).items()}
     path = tmp_path_factory.mktemp("kibana") / "mapping.json"
     path.write_text(json.dumps({"mappings": {"properties": fields}}))
@@ -79,6 +85,10 @@ def test_the_checker_finds_nothing_against_the_shipped_templates(whole_mapping: 
         ('"typeMigrationVersion": "8.9.0"', '"typeMigrationVersion": "9.9.0"', "typeMigrationVersion"),
         ('"operationType": "average"', '"operationType": "mean"', "columns"),
         ('"xAccessor": "time"', '"xAccessor": "tim"', "not a column"),
+        ('"textField": "brand"', '"textField": "brands"', "annotation field brands not in mapping"),
+        ('"timeField": "started_at"', '"timeField": "rule"', "is no date"),
+        ('"xy-visualization-layer-alerts"', '"xy-visualization-layer-alert"', "has no reference"),
+        ('"type": "kibana_query"', '"type": "query_string"', "layers"),
     ],
 )
 def test_the_checker_finds_a_planted_fault(
@@ -101,6 +111,10 @@ def test_everything_asks_only_for_fields_of_its_own_index(one: Panel | Search) -
     for bucket in one.buckets:
         if not isinstance(bucket, Answers):
             assert fields[bucket.field] in ("keyword", "date", "boolean")
+    for mark in one.marks:
+        theirs = mapping(mark.view.object_id)
+        assert theirs[mark.view.time] == "date"
+        assert [name for name in (mark.text, *mark.more) if name not in theirs] == []
     for metric in one.metrics:
         if metric.calculation in ("sum", "average"):
             assert fields[metric.field] in NUMBERS
@@ -123,8 +137,29 @@ def test_tokens_are_hidden_from_the_data_view_of_mentions() -> None:
 
 
 def test_marketing_and_it_look_at_indices_of_their_own() -> None:
-    assert {view.index for view in MARKETING.views()} == {"soundings-mentions"}
-    assert {view.index for view in OPERATIONS.views()} == {"soundings-events", "soundings-dead"}
+    assert {view.index for view in MARKETING.views()} == {"soundings-mentions", "soundings-alerts"}
+    assert {view.index for view in OPERATIONS.views()} == {"soundings-events", "soundings-dead", "soundings-alerts"}
+
+
+def test_brands_are_marketings_alerts_and_the_pipeline_is_its() -> None:
+    asked = {
+        board.object_id: {
+            one.where for one in (*board.panels(), *board.searches()) if one.view.object_id == ALERTS.object_id
+        }
+        for board in (MARKETING, OPERATIONS)
+    }
+    assert asked == {MARKETING.object_id: {"brand_id : *"}, OPERATIONS.object_id: {"not brand_id : *"}}
+
+
+def test_marks_are_drawn_over_a_line_of_time_and_never_over_something_else() -> None:
+    marked = [one for one in shown() if isinstance(one, Panel) and one.marks]
+    assert marked
+    for panel in marked:
+        assert panel.shape in ("line", "bar_stacked")
+        assert any(isinstance(bucket, Over) for bucket in panel.buckets)
+        (saved,) = (one for one in objects() if one["id"] == panel.object_id)
+        layers = saved["attributes"]["state"]["visualization"]["layers"]
+        assert [layer["layerType"] for layer in layers] == ["data", *("annotations" for _ in panel.marks)]
 
 
 def test_no_text_of_a_dead_letter_is_in_its_index() -> None:

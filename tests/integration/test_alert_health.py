@@ -1,0 +1,187 @@
+"""Troubles of the pipeline as the process of alerts finds them, from a real log, store and disk, and who is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from fakes.clock import FakeClock
+
+from alerts.book import AlertBook
+from alerts.outbox import Outbox
+from domain.clock import to_ms
+from domain.records import Event, Outcome
+from ingest.status import SourceState, SourceStatus
+from search.embedded import EmbeddedStore
+from search.sqlite_documents import SqliteDocuments
+from service.alert_health import HealthLook
+from service.alerting import Alerting
+from service.settings import Settings, load
+from stream.embedded import EmbeddedLog
+from stream.protocol import Count, OutRecord, Settlement
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+CONFIG = """
+[sources]
+enabled = ["bluesky", "hackernews"]
+
+[data]
+dir = "{folder}"
+disk_floor_mb = 1
+
+[[brands]]
+id = "acme"
+name = "Acme"
+query = "acme"
+
+[[channels]]
+id = "hook"
+type = "webhook"
+url = "https://hooks.example/soundings"
+
+[[subscriptions]]
+id = "operators"
+channel = "hook"
+audience = "it"
+rules = ["deaf", "parked"]
+
+[[subscriptions]]
+id = "marketers"
+channel = "hook"
+"""
+
+
+@dataclass
+class World:
+    """A data folder with its log, store and documents, and a clock that tests move."""
+
+    settings: Settings
+    log: EmbeddedLog
+    store: EmbeddedStore
+    documents: SqliteDocuments
+    clock: FakeClock
+
+    def beat(self, **states: SourceState) -> None:
+        """Let every source say how it fares now."""
+        now = self.clock.now()
+        known = {"bluesky": SourceState.LISTENING, "hackernews": SourceState.LISTENING, **states}
+        self.store.note(
+            [
+                SourceStatus(source=name, state=state, since=now - 20 * MINUTE, reason="401").heartbeat(now)
+                for name, state in known.items()
+            ]
+        )
+
+    def alerting(self) -> Alerting:
+        return Alerting(self.settings, self.log, self.store, self.documents, lambda: self.settings.brands, self.clock)
+
+    def look(self) -> HealthLook:
+        return HealthLook(self.settings, self.log, self.store, self.clock)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    file = tmp_path / "soundings.toml"
+    folder = tmp_path / "data"
+    folder.mkdir()
+    file.write_text(CONFIG.format(folder=folder))
+    settings = load(file, environ={"SOUNDINGS_CHANNEL_HOOK_SECRET": "a secret of this channel, long enough"})
+    clock = FakeClock(NOON)
+    with ExitStack() as opened:
+        yield World(
+            settings,
+            opened.enter_context(closing(EmbeddedLog.open(folder / "log.sqlite", clock=clock))),
+            opened.enter_context(closing(EmbeddedStore.open(folder / "store", clock=clock))),
+            opened.enter_context(closing(SqliteDocuments.open(folder / "alerts.db"))),
+            clock,
+        )
+
+
+def test_a_source_that_refuses_us_is_told_to_those_of_it_alone(world: World) -> None:
+    alerting = world.alerting()
+    world.beat(bluesky=SourceState.REFUSED)
+    alerting.minute(NOON)
+    world.clock.set(NOON + MINUTE)
+    world.beat(bluesky=SourceState.REFUSED)
+    alerting.minute(NOON + MINUTE)
+    (alert,) = AlertBook(world.documents).newest(10)
+    assert (alert.brand_id, alert.rule_id) == ("", "deaf")
+    assert "The source bluesky refuses us" in alert.reason
+    assert [each.notification.subscription for each in Outbox(world.documents).entries()] == ["operators"]
+
+
+def test_it_is_over_when_the_source_listens_again(world: World) -> None:
+    alerting = world.alerting()
+    for minute in range(30):
+        world.clock.set(NOON + minute * MINUTE)
+        world.beat(bluesky=SourceState.REFUSED if minute < 10 else SourceState.LISTENING)
+        alerting.minute(world.clock.now())
+    (alert,) = AlertBook(world.documents).newest(10)
+    assert alert.resolved_at == NOON + 15 * MINUTE
+    told = [each.notification.telling.value for each in Outbox(world.documents).entries()]
+    assert sorted(told) == ["firing", "resolved"]
+
+
+def test_what_is_known_of_sources_is_their_last_heartbeat(world: World) -> None:
+    look = world.look()
+    facts = look.facts()
+    assert facts.sources is not None
+    assert {one.source: (one.at, one.since) for one in facts.sources} == {
+        "bluesky": (None, NOON),
+        "hackernews": (None, NOON),
+    }
+    world.beat(hackernews=SourceState.WAITING)
+    sources = {one.source: one for one in look.facts().sources or ()}
+    assert (sources["hackernews"].state, sources["hackernews"].reason) == ("waiting", "401")
+    # What is not listened to any more is nobody's trouble.
+    world.store.note(
+        [Event(kind="heartbeat", source="x", at=NOON, detail={"state": "waiting", "since_ms": to_ms(NOON)})]
+    )
+    assert len(look.facts().sources or ()) == 2
+
+
+def test_what_stages_did_is_read_from_the_books_over_a_quarter_of_an_hour(world: World) -> None:
+    look = world.look()
+    records = [OutRecord("posts", f"p{n}", b"{}") for n in range(7)]
+    world.log.settle(Settlement(outputs=records, counts=[Count("ingest", "r", Outcome.OK, 100)]))
+    stages = {one.stage: one for one in look.facts().stages or ()}
+    assert (stages["enrich"].waiting, stages["enrich"].settled) == (7, None)
+    world.clock.set(NOON + 10 * MINUTE)
+    world.log.settle(
+        Settlement(counts=[Count("ingest", "r", Outcome.OK, 40), Count("ingest", "r", Outcome.PARKED, 30, "not_json")])
+    )
+    stages = {one.stage: one for one in look.facts().stages or ()}
+    assert (stages["ingest"].settled, stages["ingest"].parked, stages["ingest"].minutes) == (70, 30, 10)
+    assert stages["enrich"].settled == 0
+    world.clock.set(NOON + 26 * MINUTE)
+    stages = {one.stage: one for one in look.facts().stages or ()}
+    # So long ago that nothing is known of the last minutes.
+    assert (stages["ingest"].settled, stages["ingest"].waiting) == (None, 0)
+
+
+def test_a_budget_is_that_of_the_settings(world: World) -> None:
+    sources = replace(world.settings.sources, enabled=("x",), values={"x": {"daily_budget": 10.0}})
+    status = SourceStatus(source="x", state=SourceState.LISTENING, since=NOON, spent_today=9.5, currency="USD")
+    world.store.note([status.heartbeat(NOON)])
+    look = HealthLook(replace(world.settings, sources=sources), world.log, world.store, world.clock)
+    (x,) = look.facts().sources or ()
+    assert (x.spent, x.budget, x.currency) == (9.5, 10.0, "USD")
+
+
+def test_a_disk_is_that_of_the_data_folder(world: World) -> None:
+    (disk,) = world.look().facts().disks or ()
+    assert disk.floor == 1_000_000
+    assert disk.free > disk.floor
+
+
+def test_what_cannot_be_read_is_left_out_and_the_rest_is_known(world: World) -> None:
+    look = world.look()
+    world.store.close()
+    facts = look.facts()
+    assert facts.sources is None
+    assert facts.disks
