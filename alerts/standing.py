@@ -10,8 +10,8 @@ from typing import Any, Final
 from alerts.evaluator import EVALUATOR, STATUS, WATCH
 from alerts.records import Doubt, Reading, WatchState
 from alerts.stored import reading_of
-from domain.clock import from_ms
-from domain.documents import Documents
+from domain.clock import from_ms, to_ms
+from domain.documents import Change, Documents
 
 # It looks once a minute; who has missed so many looks is not heard of.
 SILENT_AFTER: Final = timedelta(minutes=5)
@@ -34,15 +34,16 @@ class Standing:
 class Pulse:
     """How the evaluator's last look at everything went.
 
-    `at` is by its clock; `edge` is the event time up to which it could look, `late` where that lies too far back.
-    `states` counts watches by state; `told` is how many messages it had to tell.
+    `at` is by its clock; `edge` is the event time up to which it could look, `late_since` when that began to lie too
+    far back. `states` counts watches by state; `told` is how many messages it had to tell.
     """
 
     at: datetime
     edge: datetime
-    late: bool = False
+    late_since: datetime | None = None
     holder: str = ""
     watches: int = 0
+    recounted_hours: int = 0
     told: int = 0
     states: Mapping[str, int] = field(default_factory=dict)
 
@@ -81,13 +82,29 @@ def pulse(documents: Documents) -> Pulse | None:
     found = documents.get(STATUS, [EVALUATOR]).get(EVALUATOR)
     if found is None:
         return None
-    body = found.body
+    body, late = found.body, found.body["late_since_ms"]
     return Pulse(
         at=from_ms(body["at_ms"]),
         edge=from_ms(body["edge_ms"]),
-        late=bool(body["late"]),
+        late_since=None if late is None else from_ms(late),
         holder=str(body["holder"]),
         watches=int(body["watches"]),
+        recounted_hours=int(body["recounted_hours"]),
         told=int(body["told"]),
         states=dict(body["states"]),
     )
+
+
+def noted(given: Pulse) -> Change:
+    """Give the change that keeps how a look went, for `pulse`."""
+    body = {
+        "at_ms": to_ms(given.at),
+        "edge_ms": to_ms(given.edge),
+        "late_since_ms": None if given.late_since is None else to_ms(given.late_since),
+        "holder": given.holder,
+        "watches": given.watches,
+        "states": dict(given.states),
+        "recounted_hours": given.recounted_hours,
+        "told": given.told,
+    }
+    return Change(STATUS, EVALUATOR, body)

@@ -226,7 +226,7 @@ class EvaluatorAnswer(Answer):
     words: str
     at: datetime | None = Field(description="when everything was looked at last; null: never")
     edge: datetime | None = Field(description="event time up to which it could look")
-    late: bool
+    late_since: datetime | None = Field(description="since when that lies more than five minutes back")
     holder: str
 
 

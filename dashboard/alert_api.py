@@ -113,7 +113,7 @@ def build_alert_api(desk: AlertDesk, brands: BrandDesk, clock: Clock, askers: As
                 words=told.words,
                 at=None if pulse is None else pulse.at,
                 edge=None if pulse is None else pulse.edge,
-                late=pulse is not None and pulse.late,
+                late_since=None if pulse is None else pulse.late_since,
                 holder="" if pulse is None else pulse.holder,
             ),
             rules=[_rule_answer(one) for one in usefulness(desk, now)],

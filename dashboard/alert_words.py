@@ -59,7 +59,7 @@ def life(pulse: Pulse | None, now: datetime) -> Life:
             "until the service that does it runs again. Nothing is lost; it goes on where it stopped.",
         )
     watched = f"{pulse.watches:,} pair{'' if pulse.watches == 1 else 's'} of rule and brand"
-    if pulse.late:
+    if pulse.late_since is not None:
         return Life(
             "waiting",
             f"Looked {relative(pulse.at, now)}, but only at what was said until {exact(pulse.edge)}: something lags, "

@@ -15,16 +15,15 @@ from fakes.dashboard_world import HOSTILE, HOSTILE_LINKS
 from fastapi import FastAPI
 
 from alerts.book import AlertBook
-from alerts.evaluator import EVALUATOR, STATUS
 from alerts.links import Links, Purpose, shared_key
 from alerts.outbox import Outbox
 from alerts.records import Alert, Notification
 from alerts.silence import Silence
+from alerts.standing import Pulse, noted
 from dashboard.access import AccessSettings
 from dashboard.app import build_app
 from domain.brand import Brand
 from domain.clock import to_ms
-from domain.documents import Change
 from domain.records import Event
 from service.alert_page import ServiceAlertDesk
 from service.settings import Settings, load
@@ -185,17 +184,9 @@ def _crisis(world: AlertWorld) -> None:
 
 def note_pulse(world: AlertWorld, watches: int, edge: datetime, *, late: bool = False) -> None:
     """Say that everything was looked at, as the service does after each look."""
-    body = {
-        "at_ms": to_ms(world.clock.now()),
-        "edge_ms": to_ms(edge),
-        "late": late,
-        "holder": "test/1",
-        "watches": watches,
-        "states": {},
-        "recounted_hours": 0,
-        "told": 0,
-    }
-    world.documents.apply([Change(STATUS, EVALUATOR, body)])
+    now = world.clock.now()
+    late_since = now if late else None
+    world.documents.apply([noted(Pulse(at=now, edge=edge, late_since=late_since, holder="test/1", watches=watches))])
 
 
 def hush(world: AlertPagesWorld) -> Silence:

@@ -62,7 +62,8 @@ def test_a_link_marks_an_alert_by_one_of_two_buttons(world: AlertPagesWorld) -> 
     shown = world.send("GET", path).text
     assert re.findall(r'name="mark" value="(\w+)"', shown) == ["useful", "noise"]
     for mark in ("useful", "noise"):
-        assert f"Marked as {mark} by somebody with the link" in words(world.send("POST", path, form={"mark": mark}).text)
+        told = words(world.send("POST", path, form={"mark": mark}).text)
+        assert f"Marked as {mark} by somebody with the link" in told
         assert world.alert().mark == mark
 
 
