@@ -82,7 +82,7 @@ def pulse(documents: Documents) -> Pulse | None:
     found = documents.get(STATUS, [EVALUATOR]).get(EVALUATOR)
     if found is None:
         return None
-    body, late = found.body, found.body["late_since_ms"]
+    body, late = found.body, found.body.get("late_since_ms")
     return Pulse(
         at=from_ms(body["at_ms"]),
         edge=from_ms(body["edge_ms"]),

@@ -78,7 +78,7 @@ def why(standing: Standing) -> str:
         case WatchState.DELAYED:
             return "what can be judged lies more than five minutes back"
         case WatchState.NO_DATA:
-            return "nothing was ever said, or its sources are deaf"
+            return "nothing was said of it in eight weeks, or its sources are deaf"
     return ""
 
 
