@@ -59,6 +59,11 @@ def all_watches(rules: Sequence[Rule], brands: Sequence[Brand]) -> list[Watch]:
     return watches(tuple(rules), {brand.brand_id: brand.name for brand in brands}, nodes)
 
 
+def lease_seconds(look_seconds: float) -> float:
+    """Give how long the lease holds: a look and a half, so that a slow look does not lose it; ten seconds at least."""
+    return max(1.5 * look_seconds, 10.0)
+
+
 def delays(
     now: datetime, since: datetime | None, found: Minute, subscriptions: Sequence[Subscription]
 ) -> list[Notification]:
@@ -122,7 +127,7 @@ class Alerting:
         self._mentions = StoreMentions(store)
         self._watermark = Watermark(log, store, clock)
         self.holder = holder or f"{socket.gethostname()}/{os.getpid()}"
-        self._lease = Lease(documents, EVALUATOR, self.holder)
+        self._lease = Lease(documents, EVALUATOR, self.holder, lease_seconds(settings.alerts.look_seconds))
         self._evaluator = Evaluator(self._mentions, documents, clock, publish)
         self._health, self._health_look = HealthBook(documents, publish), HealthLook(settings, log, store, clock)
         self._book = AlertBook(documents, publish)

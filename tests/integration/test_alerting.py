@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -26,11 +27,22 @@ from domain.records import Event
 HOUR = timedelta(hours=1)
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[AlertWorld]:
-    with closing(AlertWorld(tmp_path)) as made:
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two quiet weeks, looked at once; made once, for each test to begin with a copy."""
+    folder = tmp_path_factory.mktemp("quiet")
+    with closing(AlertWorld(folder)) as made:
         made.history()
         made.look(CRISIS)
+    return folder
+
+
+@pytest.fixture
+def world(tmp_path: Path, quiet: Path) -> Iterator[AlertWorld]:
+    folder = tmp_path / "world"
+    shutil.copytree(quiet, folder)
+    with closing(AlertWorld(folder)) as made:
+        made.clock.set(CRISIS)
         yield made
 
 
