@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from alerts.outbox import Trouble as ChannelTrouble
 from alerts.rule import Severity
 from domain.clock import from_ms, to_ms
 
@@ -24,7 +23,7 @@ SILENT_PATIENCE: Final = timedelta(minutes=15)
 LAG_PATIENCE: Final = timedelta(minutes=15)
 STUCK_PATIENCE: Final = timedelta(minutes=5)
 DISK_PATIENCE: Final = timedelta(minutes=5)
-# A server that is started anew is back by then; who waits for a message has noticed.
+# Tried again after seconds, then minutes: what still waits then is no hiccup.
 CHANNEL_PATIENCE: Final = timedelta(minutes=10)
 AT_ONCE: Final = timedelta(0)
 # After this long without trouble it is over; what comes back sooner was never away.
@@ -86,6 +85,17 @@ class DiskHealth:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelHealth:
+    """A channel that does not take messages: how many wait and since when, how many were lost lately, and why."""
+
+    channel: str
+    waiting: int
+    since: datetime | None
+    lost: int
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """All that is known at a moment; None for what could not be looked at."""
 
@@ -93,8 +103,7 @@ class Facts:
     sources: Sequence[SourceHealth] | None = None
     stages: Sequence[StageHealth] | None = None
     disks: Sequence[DiskHealth] | None = None
-    # Channels that do not take what they are given (`Outbox.troubles` of the last hour).
-    channels: Sequence[ChannelTrouble] | None = None
+    channels: Sequence[ChannelHealth] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +148,7 @@ KINDS: Final[Mapping[str, str]] = {
     "parked": "Dead letters",
     "disk-floor": "Disk full",
     "disk-low": "Disk nearly full",
-    "untold": "Messages not delivered",
+    "channel": "Channel takes no messages",
 }
 
 
@@ -197,7 +206,7 @@ def _looked_at(condition: HealthCondition, facts: Facts) -> bool:
         return facts.stages is not None
     if condition.kind in ("disk-floor", "disk-low"):
         return facts.disks is not None
-    if condition.kind == "untold":
+    if condition.kind == "channel":
         return facts.channels is not None
     if facts.sources is None:
         return False
@@ -313,16 +322,20 @@ def _of_disk(one: DiskHealth) -> Iterator[_Trouble]:
 # --- channels
 
 
-def _of_channel(one: ChannelTrouble) -> Iterator[_Trouble]:
+def _of_channel(one: ChannelHealth) -> Iterator[_Trouble]:
     why = f": {one.why.rstrip('.')}" if one.why else ""
-    if one.lost:
-        lost = "a message was" if one.lost == 1 else f"{one.lost:,} messages were"
-        sentence = f"By the channel {one.channel} {lost} not delivered and will not be{why}."
-        yield _Trouble(f"untold:{one.channel}", Severity.WARNING, AT_ONCE, sentence)
-    elif one.waiting:
-        waits = "a message waits" if one.waiting == 1 else f"{one.waiting:,} messages wait"
-        sentence = f"By the channel {one.channel} {waits} since {_clock(one.since)}{why}. It is tried again for a day."
-        yield _Trouble(f"untold:{one.channel}", Severity.WARNING, CHANNEL_PATIENCE, sentence, since=one.since)
+    if one.waiting:
+        since = f" since {_clock(one.since)}" if one.since else ""
+        verb = "waits" if one.waiting == 1 else "wait"
+        sentence = f"{_messages(one.waiting)} {verb} for the channel {one.channel}{since}{why}."
+        yield _Trouble(f"channel:{one.channel}", Severity.WARNING, CHANNEL_PATIENCE, sentence, since=one.since)
+    elif one.lost:
+        sentence = f"{_messages(one.lost)} could not be delivered by the channel {one.channel} lately{why}."
+        yield _Trouble(f"channel:{one.channel}", Severity.WARNING, AT_ONCE, sentence)
+
+
+def _messages(number: int) -> str:
+    return "One message" if number == 1 else f"{number:,} messages"
 
 
 # --- words and bodies

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
-from alerts.health import DiskHealth, Facts, SourceHealth, StageHealth
+from alerts.health import ChannelHealth, DiskHealth, Facts, SourceHealth, StageHealth
+from alerts.outbox import Outbox
 from domain.clock import Clock
+from domain.documents import Documents
 from domain.errors import BackendDown, RetryLater
 from domain.records import Outcome
 from search.store import Store
@@ -24,6 +26,8 @@ log = logging.getLogger(__name__)
 # Rates are over this long; before there are so many samples, over what there is, and nothing is said to stand still.
 _WINDOW: Final = timedelta(minutes=15)
 _STILL: Final = timedelta(minutes=10)
+# A message that was lost longer ago is no trouble of now.
+_LOST_LATELY: Final = timedelta(hours=1)
 _MEGABYTE: Final = 1_000_000
 # Of sources that cost something, the setting that limits a day.
 _BUDGETS: Final = {"x": "daily_budget", "youtube": "daily_units"}
@@ -43,8 +47,9 @@ class _Sample:
 class HealthLook:
     """Gathers facts. Not thread-safe."""
 
-    def __init__(self, settings: Settings, stream: Log, store: Store, clock: Clock) -> None:
+    def __init__(self, settings: Settings, stream: Log, store: Store, documents: Documents, clock: Clock) -> None:
         self._settings, self._log, self._store, self._clock = settings, stream, store, clock
+        self._outbox = Outbox(documents)
         self._samples: deque[_Sample] = deque()
         self._began = clock.now()
 
@@ -55,6 +60,7 @@ class HealthLook:
             sources=_known("the sources", self._sources),
             stages=_known("the stages", self._stages),
             disks=_known("the disk", self._disks),
+            channels=_known("the outbox", self._channels),
         )
 
     def _sources(self) -> list[SourceHealth]:
@@ -105,6 +111,12 @@ class HealthLook:
                 minutes=max(round(passed / timedelta(minutes=1)), 1),
             )
             for stage in STAGES
+        ]
+
+    def _channels(self) -> list[ChannelHealth]:
+        return [
+            ChannelHealth(channel=one.channel, waiting=one.waiting, since=one.since, lost=one.lost, why=one.why)
+            for one in self._outbox.troubles(self._clock.now(), _LOST_LATELY)
         ]
 
     def _disks(self) -> list[DiskHealth] | None:

@@ -8,7 +8,6 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -49,8 +48,6 @@ log = logging.getLogger(__name__)
 
 # The lease is renewed this often, and whoever waits for it looks as often.
 LOOK_SECONDS: Final = 5.0
-# A message that was given up or refused is a trouble for so long.
-UNTOLD_LATELY: Final = timedelta(hours=1)
 
 
 def all_watches(rules: Sequence[Rule], brands: Sequence[Brand]) -> list[Watch]:
@@ -129,7 +126,8 @@ class Alerting:
         self.holder = holder or f"{socket.gethostname()}/{os.getpid()}"
         self._lease = Lease(documents, EVALUATOR, self.holder, lease_seconds(settings.alerts.look_seconds))
         self._evaluator = Evaluator(self._mentions, documents, clock, publish)
-        self._health, self._health_look = HealthBook(documents, publish), HealthLook(settings, log, store, clock)
+        self._health = HealthBook(documents, publish)
+        self._health_look = HealthLook(settings, log, store, documents, clock)
         self._book = AlertBook(documents, publish)
         self._recipients = Recipients(documents)
         self._outbox = Outbox(documents)
@@ -194,8 +192,7 @@ class Alerting:
         """
         began = self._clock.monotonic()
         # Before the brands: a store that cannot count them is a trouble to be told of; so is a channel that is away.
-        untold = self._outbox.troubles(now, UNTOLD_LATELY)
-        self._health.look(replace(self._health_look.facts(), channels=untold))
+        self._health.look(self._health_look.facts())
         self._mentions.refresh()
         found = self._evaluator.evaluate(self._watches(), self._watermark.look())
         subscriptions = self._subscriptions(now)

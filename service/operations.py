@@ -115,8 +115,8 @@ class Operations:
             if "index" in self.watch.names:
                 self.watch.freshness = FreshnessProbe(there, self.meter, self._clock)
         if documents is not None:
-            kept = documents
-            reads.append(lambda: alert_readings(kept, self._clock))
+            kept, channels = documents, [channel.channel_id for channel in self._settings.alerts.channels]
+            reads.append(lambda: alert_readings(kept, self._clock, channels))
         if model:
             self.meter.set(MODEL, 1, model)
         if "ingest" in self.watch.names:

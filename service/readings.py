@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from alerts.book import AlertBook
 from alerts.evaluator import EVALUATOR, STATUS
-from alerts.outbox import Outbox
+from alerts.outbox import Outbox, State
 from alerts.rule import Severity
 from dashboard.books import ENDS
 from domain.clock import Clock
@@ -71,8 +71,10 @@ def store_readings(store: Store) -> list[Reading]:
     return [Reading(MENTIONS, (), store.count())]
 
 
-def alert_readings(documents: Documents, clock: Clock) -> list[Reading]:
+def alert_readings(documents: Documents, clock: Clock, channels: Sequence[str] = ()) -> list[Reading]:
     """Give what fires, what is watched, when that was last looked at, and what became of messages.
+
+    Of `channels`, those that are configured, a zero is told too.
 
     Raises:
         RetryLater, BackendDown: the documents cannot be read.
@@ -87,7 +89,8 @@ def alert_readings(documents: Documents, clock: Clock) -> list[Reading]:
         readings.append(Reading(ALERT_LOOKED, (), at_ms / 1000))
         readings.append(Reading(ALERT_LAG, (), max(at_ms - edge_ms, 0) / 1000))
         readings += [Reading(ALERT_WATCHES, (state,), number) for state, number in status.body["states"].items()]
-    tally = Outbox(documents).tally()
+    tally = Counter({(channel, state): 0 for channel in channels for state in State})
+    tally.update(Outbox(documents).tally())
     return readings + [
         Reading(ALERT_MESSAGES, (channel, state.value), number) for (channel, state), number in sorted(tally.items())
     ]

@@ -8,6 +8,12 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from domain.metrics import (
+    ALERT_LAG,
+    ALERT_LOOKED,
+    ALERT_MESSAGES,
+    ALERT_SECONDS,
+    ALERT_WATCHES,
+    ALERTS_FIRING,
     BATCH_SECONDS,
     BOOKED,
     DEAD_LETTERS,
@@ -206,6 +212,36 @@ PANELS: Final = (
         "Likes, reposts, replies and views after an hour and after a day; what failed is asked again.",
         "timeseries",
         (Query(_rate(LOOKED_UP, "source, answer"), "{{source}} {{answer}}"),),
+    ),
+    Panel(
+        "Alerts that fire, by severity",
+        "Of brands and of the pipeline itself, told or not.",
+        "timeseries",
+        (Query(_latest(ALERTS_FIRING, "severity"), "{{severity}}"),),
+    ),
+    Panel(
+        "What rules see",
+        "Each rule for each brand: quiet, pending, firing, suppressed with a reason, delayed, or without data.",
+        "timeseries",
+        (Query(_latest(ALERT_WATCHES, "state"), "{{state}}"),),
+        stacked=True,
+    ),
+    Panel(
+        "Messages of the last 30 days",
+        ALERT_MESSAGES.meaning,
+        "table",
+        (Query(_latest(ALERT_MESSAGES, "channel, fate"), "{{channel}} {{fate}}"),),
+    ),
+    Panel(
+        "How late alerts are",
+        "Since all was looked at; how far back lies what can be judged; how long nine of ten looks take.",
+        "timeseries",
+        (
+            Query(f"time() - max({ALERT_LOOKED.name})", "looked at"),
+            Query(f"max({ALERT_LAG.name})", "can be judged"),
+            Query(_quantile(0.9, ALERT_SECONDS), "a look, 90 %"),
+        ),
+        unit="s",
     ),
     Panel(
         "What processes lack",

@@ -15,6 +15,7 @@ from service.terminal import complain, safe, shorten
 
 if TYPE_CHECKING:
     from search.transfer import Copied, Refused, Transferable
+    from stream.protocol import Log
 
 _SHOWN = 20
 _SUBJECT_WIDTH = 200
@@ -69,6 +70,7 @@ def _import_arguments(parser: ArgumentParser) -> None:
 
 def _import(options: Namespace) -> int:
     from domain.clock import SystemClock
+    from ingest.known_gone import noting
     from search.export_file import FIRST_LINE, read_export
     from search.transfer import copy
     from service.components import open_log, open_store
@@ -84,15 +86,19 @@ def _import(options: Namespace) -> int:
         told = tell_stage(view, "pieces")
         for number, _ in enumerate(read_export(options.file), start=1):
             told(number)
+    log: Log | None = None
     with ExitStack() as stack:
         if settings.store.kind == "embedded":
             stack.enter_context(FolderLock.take(DataFolder(settings.data.dir)))
             if settings.log.kind == "embedded":
                 # A folder has both: whoever reads it asks the log too.
-                open_log(settings, SystemClock(), role="import").close()
+                log = stack.enter_context(closing(open_log(settings, SystemClock(), role="import")))
         store = stack.enter_context(closing(open_store(settings, SystemClock())))
         with progress_view("import") as view:
-            copied = copy(read_export(options.file), _transferable(store), tell_stage(view, "pieces"))
+            pieces = read_export(options.file)
+            # What must not come back is kept out by the ledger of ingest too, where it is ours alone.
+            known = pieces if log is None else noting(log, pieces)
+            copied = copy(known, _transferable(store), tell_stage(view, "pieces"))
         store.refresh()
     print(f"Read {_pieces(copied)}: {copied.stored:,} stored, {copied.known:,} known already or forbidden.")
     if copied.refused:

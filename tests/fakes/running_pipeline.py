@@ -26,7 +26,13 @@ query = "acme"
 [[brands]]
 id = "globex"
 query = "globex"
+[[channels]]
+id = "hook"
+type = "webhook"
+url = "https://hooks.example/soundings"
 """
+# Nobody subscribes: nothing is ever sent there.
+SECRETS = {"SOUNDINGS_CHANNEL_HOOK_SECRET": "a secret of this channel, long enough"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ def running_pipeline(folder: Path, environ: Mapping[str, str] | None = None) -> 
     """Run a pipeline until the block ends; `environ` overrides settings."""
     config = folder / "soundings.toml"
     config.write_text(CONFIG, encoding="utf-8")
-    settings = load(config, environ={"SOUNDINGS_DATA_DIR": str(folder / "data"), **(environ or {})})
+    settings = load(config, environ={"SOUNDINGS_DATA_DIR": str(folder / "data"), **SECRETS, **(environ or {})})
     listening = listen("127.0.0.1", 0)
     with (
         httpx.Client(base_url=address_of(listening), trust_env=False, timeout=60) as client,

@@ -20,6 +20,7 @@ from search.embedded import EmbeddedStore
 from search.sqlite_documents import SqliteDocuments
 from service.alert_health import HealthLook
 from service.alerting import Alerting
+from service.readings import alert_readings
 from service.settings import Settings, load
 from stream.embedded import EmbeddedLog
 from stream.protocol import Count, OutRecord, Settlement
@@ -81,7 +82,7 @@ class World:
         return Alerting(self.settings, self.log, self.store, self.documents, lambda: self.settings.brands, self.clock)
 
     def look(self) -> HealthLook:
-        return HealthLook(self.settings, self.log, self.store, self.clock)
+        return HealthLook(self.settings, self.log, self.store, self.documents, self.clock)
 
 
 @pytest.fixture
@@ -168,7 +169,7 @@ def test_a_budget_is_that_of_the_settings(world: World) -> None:
     sources = replace(world.settings.sources, enabled=("x",), values={"x": {"daily_budget": 10.0}})
     status = SourceStatus(source="x", state=SourceState.LISTENING, since=NOON, spent_today=9.5, currency="USD")
     world.store.note([status.heartbeat(NOON)])
-    look = HealthLook(replace(world.settings, sources=sources), world.log, world.store, world.clock)
+    look = replace(world, settings=replace(world.settings, sources=sources)).look()
     (x,) = look.facts().sources or ()
     assert (x.spent, x.budget, x.currency) == (9.5, 10.0, "USD")
 
@@ -179,9 +180,49 @@ def test_a_disk_is_that_of_the_data_folder(world: World) -> None:
     assert disk.free > disk.floor
 
 
+def test_a_channel_that_takes_nothing_is_known_by_its_outbox(world: World) -> None:
+    outbox = Outbox(world.documents)
+    alerting = world.alerting()
+    world.beat(bluesky=SourceState.REFUSED)
+    alerting.minute(NOON)
+    world.clock.set(NOON + MINUTE)
+    world.beat(bluesky=SourceState.REFUSED)
+    alerting.minute(NOON + MINUTE)
+    (entry,) = outbox.due("hook", NOON + MINUTE)
+    claimed = outbox.claim(entry, NOON + MINUTE, 60.0)
+    assert claimed is not None
+    outbox.postpone(claimed, NOON + 2 * MINUTE, "503 Service Unavailable")
+    (channel,) = world.look().facts().channels or ()
+    assert (channel.channel, channel.waiting, channel.lost) == ("hook", 1, 0)
+    assert "503" in channel.why
+
+
 def test_what_cannot_be_read_is_left_out_and_the_rest_is_known(world: World) -> None:
     look = world.look()
     world.store.close()
     facts = look.facts()
     assert facts.sources is None
     assert facts.disks
+
+
+def test_metrics_tell_what_fires_what_rules_see_and_how_messages_fare(world: World) -> None:
+    alerting = world.alerting()
+    empty = {reading.metric.name for reading in alert_readings(world.documents, world.clock, ["hook"])}
+    assert empty == {"soundings_alerts_firing", "soundings_alerts_messages"}
+    for minute in range(2):
+        world.clock.set(NOON + minute * MINUTE)
+        world.beat(bluesky=SourceState.REFUSED)
+        alerting.minute(world.clock.now())
+    readings = alert_readings(world.documents, world.clock, ["hook"])
+    told = {
+        (reading.metric.name.removeprefix("soundings_alerts_"), *reading.labels): reading.value for reading in readings
+    }
+    assert {severity: told["firing", severity] for severity in ("info", "warning", "critical")} == {
+        "info": 0,
+        "warning": 0,
+        "critical": 1,
+    }
+    assert (told["messages", "hook", "waiting"], told["messages", "hook", "sent"]) == (1, 0)
+    assert told["evaluated_timestamp_seconds",] == (NOON + MINUTE).timestamp()
+    assert told["watches", "no_data"] == 1
+    assert 0 <= told["lag_seconds",] < 60

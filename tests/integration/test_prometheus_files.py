@@ -59,8 +59,9 @@ def exposition(tmp_path_factory: pytest.TempPathFactory) -> str:
     with open_hackernews() as world, running_pipeline(folder, environment(world)) as running:
         world.publish([100])
         running.replay(write_rows(folder / "posts.jsonl", [*(post(number) for number in range(50)), "{broken"]))
-        while running.client.get("/readyz").status_code != 200 or "source_behind_seconds{" not in (
-            running.client.get("/metrics").text
+        awaited = ("source_behind_seconds{", "\nsoundings_alerts_evaluated_timestamp_seconds ")
+        while running.client.get("/readyz").status_code != 200 or not all(
+            name in running.client.get("/metrics").text for name in awaited
         ):
             time.sleep(0.1)
         return running.client.get("/metrics").text

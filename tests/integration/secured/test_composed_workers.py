@@ -169,9 +169,9 @@ def test_a_sample_passes_through_the_composed_cluster_with_each_worker_as_its_ow
     # Each start of the cluster runs it again.
     assert composed.run("setup").returncode == 0
 
-    for name in ("enrich", "index", "dashboard"):
+    for name in ("enrich", "index", "alert", "dashboard"):
         composed.start(name)
-    for name in ("enrich", "index", "dashboard"):
+    for name in ("enrich", "index", "alert", "dashboard"):
         wait_for(lambda name=name: composed.is_healthy(name), composed)
 
     read = composed.run("ingest", "ingest", str(SAMPLE))
@@ -204,9 +204,18 @@ def test_a_sample_passes_through_the_composed_cluster_with_each_worker_as_its_ow
         return sum(hit["_source"]["in"] for hit in hits)
 
     wait_for(lambda: enriched() > 0, composed)
+    # Nobody listens to the sources of the configuration here: that is a trouble, and it is kept.
+    looked = {"query": {"term": {"kind": "health"}}}
+
+    def kept() -> int:
+        it.ask("POST", "/soundings-documents/_refresh")
+        return int(it.ask("POST", "/soundings-documents/_count", looked)["count"])
+
+    wait_for(lambda: kept() == 1, composed)
+    assert composed.stop("alert") == 0
     assert composed.stop("index") == 0
     assert composed.stop("dashboard") == 0
-    for name in ("enrich", "index", "dashboard"):
+    for name in ("enrich", "index", "alert", "dashboard"):
         assert not [line for line in composed.said(name).splitlines() if '"level": "error"' in line.lower()]
         for secret in values.values():
             assert secret not in composed.said(name)
@@ -235,7 +244,7 @@ def test_each_command_beside_the_workers_needs_no_more_than_the_user_that_the_pa
 
     done("setup")
     done("ingest", "ingest", str(bad))
-    for name in ("index", "dashboard"):
+    for name in ("index", "alert", "dashboard"):
         assert "wrong" not in done(name, "doctor")
     assert "parked" in done("dashboard", "books")
     assert "bad.jsonl" in done("dashboard", "dead-letters", "list")

@@ -11,6 +11,7 @@ import pytest
 from alerts.health import (
     CALM,
     KINDS,
+    ChannelHealth,
     DiskHealth,
     Facts,
     HealthCondition,
@@ -20,7 +21,6 @@ from alerts.health import (
     look,
     to_body,
 )
-from alerts.outbox import Trouble as ChannelTrouble
 from alerts.rule import Severity
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -38,7 +38,7 @@ def looked(
     sources: Sequence[SourceHealth] | None = None,
     stages: Sequence[StageHealth] | None = None,
     disks: Sequence[DiskHealth] | None = None,
-    channels: Sequence[ChannelTrouble] | None = None,
+    channels: Sequence[ChannelHealth] | None = None,
 ) -> list[HealthCondition]:
     now = NOON + minutes * MINUTE
     return look(Facts(now=now, sources=sources, stages=stages, disks=disks, channels=channels), before)
@@ -260,31 +260,14 @@ def test_a_disk_that_fills_up_is_told_of_twice_and_ends_with_room_to_spare() -> 
 # --- channels
 
 
-def test_a_channel_that_takes_nothing_for_a_while_is_told_of_and_ends_when_it_does() -> None:
-    stuck = ChannelTrouble("mail", 3, NOON, 0, "mail.acme.example cannot be reached.")
-    conditions = looked(0, channels=[stuck])
-    assert [one.condition_id for one in conditions] == ["untold:mail"]
-    assert not conditions[0].fires(NOON + timedelta(minutes=9))
-    assert conditions[0].fires(NOON + timedelta(minutes=10))
-    assert conditions[0].sentence == (
-        f"By the channel mail 3 messages wait since {NOON:%Y-%m-%d %H:%M} UTC: mail.acme.example cannot be reached. "
-        "It is tried again for a day."
-    )
-    well = looked(20, looked(10, conditions, channels=[stuck]), channels=[])
-    assert looked(26, well, channels=[]) == []
-
-
-def test_a_message_that_is_lost_is_told_of_at_once() -> None:
-    (condition,) = looked(0, channels=[ChannelTrouble("ops", 0, None, 1, "ops.acme.example answers 404")])
-    assert condition.fires(NOON)
-    assert condition.sentence == (
-        "By the channel ops a message was not delivered and will not be: ops.acme.example answers 404."
-    )
-
-
-def test_of_channels_that_could_not_be_looked_at_nothing_is_said() -> None:
-    before = looked(0, channels=[ChannelTrouble("ops", 0, None, 1, "x")])
-    assert looked(60, before) == before
+def test_messages_that_wait_are_told_of_after_ten_minutes_and_lost_ones_at_once() -> None:
+    waits = ChannelHealth(channel="mail", waiting=3, since=NOON, lost=0, why="the server is busy.")
+    (condition,) = looked(1, channels=[waits])
+    assert condition.sentence == "3 messages wait for the channel mail since 2026-03-01 12:00 UTC: the server is busy."
+    assert (condition.fires(NOON + MINUTE), condition.fires(NOON + 10 * MINUTE)) == (False, True)
+    (lost,) = looked(1, channels=[replace(waits, waiting=0, lost=1)])
+    assert lost.sentence == "One message could not be delivered by the channel mail lately: the server is busy."
+    assert lost.fires(NOON + MINUTE)
 
 
 # --- all of them
@@ -296,8 +279,9 @@ def test_what_could_not_be_looked_at_stays_as_it_was() -> None:
         sources=[replace(WELL, state="refused")],
         stages=[replace(STAGE, waiting=30_000)],
         disks=[replace(DISK, free=0)],
+        channels=[ChannelHealth(channel="mail", waiting=1, since=NOON, lost=0)],
     )
-    assert len(before) == 3
+    assert len(before) == 4
     assert looked(60, before) == before
 
 
@@ -321,8 +305,8 @@ def test_every_kind_of_trouble_has_a_name_and_a_sentence() -> None:
     ]
     stages = [replace(STAGE, waiting=30_000, settled=0), replace(STAGE, stage="index", parked=500)]
     disks = [replace(DISK, free=0), replace(DISK, where="a worker", free=15 * GB // 10)]
-    lost = ChannelTrouble("ops", 0, None, 1, "x")
-    conditions = looked(0, sources=sources, stages=stages, disks=disks, channels=[lost])
+    channels = [ChannelHealth(channel="mail", waiting=1, since=NOON, lost=0)]
+    conditions = looked(0, sources=sources, stages=stages, disks=disks, channels=channels)
     assert {one.kind for one in conditions} == KINDS.keys()
     for one in conditions:
         assert one.sentence[0].isupper() or one.sentence[0].isdigit() or one.sentence.startswith(one.subject)

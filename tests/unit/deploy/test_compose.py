@@ -17,7 +17,7 @@ from service.web_access import access_problems
 
 COMPOSE = ROOT / "docker-compose.yml"
 OVERRIDE = ROOT / "deploy" / "compose.watch.yml"
-OURS = ("certificates", "setup", "setup-kibana", "ingest", "enrich", "index", "dashboard")
+OURS = ("certificates", "setup", "setup-kibana", "ingest", "enrich", "index", "alert", "dashboard")
 ONCE = ("certificates", "setup", "setup-kibana")
 SECRET = re.compile(r"PASSWORD|TOKEN|KEY|SECRET", re.IGNORECASE)
 
@@ -164,13 +164,20 @@ def test_every_service_has_a_healthcheck_and_one_shots_have_none(services: dict[
             assert {"test", "interval", "timeout", "retries", "start_period"} <= set(service["healthcheck"]), name
 
 
-@pytest.mark.parametrize("name", ["setup", "ingest", "enrich", "index", "dashboard"])
+@pytest.mark.parametrize("name", ["setup", "ingest", "enrich", "index", "alert", "dashboard"])
 def test_the_settings_that_a_worker_is_given_are_settings(name: str, services: dict[str, Any]) -> None:
     environment = {key: value for key, value in services[name]["environment"].items() if key != "SOUNDINGS_CONFIG"}
     settings, problems = read(ROOT / "deploy" / "soundings.toml", environ=environment)
     assert problems == []
     assert access_problems(settings.web) == []
     assert (settings.log.kind, settings.store.kind, settings.health.port) == ("kafka", "elastic", 9100)
+
+
+def test_every_worker_is_given_the_secrets_of_channels_since_all_check_the_same_configuration() -> None:
+    composed = yaml.safe_load(COMPOSE.read_text())["services"]
+    for name in ("setup", "ingest", "enrich", "index", "alert", "dashboard"):
+        assert {"path": ".env.alerts", "required": False} in composed[name]["env_file"], name
+    assert "/.env.alerts" in (ROOT / ".gitignore").read_text().splitlines()
 
 
 def test_prometheus_finds_every_worker_and_grafana_finds_prometheus(services: dict[str, Any]) -> None:
@@ -192,7 +199,7 @@ def test_nothing_starts_before_what_it_needs(services: dict[str, Any]) -> None:
         for other, need in (service.get("depends_on") or {}).items():
             expected = "service_completed_successfully" if other in ONCE else "service_healthy"
             assert need == {"condition": expected, "required": True}, f"{name} -> {other}"
-    for name in ("ingest", "enrich", "index", "dashboard", "kibana"):
+    for name in ("ingest", "enrich", "index", "alert", "dashboard", "kibana"):
         assert "setup" in services[name]["depends_on"]
     waiting = [name for name, service in services.items() if "kibana" in (service.get("depends_on") or {})]
     assert waiting == ["setup-kibana"], "no worker waits for Kibana"
@@ -210,11 +217,11 @@ def test_only_what_must_reaches_the_outside_and_the_log(project: dict[str, Any],
     inside = {name for name, network in project["networks"].items() if network.get("internal")}
     assert inside == {"log", "search", "watch"}
     outside = {name for name, service in services.items() if "outside" in (service.get("networks") or {})}
-    # The index worker asks Bluesky and Hacker News what posts have earned since (decision 19).
-    assert outside == {"ingest", "index", "dashboard", "kibana"}
+    # The index worker asks Bluesky and Hacker News what posts have earned since (decision 19), alert sends messages.
+    assert outside == {"ingest", "index", "alert", "dashboard", "kibana"}
     on_log = {name for name, service in services.items() if "log" in (service.get("networks") or {})}
     # Kafka asks nobody who they are.
-    assert on_log == {"kafka", "setup", "ingest", "enrich", "index", "dashboard"}
+    assert on_log == {"kafka", "setup", "ingest", "enrich", "index", "alert", "dashboard"}
 
 
 def test_every_mounted_file_is_in_the_repository(services: dict[str, Any], project: dict[str, Any]) -> None:
