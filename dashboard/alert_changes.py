@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from alerts.book import new_id
+from alerts.health import KINDS
 from alerts.mail_channel import check_mail_address
 from alerts.records import Alert
 from alerts.rule import Severity
@@ -97,7 +98,7 @@ def silence(
             start=now,
             end=now + timedelta(hours=hours),
             brands=_known("brands", values.get("brands", ()), brands),
-            rules=_known("rules", values.get("rules", ()), rules or [rule.rule_id for rule in desk.rules]),
+            rules=_known("rules", values.get("rules", ()), rules or [*_rule_ids(desk), *KINDS]),
             severities=tuple(
                 Severity(one)
                 for one in _known("severities", values.get("severities", ()), [each.value for each in Severity])
@@ -166,6 +167,7 @@ def subscribe(
             "whoever runs Soundings adds one to its configuration: [[channels]]",
         )
     recipient = str(values.get("recipient", "")).strip()
+    rules = list(KINDS) if values.get("audience") == "it" else _rule_ids(desk)
     if channel.addressed:
         _check_address(desk, recipient)
 
@@ -176,7 +178,7 @@ def subscribe(
                 **values,
                 "recipient": recipient if channel.addressed else "",
                 "brands": _known("brands", values.get("brands", ()), brands),
-                "rules": _known("rules", values.get("rules", ()), [rule.rule_id for rule in desk.rules]),
+                "rules": _known("rules", values.get("rules", ()), rules),
                 "made_by": who[:_MAX_NAME] or "the page",
             },
         )
@@ -264,6 +266,10 @@ def _check_address(desk: AlertDesk, recipient: str) -> None:
             "a channel of e-mail, while nobody knows the address of this page",
             "web.public_url in the configuration: e-mails hold links to it",
         )
+
+
+def _rule_ids(desk: AlertDesk) -> list[str]:
+    return [rule.rule_id for rule in desk.rules]
 
 
 def _known(name: str, found: Any, known: Collection[str]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from alerts.book import NOISE, USEFUL
+from alerts.health import KINDS
 from alerts.rule import Severity
 from alerts.sentences import explanation, measured
 from dashboard.alert_changes import acknowledge, alert_of, end_silence, mark, silence, silence_like
@@ -68,6 +69,7 @@ def build_alert_pages(
             weeks=WEEKS,
             silences=[each for each in silences if each.end > now],
             rules=desk.rules,
+            kinds=KINDS,
             brands=names,
             severities=list(Severity),
             rule_words=rule_words,

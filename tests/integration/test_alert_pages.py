@@ -12,8 +12,11 @@ import pytest
 from fakes.alert_pages_world import HOSTILE_RULE, OWN, AlertPagesWorld, hush, note_pulse, open_alert_pages
 from fakes.alert_world import CRISIS, crisis
 
+from alerts.health import HealthCondition
+from alerts.health_book import alert_of_condition
 from alerts.recipients import Recipients
 from alerts.records import Telling
+from alerts.rule import Severity
 from alerts.stored import ALERT, alert_body
 from domain.clock import to_ms
 from domain.documents import Change
@@ -238,6 +241,33 @@ def test_what_is_over_moves_from_the_front_to_the_history(world: AlertPagesWorld
     assert "lasted" in part(page, "history")
     assert "It is over: it lasted" in part(shown(world, f"/alerts/{world.alert().alert_id}"), "what")
     assert "note alarm" not in shown(world, "/")
+
+
+def test_a_trouble_of_the_pipeline_stands_beside_the_brands_and_is_silenced_by_its_kind(
+    world: AlertPagesWorld,
+) -> None:
+    sentence = "Bluesky <b>is silent</b> for 9 minutes; it usually speaks every 2 seconds"
+    condition = HealthCondition(
+        condition_id="deaf:bluesky", severity=Severity.CRITICAL, sentence=sentence, since=CRISIS
+    )
+    alert = alert_of_condition(condition, world.world.clock.now())
+    world.world.documents.apply([Change(ALERT, alert.alert_id, alert_body(alert))])
+    assert f"Pipeline : {alert.rule} {sentence}" in part(shown(world, "/alerts"), "firing")
+    page = shown(world, f"/alerts/{alert.alert_id}")
+    assert sentence in part(page, "what")
+    assert 'id="chart"' not in page
+    assert 'href="/pipeline">See the pipeline' in page
+    # The first page is about brands.
+    assert sentence not in html.unescape(shown(world, "/"))
+    assert world.send("POST", f"/alerts/{alert.alert_id}", form={"act": "silence", "hours": "1"}).status_code == 303
+    (made,) = world.book.silences()
+    assert (made.brands, made.rules) == ((), (alert.rule_id,))
+    by_form = {"act": "silence", "rule": alert.rule_id, "hours": "1"}
+    assert world.send("POST", "/alerts/silences", form=by_form).status_code == 303
+    told = {"act": "add", "channel": "hook", "audience": "it", "rules": [alert.rule_id], "timezone": "UTC"}
+    assert world.send("POST", "/alerts/subscriptions", form=told).status_code == 303
+    told = {**told, "audience": "marketing"}
+    assert world.send("POST", "/alerts/subscriptions", form=told).status_code == 400
 
 
 def test_history_is_read_page_by_page(world: AlertPagesWorld) -> None:
