@@ -11,7 +11,6 @@ from alerts.counting import HISTORY, CountBook
 from alerts.detector import Detector
 from alerts.drivers import drivers, samples
 from alerts.errands import Errand, Errands
-from alerts.evaluator import Publish
 from alerts.judging import Judge
 from alerts.links import Links, shared_key
 from alerts.outbox import Outbox
@@ -33,22 +32,20 @@ from service.settings import Settings
 class ServiceAlertDesk:
     """See `dashboard.alert_desk.AlertDesk`. Keeps nothing of its own; many processes may have one each."""
 
-    def __init__(
-        self, settings: Settings, store: Store, documents: Documents, publish: Publish = lambda alerts: None
-    ) -> None:
+    def __init__(self, settings: Settings, store: Store, documents: Documents) -> None:
         """Open nothing.
 
         Args:
             settings: rules, channels, subscriptions, and the address of the page.
             store: whose mentions alerts are about; may be open for reading only.
             documents: where alerts are kept.
-            publish: told of alerts that people say something to.
         """
         self._settings, self._documents = settings, documents
         self._mentions = StoreMentions(store)
         self._recipients = Recipients(documents)
         self._outbox = Outbox(documents)
-        self.book = AlertBook(documents, publish)
+        # The page may not write where Kibana looks; whoever evaluates publishes what was said here.
+        self.book = AlertBook(documents)
         self.rules: Sequence[Rule] = settings.alerts.rules
         self.configured: Sequence[Subscription] = settings.alerts.subscriptions
         self.channels: Sequence[ChannelView] = tuple(

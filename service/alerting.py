@@ -199,6 +199,7 @@ class Alerting:
         told = self._teller.tell(now, subscriptions, self._book.silences(now), self._book.current(now))
         late_since = self._late_since(found, now)
         self._delivery.put([*told, *due_digests(now, subscriptions), *delays(now, late_since, found, subscriptions)])
+        self._book.publish_noted()
         self._note(found, now, len(told), late_since)
         self._looked_at = self._clock.monotonic()
         if self._meter is not None:

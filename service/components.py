@@ -480,7 +480,7 @@ class Reader:
                 StageInfo(stage.name, stage.meaning, stage.group, stage.topics, came_in(stage.topics))
                 for stage in STAGES
             ],
-            alerts=ServiceAlertDesk(self.settings, self.store, documents, alert_publisher(self.store)),
+            alerts=ServiceAlertDesk(self.settings, self.store, documents),
         )
 
 

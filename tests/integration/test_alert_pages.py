@@ -12,6 +12,7 @@ import pytest
 from fakes.alert_pages_world import HOSTILE_RULE, OWN, AlertPagesWorld, hush, note_pulse, open_alert_pages
 from fakes.alert_world import CRISIS, crisis
 
+from alerts.book import AlertBook
 from alerts.health import HealthCondition
 from alerts.health_book import alert_of_condition
 from alerts.recipients import Recipients
@@ -167,6 +168,18 @@ def test_an_alert_is_acknowledged_marked_and_the_rule_is_judged_by_it(world: Ale
     taken = world.send("POST", f"/alerts/{alert_id}", form={"act": "unmark", "back": "list"})
     assert taken.headers["location"] == "/alerts?done=unmark"
     assert world.alert().mark == ""
+
+
+def test_what_is_said_on_the_page_is_published_by_whoever_may(world: AlertPagesWorld) -> None:
+    alert_id, published = world.alert().alert_id, []
+    world.send("POST", f"/alerts/{alert_id}", form={"act": "acknowledge"})
+    world.send("POST", f"/alerts/{alert_id}", form={"act": "noise"})
+    evaluator = AlertBook(world.world.documents, published.extend)
+    assert evaluator.publish_noted() == 1
+    assert [(one.alert_id, one.mark, one.acknowledged_by) for one in published] == [
+        (alert_id, "noise", "somebody on the page")
+    ]
+    assert evaluator.publish_noted() == 0
 
 
 def test_an_alert_is_silenced_and_the_silence_is_ended(world: AlertPagesWorld) -> None:
