@@ -103,6 +103,7 @@ class AlertPagesWorld:
         *,
         json: object = None,
         form: Mapping[str, str | list[str]] | None = None,
+        content: bytes | None = None,
         headers: Mapping[str, str] | Mapping[bytes, bytes] | None = None,
         app: FastAPI | None = None,
     ) -> httpx.Response:
@@ -112,7 +113,12 @@ class AlertPagesWorld:
             transport = httpx.ASGITransport(app or self.app)
             async with httpx.AsyncClient(transport=transport, base_url=ADDRESS, trust_env=False) as client:
                 return await client.request(
-                    method, path, json=json, data=form, headers=dict(OWN if headers is None else headers)
+                    method,
+                    path,
+                    json=json,
+                    data=form,
+                    content=content,
+                    headers=dict(OWN if headers is None else headers),
                 )
 
         return asyncio.run(sent())

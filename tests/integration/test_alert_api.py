@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from fakes.alert_pages_world import AlertPagesWorld, open_alert_pages
@@ -161,6 +163,31 @@ def test_the_description_and_its_page_name_every_route_of_alerts(still: AlertPag
     own = [path for path in described if path.split("/")[2] in ("alerts", "watches", "silences", "subscriptions")]
     assert len(own) == 11
     assert all(path in shown for path in own)
+
+
+PIECES = ("", "a", "-", "0" * 14, "\x00", "\r\n", "é", "\u202e", "%", "..", "/", "?", "<script>", "'", '"', "9" * 120)
+PATHS = ("/alerts/{}", "/alerts?after={}", "/alerts?done={}", "/told/{}", "/api/alerts/{}", "/api/alerts?brand={}")
+SENT = ("/alerts/{}", "/told/{}", "/api/alerts/{}/acknowledge")
+
+
+def test_no_question_however_odd_is_a_mistake_of_ours(still: AlertPagesWorld) -> None:
+    draw = random.Random(7)
+    for number in range(150):
+        odd = quote("".join(draw.choices(PIECES, k=draw.randrange(1, 5))), safe="")
+        path = draw.choice(PATHS if number % 3 else SENT).format(odd)
+        answer = still.send("GET" if number % 3 else "POST", path)
+        # A slash makes another address, which may be one that is only read.
+        assert answer.status_code in (200, 400, 404, 405, 422), path
+        assert "html" not in answer.headers["content-type"] or "<script>" not in answer.text
+    assert still.alert().acknowledged_at is None
+
+
+@pytest.mark.parametrize("body", [b"", b"\xff\xfe", b"act=%ff&act=useful", b"a=b&" * 5_000, b"act=" + b"x" * 70_000])
+@pytest.mark.parametrize("path", ["/alerts/{}", "/alerts/silences", "/alerts/subscriptions"])
+def test_a_form_that_is_none_of_ours_changes_nothing(still: AlertPagesWorld, path: str, body: bytes) -> None:
+    answer = still.send("POST", path.format(still.alert().alert_id), content=body)
+    assert answer.status_code in (400, 404)
+    assert still.alert().mark == ""
 
 
 @pytest.mark.parametrize("origin", ["", "https://evil.example"])

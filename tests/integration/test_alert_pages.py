@@ -125,6 +125,13 @@ def test_hostile_names_and_posts_are_shown_as_text(still: AlertPagesWorld) -> No
         assert not re.search(r'href="(?!/|https?://|#)', page)
 
 
+@pytest.mark.parametrize("path", ["/alerts", "/alerts/subscriptions", "/alerts/nobody", "/told/x.y"])
+def test_every_page_carries_the_policy(still: AlertPagesWorld, path: str) -> None:
+    answer = still.send("GET", path)
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'; ")
+    assert "<style" not in answer.text
+
+
 @pytest.mark.parametrize("path", ["/alerts/nobody", "/alerts/00000000000000-0", "/alerts/%20x", "/alerts/é"])
 def test_an_alert_that_is_not_there_is_said(still: AlertPagesWorld, path: str) -> None:
     assert "expected the id of an alert" in words(shown(still, path, 404))
