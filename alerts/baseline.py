@@ -37,7 +37,8 @@ class Span:
 
     `level` is mentions an hour for counts; for shares and net sentiment the usual value. `spread` is the size of the
     negative binomial; there the deviation from window to window. A window that diverges by `limit` is a spike.
-    `passed` is the profile of the week, summed up to each hour: 169 numbers, for counts only.
+    `ready`: the brand was heard for long enough to tell a spike from the beginning of listening. `passed` is the
+    profile of the week, summed up to each hour: 169 numbers, for counts only.
     """
 
     buckets: int
@@ -45,6 +46,7 @@ class Span:
     spread: float
     limit: float
     tail: Tail
+    ready: bool
     passed: tuple[float, ...] = ()
 
     def expected(self, end_ms: int) -> float:
@@ -62,14 +64,12 @@ class Span:
 class Baseline:
     """What is usual of one filter and rule, as known at `at_ms`; it holds for about an hour.
 
-    `spans` are the rule's window and the longer one by which slow rises are seen. `ready`: the brand was heard for long
-    enough to tell a spike from the beginning of listening.
+    `spans` are the rule's window and the longer one by which slow rises are seen.
     """
 
     at_ms: int
     metric: Metric
     spans: tuple[Span, ...]
-    ready: bool
     little_history: bool
 
 
@@ -103,7 +103,7 @@ def fit(series: Series, at_ms: int, rule: Rule, tuning: Tuning) -> Baseline:
         lengths.append(min(rule.window_buckets * tuning.sustained, MAX_BUCKETS))
     spans = tuple(_span(series, at_ms, rule, length, tuning) for length in lengths)
     heard = float(_past(series, at_ms, tuning).known.sum()) / PER_HOUR
-    return Baseline(at_ms, rule.metric, spans, heard >= tuning.min_history_hours, heard < tuning.little_history_hours)
+    return Baseline(at_ms, rule.metric, spans, heard < tuning.little_history_hours)
 
 
 def _span(series: Series, at_ms: int, rule: Rule, buckets: int, tuning: Tuning) -> Span:
@@ -128,7 +128,10 @@ def _span(series: Series, at_ms: int, rule: Rule, buckets: int, tuning: Tuning) 
     # A history of five days cannot tell what happens once in fourteen.
     every_days = min(threshold.every_days, max(past.hours / DAY, 1.0))
     by_history = tail.limit(tuning.block_hours / DAY / every_days)
-    return Span(buckets, level, spread, max(-math.log(threshold.chance), by_history), tail, passed)
+    limit = max(-math.log(threshold.chance), by_history)
+    # A day, and four windows to compare with.
+    ready = float(past.known.sum()) / PER_HOUR >= tuning.min_history_hours + STEPS * buckets / PER_HOUR
+    return Span(buckets, level, spread, limit, tail, ready, passed)
 
 
 def _past(series: Series, at_ms: int, tuning: Tuning) -> _Past:
@@ -139,6 +142,8 @@ def _past(series: Series, at_ms: int, tuning: Tuning) -> _Past:
     # Before it was first heard nobody listened; that is no evidence of silence.
     said = np.flatnonzero(series.mentions[start : start + size])
     silent = int(said[0]) // PER_HOUR if len(said) else size // PER_HOUR
+    if series.listened:
+        silent = 0
     rows = slice(start + silent * PER_HOUR, start + size)
     known = series.known[rows].astype(np.float64)
     return _Past(
@@ -153,7 +158,7 @@ def _past(series: Series, at_ms: int, tuning: Tuning) -> _Past:
 
 def _season(counts: Floats, past: _Past, tuning: Tuning) -> Season:
     if not past.hours:
-        return Season(np.ones(WEEK), np.full(1, tuning.prior_rate), tuning.size_prior)
+        return Season(np.ones(WEEK), np.full(1, tuning.prior_rate), np.zeros(0))
     by_hour = counts.reshape(past.hours, PER_HOUR).sum(axis=1)
     heard = past.known.reshape(past.hours, PER_HOUR).sum(axis=1) / PER_HOUR
     return season_of(by_hour, heard, past.first_hour, tuning)
@@ -173,12 +178,16 @@ def _counts(
     weights = _weights(ends, past, tuning.season_half_days) * (known >= LEAST_KNOWN)
     # As many windows as there are in an hour overlap; together they weigh as much as the hour.
     prior_rows = tuning.size_prior_hours * STEPS * PER_HOUR / buckets
+    # How much counts vary is asked around a level that also knows what came after, or each change of level would make
+    # the brand seem restless for weeks.
+    upto = np.concatenate([[0.0], np.cumsum(season.settled)])
+    settled = np.interp(np.concatenate([ends - buckets, ends]) / PER_HOUR, np.arange(len(upto)), upto)
+    settled = np.maximum(settled[len(ends) :] - settled[: len(ends)], LEAST)
     size = tuning.size_prior
-    far = divergence(observed, usual, size)
     for _ in range(3):
-        calm = weights * (far < OUTLIER)
-        size = size_of(observed, usual, calm, tuning.size_prior, prior_rows)
-        far = divergence(observed, usual, size)
+        inside = weights * (divergence(observed, settled, size) < OUTLIER)
+        size = size_of(observed, settled, inside, tuning.size_prior, prior_rows)
+    far = divergence(observed, usual, size)
     return size, far * (known >= LEAST_KNOWN)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -361,4 +361,4 @@ def known_buckets(series: Series, closed: Iterable[tuple[int, int]], backfilled:
     for ms in backfilled:
         if 0 <= (place := series.place(ms)) < len(series):
             known[place] = False
-    return Series(series.start_ms, series.mentions, series.negative, series.neutral, series.positive, known)
+    return replace(series, known=known)

@@ -77,7 +77,7 @@ class Detector:
         expected = max(span.expected(end_ms) * part, LEAST)
         far = divergence_of(count, expected, span.spread)
         floor = rule.min_mentions * (SUSTAINED_MENTIONS if span is not baseline.spans[0] else 1)
-        level = self._level(baseline, span, far, count >= floor, count / expected, rule.min_ratio)
+        level = self._level(span, far, count >= floor, count / expected, rule.min_ratio)
         return Reading(
             end=bucket_time(end_ms),
             metric=rule.metric,
@@ -110,7 +110,7 @@ class Detector:
             far = max(usual - observed, 0.0) ** 2 / (2 * (each / of + span.spread**2))
         band = math.sqrt(2 * span.limit * (each / of + span.spread**2))
         floor = rule.min_mentions * (SUSTAINED_MENTIONS if span is not baseline.spans[0] else 1)
-        level = self._level(baseline, span, far, negative >= floor, math.inf, rule.min_ratio)
+        level = self._level(span, far, negative >= floor, math.inf, rule.min_ratio)
         least = 0.0 if rule.metric is Metric.NEGATIVE_SHARE else -1.0
         return Reading(
             end=bucket_time(end_ms),
@@ -128,8 +128,8 @@ class Detector:
             needed=span.limit * _TO_SURPRISE,
         )
 
-    def _level(self, baseline: Baseline, span: Span, far: float, enough: bool, ratio: float, min_ratio: float) -> Level:
-        if not baseline.ready:
+    def _level(self, span: Span, far: float, enough: bool, ratio: float, min_ratio: float) -> Level:
+        if not span.ready:
             return Level.CALM
         if enough and far >= span.limit and ratio >= min_ratio:
             return Level.SPIKE

@@ -28,12 +28,13 @@ class Season:
     """What was usual of a history of N hours.
 
     `profile`, shape (168,): how each hour of the week compares with the level, Monday 00:00 UTC first. `levels`, shape
-    (N + 1,): mentions an hour as known before each hour, and at the end. `size`: of the negative binomial of an hour.
+    (N + 1,): mentions an hour as known before each hour, and at the end. `settled`, shape (N,): what each hour would
+    have been expected to have by one who also knows what came after it, so that a level that changed is no surprise.
     """
 
     profile: Floats
     levels: Floats
-    size: float
+    settled: Floats
 
 
 def season_of(counts: Floats, heard: Floats, first_hour: int, tuning: Tuning) -> Season:
@@ -55,7 +56,7 @@ def season_of(counts: Floats, heard: Floats, first_hour: int, tuning: Tuning) ->
     level = max(float(np.sum(weights * np.sqrt(counts * heard))) / known, 0.0) ** 2
     levels = np.full(size + 1, max(level, LEAST))
     usual = np.maximum(levels[:-1] * heard, LEAST)
-    profile, spread = np.ones(WEEK), tuning.size_prior
+    profile, spread, half = np.ones(WEEK), tuning.size_prior, tuning.level_half_hours
     for _ in range(ROUNDS):
         capped = np.minimum(counts, usual + tuning.cap_deviations * np.sqrt(usual + usual**2 / spread) + 1)
         profile = _profile(weights * capped, weights * levels[:-1] * heard, of_day, of_week, tuning)
@@ -63,12 +64,13 @@ def season_of(counts: Floats, heard: Floats, first_hour: int, tuning: Tuning) ->
         overall = (np.sum(weights * capped) + tuning.prior_rate * tuning.prior_hours) / (
             np.sum(weights * shape) + tuning.prior_hours
         )
-        levels = (_faded(capped, tuning.level_half_hours) + overall * tuning.prior_hours) / (
-            _faded(shape, tuning.level_half_hours) + tuning.prior_hours
-        )
+        levels = (_faded(capped, half) + overall * tuning.prior_hours) / (_faded(shape, half) + tuning.prior_hours)
         usual = np.maximum(levels[:-1] * shape, LEAST)
         spread = size_of(capped, usual, weights, tuning.size_prior, tuning.size_prior_hours)
-    return Season(profile, np.maximum(levels, LEAST), spread)
+    around = _faded(capped, half) + _faded(capped[::-1], half)[::-1]
+    of = _faded(shape, half) + _faded(shape[::-1], half)[::-1]
+    levels_after = (around[:-1] + overall * tuning.prior_hours) / (of[:-1] + tuning.prior_hours)
+    return Season(profile, np.maximum(levels, LEAST), levels_after * shape)
 
 
 def size_of(counts: Floats, usual: Floats, weights: Floats, prior: float, prior_rows: float) -> float:
@@ -92,8 +94,8 @@ def _profile(counts: Floats, usual: Floats, of_day: Hours, of_week: Hours, tunin
     day = 0.25 * np.roll(day, 1) + 0.5 * day + 0.25 * np.roll(day, -1)
     day /= day.mean()
     by_week = np.tile(day, WEEK // DAY)
-    seen = np.bincount(of_week, counts, WEEK)
-    expected = np.bincount(of_week, usual * day[of_day], WEEK)
+    seen = np.bincount(of_week, counts, WEEK).astype(np.float64)
+    expected = np.bincount(of_week, usual * day[of_day], WEEK).astype(np.float64)
     weight = tuning.week_prior * an_hour * 3 * by_week
     week = (_three(seen) + weight) / (_three(expected) + weight)
     return np.asarray(by_week * week)

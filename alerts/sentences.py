@@ -95,8 +95,9 @@ def explanation(alert: Alert, zone: tzinfo) -> list[str]:
         sentences.append(chance)
     if alert.authors is not None and alert.stories is not None:
         authors, stories = counted(alert.authors, "author"), counted(alert.stories, "different story")
-        verb = "comes" if reading.mentions == 1 else "come"
-        sentences.append(f"They {verb} from {authors} and tell {stories}.".replace("They comes", "It comes"))
+        mentions = "The mention comes" if reading.mentions == 1 else "The mentions come"
+        tell = "tells" if reading.mentions == 1 else "tell"
+        sentences.append(f"{mentions} from {authors} and {tell} {stories}.")
     if reading.little_history:
         sentences.append("There is little history of this brand yet, so what is usual is partly assumed.")
     return sentences

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -34,6 +34,8 @@ class Series:
     neutral: Counts
     positive: Counts
     known: Known
+    # Whether somebody listened from the first bucket on: then nothing said at the beginning is evidence of silence.
+    listened: bool = False
 
     def __len__(self) -> int:
         return len(self.mentions)
@@ -50,13 +52,13 @@ class Series:
     def before(self, ms: int) -> Series:
         """Give the part that ends at or before a moment: what was known then."""
         stop = min(max(self.place(ms), 0), len(self))
-        return Series(
-            self.start_ms,
-            self.mentions[:stop],
-            self.negative[:stop],
-            self.neutral[:stop],
-            self.positive[:stop],
-            self.known[:stop],
+        return replace(
+            self,
+            mentions=self.mentions[:stop],
+            negative=self.negative[:stop],
+            neutral=self.neutral[:stop],
+            positive=self.positive[:stop],
+            known=self.known[:stop],
         )
 
 
@@ -71,10 +73,10 @@ def bucket_time(ms: int) -> datetime:
 
 
 def empty(start_ms: int, end_ms: int) -> Series:
-    """Give a series of nothing said, all known, for `[start_ms, end_ms)`."""
+    """Give a series of nothing said, all known, for `[start_ms, end_ms)`, in which somebody listened."""
     size = max((end_ms - start_ms) // BUCKET_MS, 0)
 
     def zeros() -> Counts:
         return np.zeros(size, np.int64)
 
-    return Series(start_ms, zeros(), zeros(), zeros(), zeros(), np.ones(size, np.bool_))
+    return Series(start_ms, zeros(), zeros(), zeros(), zeros(), np.ones(size, np.bool_), listened=True)

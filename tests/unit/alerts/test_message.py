@@ -80,7 +80,7 @@ def test_a_message_says_what_how_much_when_and_how_it_stands() -> None:
         "20:30 to 21:30 on 1 Mar 2026 (Europe/Berlin): 84 negative mentions of Acme.",
         "At this time of day and week 6 are usual; up to 14 would not be strange.",
         "By chance this happens about once in 10,000 such windows of an hour.",
-        "They come from 61 authors and tell 57 different stories.",
+        "The mentions come from 61 authors and tell 57 different stories.",
         "It goes on since 1 Mar 2026, 21:00 (Europe/Berlin).",
     ):
         assert sentence in message.text
