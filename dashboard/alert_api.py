@@ -106,7 +106,7 @@ def build_alert_api(desk: AlertDesk, brands: BrandDesk, clock: Clock, askers: As
     @api.get("/watches", summary="What every rule sees of every brand, and how the look at everything fares")
     def get_watches() -> WatchesAnswer:
         now, pulse, seen = clock.now(), desk.pulse(), overview(desk, brand_names(brands))
-        told = life(pulse, now)
+        told = life(pulse, desk.holder(now), now)
         return WatchesAnswer(
             evaluator=EvaluatorAnswer(
                 mood=cast(Literal["good", "waiting", "wrong"], told.mood),

@@ -72,6 +72,9 @@ class AlertDesk(Protocol):
     def pulse(self) -> Pulse | None:
         """Give how the evaluator's last look went; None where there never was one."""
 
+    def holder(self, now: datetime) -> str:
+        """Tell who has the right to look now, "" for nobody."""
+
     def curve(self, alert: Alert, start: datetime, end: datetime) -> Curve:
         """Give how the windows of an alert's rule that end in `(start, end]` went."""
 

@@ -59,7 +59,7 @@ def build_alert_pages(
         found = find(desk, after=after)
         page = templates.get_template("alerts.html").render(
             now=now,
-            life=life(desk.pulse(), now),
+            life=life(desk.pulse(), desk.holder(now), now),
             firing=rows_of(firing[::-1], silences, now),
             overview=overview(desk, names),
             history=rows_of(found.alerts, silences, now),

@@ -46,11 +46,19 @@ class Life:
     words: str
 
 
-def life(pulse: Pulse | None, now: datetime) -> Life:
-    """Say how the evaluator fares."""
+def life(pulse: Pulse | None, holder: str, now: datetime) -> Life:
+    """Say how the evaluator fares; `holder` is who has the right to look now, "" for nobody."""
+    if pulse is None and holder:
+        return Life("waiting", f"The first look at everything is under way ({holder}).")
     if pulse is None:
         return Life(
             "wrong", "Nothing was ever looked at here: nobody is told of anything until the service that does it runs."
+        )
+    if pulse.is_silent(now) and holder:
+        return Life(
+            "wrong",
+            f"Nothing was looked at since {exact(pulse.at)} ({lasted(now - pulse.at)}), though {holder} is at it: it "
+            "waits for what it needs, which its log names. Nobody is told of anything meanwhile; nothing is lost.",
         )
     if pulse.is_silent(now):
         return Life(

@@ -11,7 +11,9 @@ from alerts.counting import HISTORY, CountBook
 from alerts.detector import Detector
 from alerts.drivers import drivers, samples
 from alerts.errands import Errand, Errands
+from alerts.evaluator import EVALUATOR
 from alerts.judging import Judge
+from alerts.lease import Lease
 from alerts.links import Links, shared_key
 from alerts.outbox import Outbox
 from alerts.recipients import Recipients
@@ -60,6 +62,10 @@ class ServiceAlertDesk:
     def pulse(self) -> Pulse | None:
         """Give how the evaluator's last look went."""
         return pulse(self._documents)
+
+    def holder(self, now: datetime) -> str:
+        """Tell who has the lease."""
+        return Lease(self._documents, EVALUATOR, "the page").holder(now)
 
     def curve(self, alert: Alert, start: datetime, end: datetime) -> Curve:
         """Give how the windows of an alert's rule went, by the counts that are kept; nothing is counted anew."""

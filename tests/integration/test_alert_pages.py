@@ -13,8 +13,10 @@ from fakes.alert_pages_world import HOSTILE_RULE, OWN, AlertPagesWorld, hush, no
 from fakes.alert_world import CRISIS, crisis
 
 from alerts.book import AlertBook
+from alerts.evaluator import EVALUATOR
 from alerts.health import HealthCondition
 from alerts.health_book import alert_of_condition
+from alerts.lease import Lease
 from alerts.recipients import Recipients
 from alerts.records import Telling
 from alerts.rule import Severity
@@ -75,6 +77,9 @@ def test_a_look_that_is_overdue_is_said(world: AlertPagesWorld) -> None:
     page = words(shown(world, "/alerts"))
     assert "Nothing was looked at since" in page
     assert "(12 min): nobody is told of anything" in page
+    # Somebody is at it, and does not come to its end.
+    assert Lease(world.world.documents, EVALUATOR, "box/7").take(world.world.clock.now())
+    assert "though box/7 is at it" in words(shown(world, "/alerts"))
 
 
 def test_a_look_that_lags_and_one_that_never_was_are_said(tmp_path: Path) -> None:

@@ -44,16 +44,25 @@ def test_a_length_of_time_is_said_by_its_two_largest_units(length: timedelta, sa
 
 
 @pytest.mark.parametrize(
-    ("pulse", "mood"),
+    ("pulse", "holder", "mood", "said"),
     [
-        (None, "wrong"),
-        (Pulse(at=NOW - timedelta(minutes=5), edge=NOW), "wrong"),
-        (Pulse(at=NOW - timedelta(minutes=1), edge=NOW - timedelta(hours=1), late_since=NOW), "waiting"),
-        (Pulse(at=NOW - timedelta(minutes=1), edge=NOW - timedelta(minutes=1)), "good"),
+        (None, "", "wrong", "Nothing was ever looked at here"),
+        (None, "box/7", "waiting", "The first look at everything is under way (box/7)"),
+        (Pulse(at=NOW - timedelta(minutes=5), edge=NOW), "", "wrong", "until the service that does it runs again"),
+        (Pulse(at=NOW - timedelta(minutes=5), edge=NOW), "box/7", "wrong", "though box/7 is at it"),
+        (
+            Pulse(at=NOW - timedelta(minutes=1), edge=NOW - timedelta(hours=1), late_since=NOW),
+            "box/7",
+            "waiting",
+            "alerts come 1 h late",
+        ),
+        (Pulse(at=NOW - timedelta(minutes=1), edge=NOW - timedelta(minutes=1)), "", "good", "Looked 1 min ago"),
     ],
 )
-def test_who_does_not_look_is_worse_than_who_looks_late(pulse: Pulse | None, mood: str) -> None:
-    assert life(pulse, NOW).mood == mood
+def test_whether_somebody_looks_is_said(pulse: Pulse | None, holder: str, mood: str, said: str) -> None:
+    found = life(pulse, holder, NOW)
+    assert found.mood == mood
+    assert said in found.words
 
 
 def test_what_a_subscription_is_told_of_and_when() -> None:
