@@ -24,7 +24,9 @@ from dashboard.access import AccessSettings
 from dashboard.app import build_app
 from domain.brand import Brand
 from domain.clock import to_ms
+from domain.documents import Documents
 from domain.records import Event
+from search.store import Store
 from service.alert_page import ServiceAlertDesk
 from service.settings import Settings, load
 from stream.embedded import EmbeddedLog
@@ -143,12 +145,18 @@ class AlertPagesWorld:
 
 
 @contextmanager
-def open_alert_pages(folder: Path, *, fires: bool = True) -> Iterator[AlertPagesWorld]:
-    """Open it in an empty folder; `fires` with a crisis of hostile posts that goes on, else before anything was."""
+def open_alert_pages(
+    folder: Path, *, fires: bool = True, store: Store | None = None, documents: Documents | None = None
+) -> Iterator[AlertPagesWorld]:
+    """Open it in an empty folder; `fires` with a crisis of hostile posts that goes on, else before anything was.
+
+    Mentions and alerts lie in the folder, unless a store and documents are given, which are closed in the end.
+    """
     config = folder / "soundings.toml"
     config.write_text(CONFIG, encoding="utf-8")
     settings = load(config, environ={"SOUNDINGS_DATA_DIR": str(folder / "data"), **ENVIRON})
-    world, log = AlertWorld(folder, settings.alerts.rules), EmbeddedLog.open(folder / "log.sqlite3")
+    world = AlertWorld(folder, settings.alerts.rules, store=store, documents=documents)
+    log = EmbeddedLog.open(folder / "log.sqlite3")
     try:
         if fires:
             _crisis(world)
