@@ -26,9 +26,12 @@ RUN useradd --uid 10001 --gid 0 --no-create-home --home-dir /data --shell /usr/s
  && install -d -o 10001 -g 0 -m 750 /data /certificates
 COPY --from=build /opt/soundings /opt/soundings
 COPY deploy /app/deploy
+# Two heaps of the C library: with one for every thread, what threads gave back lies about in all of them, as
+# service/supervisor.py says.
 ENV PATH=/opt/soundings/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
+    MALLOC_ARENA_MAX=2 \
     SOUNDINGS_DATA_DIR=/data
 WORKDIR /app
 USER 10001:0

@@ -120,7 +120,12 @@ def build_api(store: Store, log: Log, stages: Sequence[StageInfo], clock: Clock)
     @api.get("/sources", summary="How each live source fares")
     def get_sources() -> SourcesAnswer:
         now = clock.now()
-        return SourcesAnswer(sources=[SourceAnswer(stale=one.is_stale(now), **asdict(one)) for one in store.sources()])
+        return SourcesAnswer(
+            sources=[
+                SourceAnswer(stale=one.is_stale(now), behind_seconds=one.behind_seconds, **asdict(one))
+                for one in store.sources()
+            ]
+        )
 
     @api.get("/gaps", responses=refused, summary="When sources did not listen")
     def get_gaps(

@@ -25,6 +25,7 @@ from dashboard.brand_api import build_brand_api
 from dashboard.brand_desk import BrandDesk, FixedBrands
 from dashboard.brand_pages import build_brand_pages
 from dashboard.link_pages import build_link_pages
+from dashboard.methods import wrong_method
 from dashboard.pages import build_pages
 from dashboard.problems import problem_of
 from dashboard.security import SECURITY_HEADERS, Guard
@@ -115,11 +116,16 @@ def build_app(
 
     def answer_problem(request: Request, error: Exception) -> Response:
         status, problem = problem_of(error)
+        headers: dict[str, str] = {}
+        if status == 405:
+            problem, headers["Allow"] = wrong_method(app.routes, request.scope)
         if f"{request.scope['path']}/".startswith("/api/"):
-            answer: Response = JSONResponse(ErrorAnswer(error=problem).model_dump(mode="json", by_alias=True), status)
+            answer: Response = JSONResponse(
+                ErrorAnswer(error=problem).model_dump(mode="json", by_alias=True), status, headers
+            )
         else:
             page = templates.get_template("problem.html").render(status=status, problem=problem)
-            answer = HTMLResponse(page, status)
+            answer = HTMLResponse(page, status, headers)
         if status == 500:
             # Unlike the others this answer passes outside the guard.
             answer.headers.update(dict(SECURITY_HEADERS))

@@ -32,6 +32,9 @@ class BrandChangeBody(Body):
     query: str | None = None
     handles: list[str] | None = None
     competitors: list[str] | None = None
+    version: str | None = Field(
+        default=None, description="of the brand as it was read: where it was changed since, nothing is done (409)"
+    )
     paused: bool | None = Field(default=None, description="true: it is matched no longer; its mentions stay")
 
 
@@ -55,6 +58,7 @@ class BrandAnswer(Answer):
     query_revision: int
     handles: list[str]
     competitors: list[str]
+    version: str = Field(description="changes with name, query, handles and competitors; send it with a change")
     mentions: int
     paused: bool = Field(description="it is matched no longer; its mentions stay")
     file: str = Field(description="the configuration that it is changed in; empty for one that was made here")

@@ -26,7 +26,7 @@ from dashboard.brand_changes import brand_of, change, rematch
 from dashboard.brand_desk import BrandDesk
 from dashboard.counting import count_by_brand
 from dashboard.question import BadParameter, check_length
-from domain.brand import BrandState
+from domain.brand import BrandState, version_of
 from domain.errors import ConfigError
 from domain.query.anchors import anchors, check_live
 from domain.query.ast import Everything, Keyword, Node
@@ -57,6 +57,10 @@ def build_brand_api(store: Store, desk: BrandDesk) -> APIRouter:
             brands=[brand_answer(one, mentions.get(one.brand.brand_id, 0), done) for one in desk.states()]
         )
 
+    @api.get("/brands/{brand_id}", responses=refused, summary="One brand that is listened for")
+    def get_brand(brand_id: BrandId) -> ChangedBrandAnswer:
+        return changed(brand_id)
+
     @api.post("/brands", status_code=201, responses=refused, summary="Listen for a brand, from now on")
     def add_brand(body: NewBrandBody) -> ChangedBrandAnswer:
         return changed(str(change(desk, "add", values=body.model_dump())["brand_id"]))
@@ -66,7 +70,7 @@ def build_brand_api(store: Store, desk: BrandDesk) -> APIRouter:
         brand_of(desk, brand_id)
         values = body.model_dump(exclude_none=True)
         paused = values.pop("paused", None)
-        if values:
+        if values.keys() - {"version"}:
             change(desk, "edit", brand_id, values)
         if paused is not None:
             change(desk, "pause" if paused else "resume", brand_id)
@@ -104,6 +108,7 @@ def brand_answer(state: BrandState, mentions: int, rematches: Mapping[str, Mappi
         query_revision=brand.query_revision,
         handles=list(brand.handles),
         competitors=list(brand.competitors),
+        version=version_of(brand),
         mentions=mentions,
         paused=state.paused,
         file=state.file,

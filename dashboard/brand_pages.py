@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -25,10 +25,10 @@ from dashboard.forms import read_form
 from dashboard.notes import QueryNote, error_note, warning_note
 from dashboard.problems import NotFound, problem_of
 from dashboard.question import Question, check_length
-from domain.brand import BrandState
+from domain.brand import BrandState, version_of
 from domain.clock import Clock
 from domain.errors import ConfigError, ServiceError
-from domain.query.ast import Everything, Node
+from domain.query.ast import Everything, Keyword, Node
 from domain.query.lint import lint
 from domain.query.parser import parse
 from domain.records import Mention
@@ -52,13 +52,14 @@ class BrandRow:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What the form holds. `brand_id` names the brand that is edited, "" for a new one."""
+    """What the form holds. `brand_id` names the brand that is edited, "" for a new one; `version` as it was read."""
 
     brand_id: str = ""
     name: str = ""
     query: str = ""
     handles: str = ""
     competitors: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +121,20 @@ def build_brand_pages(store: Store, desk: BrandDesk, templates: jinja2.Environme
         query: Annotated[str | None, Query(max_length=8_000)] = None,
         handles: Annotated[str, Query(max_length=20_000)] = "",
         competitors: Annotated[str, Query(max_length=20_000)] = "",
+        version: Annotated[str, Query(max_length=64)] = "",
         done: Annotated[str, Query(max_length=16)] = "",
     ) -> HTMLResponse:
-        if query is None and edit:
-            return page(_draft_of(brand_of(desk, edit)), done=done)
-        return page(Draft(edit, name, (query or "").strip(), handles, competitors), done=done)
+        if edit:
+            state, problem = _editable(desk, store, edit)
+            if state is None or problem is not None:
+                # What can only be copied is shown as a new one, with what was typed.
+                draft = Draft("", name, (query or "").strip(), handles, competitors)
+                if query is None and state is not None:
+                    draft = replace(_draft_of(state), brand_id="", version="", name=f"{state.brand.name} (copy)")
+                return page(draft, problem=problem, status=404 if state is None else 200)
+            if query is None:
+                return page(_draft_of(state), done=done)
+        return page(Draft(edit, name, (query or "").strip(), handles, competitors, version), done=done)
 
     @pages.post("/brands")
     async def send(request: Request) -> Response:
@@ -136,7 +146,8 @@ def build_brand_pages(store: Store, desk: BrandDesk, templates: jinja2.Environme
 
 def _send(desk: BrandDesk, page: Any, sent: Mapping[str, str]) -> Response:
     act, brand_id = sent.get("act", ""), sent.get("brand_id", "")
-    draft = Draft(*(sent.get(name, "").strip() for name in ("brand_id", "name", "query", "handles", "competitors")))
+    names = ("brand_id", "name", "query", "handles", "competitors", "version")
+    draft = Draft(*(sent.get(name, "").strip() for name in names))
     try:
         if act == "rematch":
             rematch(desk, brand_id)
@@ -146,6 +157,7 @@ def _send(desk: BrandDesk, page: Any, sent: Mapping[str, str]) -> Response:
                 "query": draft.query,
                 "handles": _words(draft.handles),
                 "competitors": _words(draft.competitors),
+                "version": draft.version,
             }
             brand_id = str(change(desk, act, brand_id, values)["brand_id"])
         elif act in ACTS:
@@ -156,11 +168,43 @@ def _send(desk: BrandDesk, page: Any, sent: Mapping[str, str]) -> Response:
     except ServiceError as error:
         status, problem = problem_of(error)
         shown = draft if act in ("add", "edit") else Draft()
+        if act == "edit":
+            shown, problem = _again(desk, draft, problem)
         answer: Response = page(shown, problem=problem, status=status)
         return answer
     # What was saved is shown with what it finds, and with what the linter says of it.
     told = {"done": act} | ({"edit": brand_id} if act in ("add", "edit") else {})
     return RedirectResponse(f"/brands?{urlencode(told)}#brands", 303)
+
+
+def _editable(desk: BrandDesk, store: Store, brand_id: str) -> tuple[BrandState | None, Problem | None]:
+    """Give the brand that the form is to change, and what stands in the way: it is the file's, or not there."""
+    for state in desk.states():
+        if state.brand.brand_id == brand_id:
+            if not state.file:
+                return state, None
+            found, hint = (
+                f"a brand of {state.file}",
+                "it is changed there, and can be paused here; what stands below is a copy",
+            )
+            return state, Problem(code="brand_of_file", found=found, expected="one that was made here", hint=hint)
+    mentions = count_by_brand(store, Keyword("brand_id", brand_id)).measures.mentions
+    found = f"no brand {brand_id[:64]!a} any more" if mentions else f"no brand {brand_id[:64]!a}"
+    kept = f"it was removed; its {mentions:,} mentions stay. Listening for it begins anew below" if mentions else ""
+    hint = kept or "it may have been removed; all that are there stand below"
+    return None, Problem(code="no_such_brand", found=found, expected="one of those below", hint=hint)
+
+
+def _again(desk: BrandDesk, draft: Draft, problem: Problem) -> tuple[Draft, Problem]:
+    """Give the form and the problem of an edit that was refused, so that Save does what is then said."""
+    if problem.code == "brand_changed":
+        now = version_of(brand_of(desk, draft.brand_id).brand)
+        hint = "what you typed is kept below; Save puts it in place of that"
+        return replace(draft, version=now), problem.model_copy(update={"hint": hint})
+    if problem.code == "no_such_brand":
+        hint = "it was removed meanwhile; what you typed is kept below, and can be listened for anew"
+        return replace(draft, brand_id="", version=""), problem.model_copy(update={"hint": hint})
+    return draft, problem
 
 
 def _words(text: str) -> list[str]:
@@ -169,7 +213,8 @@ def _words(text: str) -> list[str]:
 
 def _draft_of(state: BrandState) -> Draft:
     brand = state.brand
-    return Draft(brand.brand_id, brand.name, brand.query, ", ".join(brand.handles), ", ".join(brand.competitors))
+    handles, competitors = ", ".join(brand.handles), ", ".join(brand.competitors)
+    return Draft(brand.brand_id, brand.name, brand.query, handles, competitors, version_of(brand))
 
 
 def _rows(desk: BrandDesk, mentions: Mapping[str, int]) -> list[BrandRow]:

@@ -9,8 +9,6 @@ from starlette.requests import Request
 
 # A brand's query and its words; what is longer is no form of ours.
 MAX_FORM_BYTES = 65_536
-
-
 # A form that chooses among brands has a field for each.
 MAX_FIELDS = 1_200
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from search.listening import GapReport, SourceReport
+from domain.listening import SourceReport
+from search.listening import GapReport
 from search.store import Store
 
 # What the page shows of gaps, and what the page of mentions warns of where no dates were chosen.

@@ -35,7 +35,8 @@ from search.store import SearchPage, SearchRequest, Store
 from stream.protocol import Log
 
 PAGE = 25
-# Gaps listed one by one.
+# Gaps that stand open on the page, and those that it can unfold.
+NEWEST_GAPS = 10
 MOST_GAPS = 100
 # Alerts that fire, named above the mentions; the page of alerts has all.
 MOST_FIRING = 3
@@ -156,12 +157,15 @@ def build_pages(
         now = clock.now()
         books = read_books(log, stages)
         gaps = store.gaps(now - SHOWN, now)
+        newest = list(reversed(gaps))
         sources = read_sources(store, now, enabled)
         page = templates.get_template("pipeline.html").render(
             now=now,
             since=now - SHOWN,
             sources=sources,
-            gaps=list(reversed(gaps))[:MOST_GAPS],
+            gaps=newest[:NEWEST_GAPS],
+            older_gaps=newest[NEWEST_GAPS:MOST_GAPS],
+            more_gaps=len(newest[MOST_GAPS:]),
             strips=strips(gaps, [one.report.source for one in sources], now - SHOWN, now),
             **books_context(books, store),
         )

@@ -29,6 +29,10 @@ class Refused(ServiceError):
         super().__init__(problem.found)
 
 
+# How much of a value that cannot be used is shown.
+_SHOWN = 100
+
+
 def query_problem(error: QueryError) -> Problem:
     """Tell an error of a query."""
     return Problem(
@@ -104,12 +108,42 @@ def problem_of(error: Exception) -> tuple[int, Problem]:
     )
 
 
+# What the framework finds wrong with a request, by its name for it, in our words; `{}` is filled from what it says.
+_EXPECTED = {
+    "missing": "a value",
+    "extra_forbidden": "no field of that name",
+    "string_type": "a text",
+    "list_type": "a list",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "json_invalid": "one JSON object",
+    "dict_type": "one JSON object",
+    "model_attributes_type": "one JSON object",
+    "string_too_long": "at most {max_length} characters",
+    "string_too_short": "at least {min_length} characters",
+    "greater_than_equal": "at least {ge}",
+    "less_than_equal": "at most {le}",
+    "literal_error": "one of {expected}",
+    "enum": "one of {expected}",
+}
+_FOUND = {"missing": "nothing", "json_invalid": "something that is no JSON"}
+
+
 def _validation_problem(error: dict[str, Any]) -> Problem:
-    parameter = str(error["loc"][-1])
+    kind, place = str(error["type"]), [str(part) for part in error["loc"][1:]]
+    if kind == "json_invalid":
+        # Its place is an offset.
+        place = []
+    value = ascii(error.get("input"))
     return Problem(
         code="bad_parameter",
-        parameter=parameter,
-        found=repr(error.get("input"))[:200],
-        expected=str(error["msg"]).removeprefix("Input should be ").removeprefix("Value error, "),
+        parameter=".".join(place) or "body",
+        found=_FOUND.get(kind, value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…"),
+        expected=_EXPECTED.get(kind, "another value").format_map(error.get("ctx") or {}),
         hint="see /api/docs",
     )

@@ -12,11 +12,9 @@ from fastapi import Query
 from dashboard.answers import Problem
 from domain.errors import ServiceError
 from domain.query.ast import And, Everything, Flag, Keyword, Node, Or, Range
-from domain.query.parser import parse
+from domain.query.parser import MAX_QUERY, parse
 from domain.records import SENTIMENTS
 
-# A brand's query with a hundred alternatives fits; an address of 8 KiB is where servers begin to refuse.
-MAX_QUERY = 4_000
 MAX_FILTERS = 100
 # Mentions in a language without a model: their label is a guess, so they are a choice of their own.
 UNRELIABLE = "unreliable"

@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from urllib.parse import urlsplit
 
 # What turns the reading order around: a post could make a line of ours read as something else.
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _STAND_IN = "\ufffd"
+
+
+_CONTROLS = "\\x00-\\x08\\x0e-\\x1f\\x7f-\\x84\\x86-\\x9f\\ud800-\\udfff"
+_CONTROL = re.compile(f"[{_CONTROLS}]")
+# Beside these: zero-width spaces and joins, marks of byte order. Not the joiners U+200C and U+200D, which Persian,
+# Indian scripts and emoji are written with, nor soft hyphens, which folding takes away, nor marks of direction.
+_UNSEEN = re.compile(f"[{_CONTROLS}\\u200b\\u2060-\\u2064\\ufeff]")
+
+
+def control(text: str) -> re.Match[str] | None:
+    """Give the first control character of `text` that is no white space; None where there is none."""
+    return _CONTROL.search(text)
+
+
+def unseen(text: str) -> re.Match[str] | None:
+    """Give the first character of `text` that nobody can see and that is no white space; None where there is none."""
+    return _UNSEEN.search(text)
+
+
+def code_point(character: str) -> str:
+    """Name a character that cannot be shown: `U+200B`."""
+    return f"U+{ord(character):04X}"
 
 
 def _safe_character(character: str) -> str:

@@ -87,9 +87,9 @@ def look(
         return Trouble(f"sends more than {MAX_BODY_BYTES:,} bytes", refused=True)
     except NotAllowed as exc:
         return Trouble(str(exc).removeprefix(f"{shown(url)}: "), refused=True)
-    except (ValueError, KeyError) as exc:
+    except (ValueError, KeyError):
         # An address that is none: a port beyond 65535, half a bracket, somewhere on the way.
-        return Trouble(f"leads to an address that is none ({type(exc).__name__})", refused=True)
+        return Trouble("leads to an address that is none", refused=True)
     if answer.status == 304:
         return Looked(None, validators, answer.moved_to, _pause(answer))
     if answer.status != 200:

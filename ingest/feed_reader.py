@@ -19,6 +19,7 @@ from ingest.feed_process import FeedProcess
 from ingest.feed_window import FeedState, FeedWindow, News, feed_key, marks_each, read_cursor, write_cursor
 from ingest.source import Extent, Item, RawPost, Removed, Vitals
 from ingest.web import Fetcher, shown
+from net.failure import UNEXPECTED
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ class _Host:
     busy: bool = False
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Feed:
     """How one feed stands. `address` is where it is now, `trouble` what the last look at it met."""
 
@@ -86,31 +87,47 @@ class FeedReader:
 
     def __init__(self, plan: FeedPlan, clock: Clock, cursor: str | None) -> None:
         self._plan, self._clock = plan, clock
-        patience = min(plan.poll_seconds, _FIRST_SECONDS)
+        self._patience = min(plan.poll_seconds, _FIRST_SECONDS)
         states = read_cursor(cursor)
-        self._states: dict[str, FeedState] = {}
-        self._feeds: list[_Feed] = []
+        self._feeds = [self._new_feed(url, states.get(feed_key(url))) for url in dict.fromkeys(plan.urls)]
+        self._states = {feed.key: states[feed.key] for feed in self._feeds if feed.key in states}
         self._hosts: dict[str, _Host] = {}
-        for url in dict.fromkeys(plan.urls):
-            host, key = host_of(url), feed_key(url)
-            ladder = Backoff(patience, max(plan.poll_seconds, _MOST_SECONDS), min(patience, _FIRST_SECONDS / 2))
-            self._feeds.append(_Feed(url, key, url, FeedWindow(host, states.get(key)), ladder))
-            if key in states:
-                self._states[key] = states[key]
-        self._patience = patience
+        # Other feeds that are to be read from the next `read` on; None while they are the same.
+        self._others: tuple[str, ...] | None = None
         self._marks = marks_each(len(self._feeds))
         self._cursor = write_cursor(self._states)
         self._placed_at = float("-inf")
         # What was given last of each entry, for feeds that share some.
         self._given: dict[int, int] = {}
         self._waiting: deque[Item] = deque()
-        self._fetching = _Fetching(plan, clock, min(_FETCHERS, len(self._feeds)))
+        self._fetching = _Fetching(plan, clock, _FETCHERS)
         self._errors = 0
         self._event_at: datetime | None = None
         self._vitals = Vitals(connected=False)
 
+    def _new_feed(self, url: str, state: FeedState | None) -> _Feed:
+        patience = self._patience
+        ladder = Backoff(patience, max(self._plan.poll_seconds, _MOST_SECONDS), min(patience, _FIRST_SECONDS / 2))
+        return _Feed(url, feed_key(url), url, FeedWindow(host_of(url), state), ladder)
+
+    def follow(self, urls: Sequence[str]) -> None:
+        """Read these feeds from the next `read` on; those that are read already go on as they are. From any thread."""
+        self._others = tuple(dict.fromkeys(urls))
+
+    def _change_feeds(self, urls: Sequence[str]) -> None:
+        before = {feed.url: feed for feed in self._feeds}
+        self._feeds = [before.get(url) or self._new_feed(url, None) for url in urls]
+        # What is no longer read is forgotten: whoever asks for it again begins with what it then holds.
+        known = {feed.key for feed in self._feeds}
+        self._states = {key: state for key, state in self._states.items() if key in known}
+        self._marks = marks_each(len(self._feeds))
+        self._tell()
+
     def read(self, max_items: int) -> Sequence[Item]:
         """As the protocol."""
+        others, self._others = self._others, None
+        if others is not None:
+            self._change_feeds(others)
         if not self._waiting:
             self._hand_out()
             if self._fetching.is_idle:
@@ -131,6 +148,8 @@ class FeedReader:
 
     def _idle(self) -> None:
         """Nothing is due: wait a little; or nothing will ever be, and that is said each time."""
+        if not self._feeds:
+            raise ConfigError(f"{self._plan.setting}: nothing is left to read; see {self._plan.page}")
         if all(feed.trouble is not None and feed.trouble.gone for feed in self._feeds):
             raise self._all_fail()
         self._clock.sleep(_WAIT_SECONDS)
@@ -146,6 +165,9 @@ class FeedReader:
         now, host = self._clock.monotonic(), self._host(feed.address)
         host.busy, feed.tried = False, True
         host.free_at = now + max(self._plan.host_seconds, 0.0 if isinstance(result, Trouble) else result.pause_seconds)
+        if feed not in self._feeds:
+            # It was on its way when it was taken out of the list.
+            return
         if isinstance(result, Trouble):
             self._meet(feed, host, result, now)
             return
@@ -341,10 +363,10 @@ class _Fetching:
                 now=self._clock.now(),
                 headers=self._plan.headers,
             )
-        except Exception as exc:
+        except Exception:
             # A feed that fails on something that nobody thought of must not end the others.
-            logger.debug("a feed could not be read", exc_info=True)
-            return Trouble(f"fails on {type(exc).__name__}, which nobody expected")
+            logger.exception("a feed could not be read")
+            return Trouble(UNEXPECTED)
 
     def close(self) -> None:
         """End the threads; a slow one ends when its server answers."""

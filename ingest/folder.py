@@ -19,6 +19,7 @@ from ingest.file_shape import FileSettings
 from ingest.lines import MAX_LINE_BYTES
 from ingest.normalise import Normaliser, NormaliserSettings
 from ingest.source import Extent, Item, RawPost, Vitals
+from net.failure import UNEXPECTED
 from stream.park_cap import ParkCap, ParkWatch
 
 logger = logging.getLogger(__name__)
@@ -284,13 +285,14 @@ class FolderReader:
         name = sight.name
         tries = self._tries[1] + 1 if self._tries[0] == name else 1
         # What an unexpected error says may quote what somebody wrote.
-        why = str(error) if isinstance(error, ServiceError) else f"failed on {type(error).__name__}"
+        why = str(error) if isinstance(error, ServiceError) else UNEXPECTED
         if tries >= MOST_TRIES:
             self._tries = ("", 0)
             self._fail(name, why)
             return
         self._tries = (name, tries)
-        logger.debug("reading %s failed", shown(name), exc_info=error)
+        level = logging.DEBUG if isinstance(error, ServiceError) else logging.ERROR
+        logger.log(level, "reading %s failed", shown(name), exc_info=error)
         if cursor is not None:
             self._place = (name, cursor)
         else:

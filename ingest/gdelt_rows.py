@@ -63,7 +63,7 @@ def rows_of(archive: bytes) -> Iterator[bytes]:
                     yield line.rstrip(b"\r\n")
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as exc:
         # Encrypted archives are RuntimeErrors, unknown compression NotImplementedErrors.
-        raise Unreadable(f"it is no whole archive ({type(exc).__name__})") from exc
+        raise Unreadable("it is no whole zip archive, or one that is damaged") from exc
 
 
 def item_of(line: bytes, position: str, cursor: str) -> Item | None:

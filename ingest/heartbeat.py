@@ -6,10 +6,9 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 
-from domain.clock import Clock
 from domain.errors import ServiceError
+from domain.listening import SourceReport
 from domain.records import Topic
-from ingest.status import SourceStatus
 from stream.protocol import LIVE_RUN, Log, OutRecord, Settlement
 
 logger = logging.getLogger(__name__)
@@ -17,18 +16,17 @@ logger = logging.getLogger(__name__)
 EVERY_SECONDS = 10.0
 
 
-def beat(log: Log, look: Callable[[], Sequence[SourceStatus]], clock: Clock, stop: threading.Event) -> None:
+def beat(log: Log, look: Callable[[], Sequence[SourceReport]], stop: threading.Event) -> None:
     """Append a heartbeat of every source every ten seconds, the first at once and a last one when it ends."""
     while True:
-        _append(log, look(), clock)
+        _append(log, look())
         if stop.wait(EVERY_SECONDS):
-            _append(log, look(), clock)
+            _append(log, look())
             return
 
 
-def _append(log: Log, statuses: Sequence[SourceStatus], clock: Clock) -> None:
-    now = clock.now()
-    outputs = [OutRecord.of(status.heartbeat(now), Topic.EVENTS.value, status.source, LIVE_RUN) for status in statuses]
+def _append(log: Log, reports: Sequence[SourceReport]) -> None:
+    outputs = [OutRecord.of(report.event(), Topic.EVENTS.value, report.source, LIVE_RUN) for report in reports]
     if not outputs:
         return
     try:

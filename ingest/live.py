@@ -10,12 +10,14 @@ from typing import cast
 
 from domain.clock import Clock
 from domain.errors import BackendDown, ConfigError, RetryLater
+from domain.listening import SourceState
 from domain.records import Outcome
 from ingest.normalise import Normaliser
 from ingest.runner import PAUSE_SECONDS, Brake, RunnerSettings, cursor_write, patiently, saved_cursor, sleep_until
 from ingest.source import Acknowledged, Item, LiveReader, LiveSource, Placed
 from ingest.stage import Handled, IngestStage
-from ingest.status import SourceState, SourceWatch
+from ingest.status import SourceWatch
+from net.failure import UNEXPECTED
 from stream.park_cap import ParkWatch
 from stream.protocol import LIVE_RUN, Log, Settlement
 
@@ -153,12 +155,13 @@ class _Listener:
             self._wait(SourceState.REFUSED, exc.problems[0], REFUSED_SECONDS)
         except BackendDown as exc:
             self._wait(SourceState.WAITING, str(exc), _FAULT_SECONDS)
-        except Exception as exc:
+        except Exception:
             # One source that fails on something that nobody thought of must not end the others. What the error says
             # may quote what somebody wrote: its type and place are told, its text only to those who debug.
             logger.exception("source %s failed on something that it did not expect", self._source.name)
-            self._wait(SourceState.WAITING, f"failed on {type(exc).__name__}, which it did not expect", _FAULT_SECONDS)
+            # Before the wait: a connection that nobody reads fills up, and one that costs money goes on costing.
             self.close()
+            self._wait(SourceState.WAITING, UNEXPECTED, _FAULT_SECONDS)
         return ()
 
     def _saved(self) -> str | None:

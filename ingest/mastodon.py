@@ -25,6 +25,7 @@ from ingest.mastodon_stream import PAGE_STATUSES, Heard, Instance, TimelineStrea
 from ingest.normalise import NormaliserSettings
 from ingest.source import NOT_RUNNING, OPENED_ANEW, AsksForWords, Item, RawPost, Source
 from ingest.web import USER_AGENT, Asker, Fetcher, NotAllowed, resolve, retry_after
+from net.failure import connection_failure
 
 PAGE = "docs/sources/mastodon.md"
 _TOKEN = "source.mastodon.token"  # noqa: S105  # the name of a setting
@@ -183,7 +184,7 @@ class _Instance:
         """Give our error for one of the client, which hides the status of an answer."""
         if was_open or last.status in (0, 200):
             what = "was cut off, or silent for too long" if was_open else "cannot be reached"
-            return RetryLater(f"{self.host} {what}: {type(error).__name__}", 0.0)
+            return RetryLater(f"{self.host} {what}: {connection_failure(error)}", 0.0)
         if last.status in (401, 403):
             return ConfigError(f"{_TOKEN}: {self.host} refuses it ({last.status}); see {PAGE}")
         wait = retry_after(last.headers, self._clock.now()) or 0.0

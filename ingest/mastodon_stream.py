@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from ingest.event_stream import ServerEvent
 from ingest.mastodon_memory import Position
 from ingest.mastodon_status import local_id
 from ingest.source import Gap
+from net.failure import UNEXPECTED
+
+logger = logging.getLogger(__name__)
 
 # Whoever mends a token waits no longer than this while other instances are listened to.
 REFUSED_SECONDS = 60.0
@@ -124,9 +128,10 @@ class TimelineStream:
             error = RetryLater(f"{self.instance.host} ended the stream", 0.0)
         except (RetryLater, ConfigError) as exc:
             error = exc
-        except Exception as exc:
-            # What a client fails on may quote what somebody wrote: its type alone is told.
-            error = RetryLater(f"{self.instance.host}: the client failed on {type(exc).__name__}", 0.0)
+        except Exception:
+            # What a client fails on may quote what somebody wrote: the log tells its type and place, a reason nothing.
+            logger.exception("the client of %s failed on something that it did not expect", self.instance.host)
+            error = RetryLater(f"{self.instance.host}: the client {UNEXPECTED}", 0.0)
         if not self._closed.is_set():
             self._ended(error)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlencode
 
+from domain.brand import Brand
 from domain.clock import Clock, from_ms
 from ingest.clean import plain_text
 from ingest.feed_entry import FeedEntry, Revised, canonical, raw_post, row_of, times
@@ -35,12 +36,14 @@ def _html() -> NormaliserSettings:
 class RedditSettings:
     """What is read of Reddit and how often (seconds).
 
-    `subreddits` are names; `words` are searched for. `contact` is added to what we call ourselves, as Reddit asks.
+    `subreddits` are names; `words` are searched for, and are the brands' names as they change where
+    `follows_brands`. `contact` is added to what we call ourselves, as Reddit asks.
     `user` and `feed_token` are those of a personal feed's address, which is refused less often.
     """
 
     subreddits: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+    follows_brands: bool = False
     address: str = "https://www.reddit.com"
     poll_seconds: float = 120.0
     host_seconds: float = 10.0
@@ -51,10 +54,27 @@ class RedditSettings:
     allow_private: bool = False
 
 
-def reddit_source(settings: RedditSettings, clock: Clock) -> FeedSource:
-    """Give the source."""
+class RedditSource(FeedSource):
+    """`ingest.source.LiveSource` over Reddit's feeds."""
+
+    def __init__(self, settings: RedditSettings, clock: Clock) -> None:
+        super().__init__(_plan(settings), settings.normalise, clock)
+        self._settings = settings
+
+    def brands_changed(self, brands: Sequence[Brand]) -> None:
+        """As `ingest.source.AsksForWords`: the names that are searched for are those of these brands."""
+        if self._settings.follows_brands:
+            self.follow(_urls(replace(self._settings, words=names_of(brands))))
+
+
+def names_of(brands: Sequence[Brand]) -> tuple[str, ...]:
+    """Give the words that brands are searched for by."""
+    return tuple(dict.fromkeys(brand.name for brand in brands))
+
+
+def _plan(settings: RedditSettings) -> FeedPlan:
     agent = f"{USER_AGENT[:-1]}; {settings.contact})" if settings.contact else USER_AGENT
-    plan = FeedPlan(
+    return FeedPlan(
         name="reddit",
         setting=SETTING,
         page=PAGE,
@@ -65,7 +85,6 @@ def reddit_source(settings: RedditSettings, clock: Clock) -> FeedSource:
         headers={"User-Agent": agent},
         allow_private=settings.allow_private,
     )
-    return FeedSource(plan, settings.normalise, clock)
 
 
 def _urls(settings: RedditSettings) -> Sequence[str]:

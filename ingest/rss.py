@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from weakref import WeakSet
 
 from domain.clock import Clock
 from domain.errors import ConfigError
@@ -36,6 +38,7 @@ class FeedSource:
     def __init__(self, plan: FeedPlan, normalise: NormaliserSettings, clock: Clock) -> None:
         self.name = self.key = plan.name
         self._plan, self._normalise, self._clock = plan, normalise, clock
+        self._readers: WeakSet[FeedReader] = WeakSet()
 
     @property
     def normalise(self) -> NormaliserSettings:
@@ -45,7 +48,15 @@ class FeedSource:
         return is_cursor(cursor)
 
     def open(self, cursor: str | None) -> FeedReader:
-        return FeedReader(self._plan, self._clock, cursor)
+        reader = FeedReader(self._plan, self._clock, cursor)
+        self._readers.add(reader)
+        return reader
+
+    def follow(self, urls: Sequence[str]) -> None:
+        """Read these feeds from now on. Called from any thread."""
+        self._plan = replace(self._plan, urls=tuple(urls))
+        for reader in list(self._readers):
+            reader.follow(urls)
 
     def reread(self, payload: bytes, position: str, *, id_owed: bool = False) -> Item:
         try:

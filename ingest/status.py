@@ -6,30 +6,14 @@ import threading
 from bisect import insort
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
-from domain.clock import Clock, to_ms
-from domain.records import Event
+from domain.clock import Clock
+from domain.listening import SourceReport, SourceState
 from ingest.source import Gap, Item, Vitals
 
 _RATE_SECONDS = 60.0
 _REASON_CHARS = 300
-
-
-class SourceState(StrEnum):
-    """What a source is doing."""
-
-    STARTING = "starting"
-    LISTENING = "listening"
-    # It cannot be reached, or asked for patience; it is tried again.
-    WAITING = "waiting"
-    # It refuses us, or gave too much that cannot be read; tried again every few minutes.
-    REFUSED = "refused"
-    # Not read for want of room: the disk, or a stage that is far behind.
-    PAUSED = "paused"
-    STOPPED = "stopped"
 
 
 class Rhythm:
@@ -70,56 +54,6 @@ class Rhythm:
         """Tell whether the silence that lasts until `now` is unusual."""
         patience = self.patience_seconds
         return patience is not None and self._last is not None and now - self._last > patience
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceStatus:
-    """One look at a source. Counts are of this process; `per_minute` is of the last minute."""
-
-    source: str
-    state: SourceState
-    since: datetime
-    reason: str = ""
-    silent: bool = False
-    # When something last came, and what time the newest of it is of.
-    item_at: datetime | None = None
-    event_at: datetime | None = None
-    items: int = 0
-    per_minute: float = 0.0
-    gaps: int = 0
-    errors: int = 0
-    spent_today: float | None = None
-    currency: str = ""
-    note: str = ""
-
-    def behind_seconds(self, now: datetime) -> float | None:
-        """How old the newest thing was when it was looked at; None while nothing came."""
-        return None if self.event_at is None else max(0.0, (now - self.event_at).total_seconds())
-
-    def heartbeat(self, now: datetime) -> Event:
-        """Give it as an event; times in it are ms since 1970."""
-        detail: dict[str, str | int | float | bool | None] = {
-            "state": self.state.value,
-            "since_ms": to_ms(self.since),
-            "silent": self.silent,
-            "items": self.items,
-            "per_minute": round(self.per_minute, 2),
-            "gaps": self.gaps,
-            "errors": self.errors,
-        }
-        behind = self.behind_seconds(now)
-        for name, value in (
-            ("reason", self.reason or None),
-            ("item_at_ms", None if self.item_at is None else to_ms(self.item_at)),
-            ("event_at_ms", None if self.event_at is None else to_ms(self.event_at)),
-            ("behind_seconds", None if behind is None else round(behind, 3)),
-            ("spent_today", self.spent_today),
-            ("currency", self.currency or None),
-            ("note", self.note or None),
-        ):
-            if value is not None:
-                detail[name] = value
-        return Event(kind="heartbeat", source=self.source, at=now, detail=detail)
 
 
 class SourceWatch:
@@ -170,15 +104,16 @@ class SourceWatch:
         self._state, self._reason = state, reason
         return news
 
-    def look(self) -> SourceStatus:
+    def look(self) -> SourceReport:
         """Give the status now."""
         now = self._clock.monotonic()
         with self._lock:
             while self._recent and now - self._recent[0][0] > _RATE_SECONDS:
                 self._recent.popleft()
             vitals = self._vitals
-            return SourceStatus(
+            return SourceReport(
                 source=self._source,
+                at=self._clock.now(),
                 state=self._state,
                 since=self._since,
                 reason=self._reason,

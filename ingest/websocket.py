@@ -20,6 +20,7 @@ from websockets.typing import Subprotocol
 
 from domain.errors import RetryLater
 from ingest.web import USER_AGENT, Answer, NotAllowed, resolve, shown
+from net.failure import connection_failure
 
 TIMEOUT_SECONDS = 10.0
 # Whoever does not answer our goodbye is left without it.
@@ -176,9 +177,10 @@ def _names(headers: Headers) -> dict[str, str]:
 
 
 def _why(error: Exception) -> str:
-    kind = type(error).__name__
-    text = ascii(" ".join(str(error).split()))[1:-1][:200]
-    return f"{kind}: {text}" if text else kind
+    if isinstance(error.__cause__ or error.__context__, InvalidStatus):
+        # The client would go after it, were it not for the address that was checked.
+        return "it answers with a redirect, which is not followed"
+    return connection_failure(error)
 
 
 def _how(error: ConnectionClosed) -> str:

@@ -39,6 +39,13 @@ class Budget:
         """Tell whether nothing more may be read today."""
         return meter.spent >= self.daily
 
+    def surely(self, meter: Meter) -> int:
+        """Give how many posts may still be read today if each came with a new author; one while anything is left."""
+        if self.is_spent(meter):
+            return 0
+        dearest = self.price_per_post + self.price_per_author
+        return max(1, int((self.daily - meter.spent) / dearest)) if dearest else 1_000_000
+
     def affordable(self, meter: Meter) -> int:
         """Give how many posts may still be read today."""
         left = max(0.0, self.daily - meter.spent)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +18,9 @@ import tweepy
 from domain.errors import ConfigError
 from ingest.web import USER_AGENT, retry_after
 from ingest.x_rules import XRule
+from net.failure import UNEXPECTED, connection_failure
+
+logger = logging.getLogger(__name__)
 
 PAGE = "docs/sources/x.md"
 TOKEN = "source.x.token"  # noqa: S105  # the name of a setting
@@ -26,6 +31,13 @@ _TIMEOUT_SECONDS = 20.0
 _RULES_AT_ONCE = 100
 # As tweepy: less than half a post, so that one is not held back until the next comes.
 _CHUNK_BYTES = 512
+# What X has sent and nobody took lies in the connection, and is paid for: some hundred posts, where a machine else
+# gives a connection megabytes.
+STREAM_BUFFER_BYTES = 64 * 1024
+_SOCKET_OPTIONS = [
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    (socket.SOL_SOCKET, socket.SO_RCVBUF, STREAM_BUFFER_BYTES),
+]
 _FIELDS = (
     "attachments", "author_id", "conversation_id", "created_at", "edit_history_tweet_ids", "entities", "lang",
     "note_tweet", "possibly_sensitive", "public_metrics", "referenced_tweets",
@@ -219,7 +231,7 @@ class _Requests:
                 status, answered, body = response.status_code, _names(response.headers), response.content
         except OSError as exc:
             host = urlsplit(self.address).hostname
-            raise XFault(FaultKind.NETWORK, f"{host} cannot be reached: {type(exc).__name__}") from exc
+            raise XFault(FaultKind.NETWORK, f"{host} cannot be reached: {connection_failure(exc)}") from exc
         if not 200 <= status < 300:
             raise refusal(self.address, status, answered)
         return _Answer(body)
@@ -256,6 +268,8 @@ class _Stream(_Requests, tweepy.StreamingClient):  # type: ignore[misc]  # tweep
         self.session.headers["Authorization"] = f"Bearer {self.bearer_token}"
         self.session.headers["Accept-Encoding"] = "identity"
         self.session.trust_env = False
+        for scheme in ("https://", "http://"):
+            self.session.get_adapter(scheme).init_poolmanager(1, 1, socket_options=_SOCKET_OPTIONS)
         self.session.hooks["response"].append(self._answered)
         self.user_agent = USER_AGENT
         url = f"{self.address}/2/tweets/{endpoint}/stream"
@@ -293,7 +307,9 @@ class _Stream(_Requests, tweepy.StreamingClient):  # type: ignore[misc]  # tweep
 
     def on_exception(self, exception: Exception) -> None:
         known = isinstance(exception, XFault | ConfigError)
-        self._end(exception if known else XFault(FaultKind.NETWORK, f"the stream failed on {type(exception).__name__}"))
+        if not known:
+            logger.error("the stream of X failed on something that it did not expect", exc_info=exception)
+        self._end(exception if known else XFault(FaultKind.NETWORK, f"the stream {UNEXPECTED}"))
 
     def on_disconnect(self) -> None:
         """Say nothing: whoever reads it tells."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from queue import Empty, Full, Queue
 from typing import Any, TypeAlias, TypeVar
@@ -20,6 +21,9 @@ from ingest.x_post import dump, first_id, id_time, is_retweet, read_json, read_p
 from ingest.x_rules import TAG, XRules
 from ingest.x_search import post_id, search_since
 from ingest.x_state import XState
+from net.failure import UNEXPECTED
+
+logger = logging.getLogger(__name__)
 
 QUEUE_LINES = 1_000
 # Posts that were given lately, and authors that were paid for today.
@@ -30,18 +34,21 @@ OVERLAP_SECONDS = 60.0
 SEARCH_TRIES = 3
 METHOD = "recent search"
 _WAIT_SECONDS = 0.2
+# How long the stream waits before it asks again whether what came is paid.
+_ROOM_SECONDS = 0.01
 
 _Key = TypeVar("_Key")
 
 
 class _Connection(StreamEvents):
-    """The stream in a thread of its own, into a queue, waiting while that is full.
+    """The stream in a thread of its own, into a queue, waiting while that is full or holds all that can be paid.
 
-    Into the queue go lines; itself with None when X took us, and with the error when the stream is over.
+    Into the queue go lines; itself with None when X took us, and with the error when the stream is over. `room` says
+    how many lines may wait there; whoever takes one says `task_done` once it is paid.
     """
 
-    def __init__(self, client: XClient, queue: Queue[_Told]) -> None:
-        self._client, self._queue = client, queue
+    def __init__(self, client: XClient, queue: Queue[_Told], room: Callable[[], int]) -> None:
+        self._client, self._queue, self._room = client, queue, room
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="x stream", daemon=True)
         self._thread.start()
@@ -52,9 +59,10 @@ class _Connection(StreamEvents):
             self._client.listen(self)
         except (XFault, ConfigError) as exc:
             error = exc
-        except Exception as exc:
-            # What a client fails on may quote what somebody wrote: its type alone is told.
-            error = XFault(FaultKind.NETWORK, f"the client failed on {type(exc).__name__}")
+        except Exception:
+            # What a client fails on may quote what somebody wrote: the log tells its type and place, a reason nothing.
+            logger.exception("the client of X failed on something that it did not expect")
+            error = XFault(FaultKind.NETWORK, f"the client {UNEXPECTED}")
         self._put((self, error))
 
     def opened(self) -> None:
@@ -62,6 +70,9 @@ class _Connection(StreamEvents):
         self._put((self, None))
 
     def line(self, line: StreamLine) -> None:
+        # Nothing is taken off the connection that the budget of today may not pay for.
+        while not self._closed.is_set() and self._queue.unfinished_tasks >= self._room():
+            self._closed.wait(_ROOM_SECONDS)
         self._go_on()
         self._put(line)
 
@@ -163,6 +174,10 @@ class XReader:
     def _exhausted(self) -> bool:
         return self._budget.is_spent(self._state.meter)
 
+    def _room(self) -> int:
+        """Say how many lines of the stream may wait to be paid. Called from the thread of the stream."""
+        return self._budget.surely(self._state.meter)
+
     def _pay(self, envelope: Mapping[str, Any]) -> None:
         """Count a post, and its author where it came along for the first time today."""
         cost = self._budget.price_per_post
@@ -206,7 +221,7 @@ class XReader:
             self._error, self._then = exc, _told(exc)
             self._raise_pending()
         if self._connection is None:
-            self._connection = _Connection(self._client, self._queue)
+            self._connection = _Connection(self._client, self._queue, self._room)
 
     def _synchronise(self) -> None:
         """Bring the app's rules to ours: what stays is not touched, and others' are left alone."""
@@ -234,16 +249,25 @@ class XReader:
             except Empty:
                 return
             wait = 0.0
-            if isinstance(told, StreamLine):
-                self._waiting += self._line(told.data)
-            elif told[0] is not self._connection:
-                # Of one that was given up already.
-                continue
-            elif told[1] is None:
-                self._opened()
-            else:
-                self._ended(told[1])
-                return
+            try:
+                if not self._hear(told):
+                    return
+            finally:
+                self._queue.task_done()
+
+    def _hear(self, told: _Told) -> bool:
+        """Take one thing from the queue, and tell whether there may be more."""
+        if isinstance(told, StreamLine):
+            self._waiting += self._line(told.data)
+        elif told[0] is not self._connection:
+            # Of one that was given up already.
+            return True
+        elif told[1] is None:
+            self._opened()
+        else:
+            self._ended(told[1])
+            return False
+        return True
 
     def _opened(self) -> None:
         self._open = True

@@ -21,6 +21,7 @@ from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 import httpcore
 
 from domain.errors import RetryLater
+from net.failure import connection_failure
 
 USER_AGENT = "Soundings (self-hosted social listening)"
 MAX_REDIRECTS = 5
@@ -190,7 +191,7 @@ class Fetcher:
             ) as response:
                 return Answer(response.status, _names(response.headers), _limited(response, max_bytes, url), url)
         except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as exc:
-            raise RetryLater(f"{parts.hostname} cannot be reached: {_why(exc)}", 1.0) from exc
+            raise RetryLater(f"{parts.hostname} cannot be reached: {connection_failure(exc)}", 1.0) from exc
         except UnicodeError as exc:
             raise NotAllowed(f"{shown(url)}: is no address") from exc
 
@@ -232,13 +233,6 @@ def _limited(response: httpcore.Response, max_bytes: int, url: str) -> bytes:
             raise TooLarge(f"{shown(url)}: more than {max_bytes:,} bytes")
         parts.append(part)
     return b"".join(parts)
-
-
-def _why(error: Exception) -> str:
-    """Say what went wrong; nothing of what the client says of a message, which may quote a header, and so a key."""
-    kind = type(error).__name__
-    text = "" if isinstance(error, httpcore.ProtocolError) else " ".join(str(error).split())
-    return f"{kind}: {text}" if text else kind
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:

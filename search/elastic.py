@@ -11,6 +11,7 @@ from domain.aggregation import Aggregation, Result
 from domain.clock import Clock, SystemClock, from_ms
 from domain.engagement import Engagement
 from domain.errors import BackendDown, BadRecord
+from domain.listening import SourceReport
 from domain.query.ast import Keyword, Node
 from domain.records import Event, Mention
 from search import elastic_aggregations, elastic_drop, elastic_setup
@@ -26,7 +27,7 @@ from search.elastic_settings import ElasticSettings, Names
 from search.elastic_stories import story_post_of
 from search.elastic_write import Writer
 from search.keywords import folded
-from search.listening import GapReport, SourceReport
+from search.listening import GapReport
 from search.retractions import MAX_ROWS, Record, RetractionRow, Stone, row_of_document
 from search.store import MAX_PAGE, SearchPage, SearchRequest, Sort, Story, Written
 from search.transfer import Piece, StoryPost

@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Any, Final
 
 from domain.clock import to_ms
+from domain.listening import SourceReport
 from domain.records import Event
 from search.elastic_bulk import Op
-from search.listening import GapReport, SourceReport, gap_of, newest
+from search.listening import GapReport, gap_of, newest
 from search.store import MAX_GAPS
 from stream.codec import to_json
 

@@ -16,13 +16,14 @@ from domain.aggregation import Aggregation, Result
 from domain.clock import Clock, SystemClock, from_ms, to_ms
 from domain.engagement import Engagement
 from domain.errors import BackendDown, BadRecord, Busy
+from domain.listening import SourceReport
 from domain.query.ast import Node
 from domain.records import Event, Mention
 from domain.stories import story_words
 from search.acceptance import accepted
 from search.cursor import Position, decode_cursor, encode_cursor
 from search.indexer import Indexer, IndexReader, Progress
-from search.listening import GapReport, SourceReport, gap_of, newest
+from search.listening import GapReport, gap_of, newest
 from search.retractions import MAX_ROWS, Record, RetractionRow
 from search.store import MAX_GAPS, MAX_PAGE, SearchPage, SearchRequest, Sort, Story, Written
 from search.tantivy_aggregations import aggregate

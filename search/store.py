@@ -11,9 +11,10 @@ from typing import Protocol
 from domain.aggregation import Aggregation, Result
 from domain.engagement import Engagement
 from domain.errors import BadRecord
+from domain.listening import SourceReport
 from domain.query.ast import Everything, Node
 from domain.records import Event, Mention
-from search.listening import GapReport, SourceReport
+from search.listening import GapReport
 from search.retractions import MAX_ROWS, Record, RetractionRow
 
 MAX_PAGE = 500

@@ -16,6 +16,8 @@ from service.terminal import safe
 log = logging.getLogger(__name__)
 
 _Mark: TypeAlias = tuple[int, int, int]
+# An editor that saves may take the file away for a moment.
+_LOOKS_UNTIL_GONE = 2
 
 
 class BrandFile:
@@ -25,10 +27,13 @@ class BrandFile:
         """Begin with the brands of `settings`. `aloud`: what is wrong is told; of several processes one does."""
         self.brands: tuple[Brand, ...] = settings.brands
         self._path = settings.origin
-        self._level = (logging.ERROR, logging.WARNING) if aloud else (logging.DEBUG, logging.DEBUG)
+        self._levels = (logging.ERROR, logging.WARNING, logging.INFO) if aloud else (logging.DEBUG,) * 3
         self._mark: _Mark | None = None
         self._before: Settings | None = None
         self._told: frozenset[str] = frozenset()
+        # How often in a row it was not there, and whether it was last told that it cannot be used.
+        self._missed = 0
+        self._bad = False
 
     @property
     def name(self) -> str:
@@ -36,9 +41,17 @@ class BrandFile:
         return str(self._path) if self._path is not None else "the command line"
 
     def look(self, *, anyway: bool = False) -> None:
-        """Read the file again if it changed, or `anyway`. What is wrong with it, or needs a restart, is told once."""
+        """Read the file again if it changed, or `anyway`.
+
+        What is wrong with it, that it is gone, that it is good again and what needs a restart is told once.
+        """
+        error, _, info = self._levels
         mark = _mark(self._path) if self._path is not None else None
-        if self._path is None or mark is None or (mark == self._mark and not anyway):
+        if self._path is None or mark is None:
+            self._miss()
+            return
+        self._missed = 0
+        if mark == self._mark and not anyway:
             return
         self._mark = mark
         settings, problems = read(self._path, environ=os.environ)
@@ -47,11 +60,23 @@ class BrandFile:
             problems.append(f"{self._path}: names no brand any more; pause the brands instead")
         if problems:
             for problem in problems:
-                log.log(self._level[0], "%s", safe(problem))
-            log.log(self._level[0], "%s has problems: its brands stay as they were", self._path)
+                log.log(error, "%s", safe(problem))
+            log.log(error, "%s has problems: its brands stay as they were", self._path)
+            self._bad = True
             return
+        if self._bad:
+            number = len(settings.brands)
+            log.log(info, "%s is good again: %d brand%s", self._path, number, "" if number == 1 else "s")
+            self._bad = False
         self._tell_of_others(settings)
         self.brands = settings.brands
+
+    def _miss(self) -> None:
+        self._missed += 1
+        if self._path is not None and self._missed == _LOOKS_UNTIL_GONE:
+            log.log(self._levels[0], "%s is not there any more: its brands stay as they were", self._path)
+            # As one with problems: whatever comes in its place is read, and told of.
+            self._bad, self._mark = True, None
 
     def _tell_of_others(self, settings: Settings) -> None:
         if self._before is None:
@@ -59,7 +84,7 @@ class BrandFile:
         changed = frozenset(_changed(self._before, settings))
         if changed - self._told:
             names = ", ".join(sorted(changed - self._told))
-            log.log(self._level[1], "%s: %s changed, which needs a restart", self._path, names)
+            log.log(self._levels[1], "%s: %s changed, which needs a restart", self._path, names)
         self._told |= changed
 
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 import json
 import logging
 import threading
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from domain.brand import Brand, BrandState, is_slug, slug
+from domain.brand import Brand, BrandState, changed_since, handle_flaw, is_slug, name_flaw, slug, version_of
 from domain.errors import BackendDown, ConfigError, RetryLater
 from domain.query.anchors import anchors, check_live
 from domain.query.parser import parse
@@ -32,8 +31,6 @@ _ROW = "all"
 LOOK_SECONDS = 2.0
 # The row stays far below what a broker takes as one record.
 MAX_BRANDS = 2_000
-MAX_NAME = 200
-MAX_QUERY = 4_000
 MAX_WORDS = 50
 
 Changed = Callable[[Sequence[BrandState]], None]
@@ -41,15 +38,20 @@ Changed = Callable[[Sequence[BrandState]], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """The row of the log: brands made here, and the ids of all that are paused."""
+    """The row of the log: brands made here, and which of them and of those of the file are paused.
+
+    They are kept apart: who pauses a brand of the file has said nothing of one made here that later has its id.
+    """
 
     brands: tuple[Brand, ...] = ()
     paused: frozenset[str] = frozenset()
+    file_paused: frozenset[str] = frozenset()
 
     def to_bytes(self) -> bytes:
         """Give the row as it is kept."""
         brands = [asdict(brand) for brand in self.brands]
-        return json.dumps({"v": 1, "brands": brands, "paused": sorted(self.paused)}).encode()
+        row = {"v": 1, "brands": brands, "paused": sorted(self.paused), "file_paused": sorted(self.file_paused)}
+        return json.dumps(row).encode()
 
     @staticmethod
     def read(stream: Log) -> Kept:
@@ -62,7 +64,21 @@ class Kept:
         if raw is None:
             return Kept()
         row = json.loads(raw)
-        return Kept(brands=tuple(_brand(one) for one in row["brands"]), paused=frozenset(row["paused"]))
+        brands, paused = tuple(_brand(one) for one in row["brands"]), frozenset(row["paused"])
+        made_here = {brand.brand_id for brand in brands}
+        # Rows of before kept both together.
+        file_paused = frozenset(row["file_paused"]) if "file_paused" in row else paused - made_here
+        return Kept(brands=brands, paused=paused & made_here, file_paused=file_paused)
+
+    def is_paused(self, brand_id: str, *, of_file: bool) -> bool:
+        """Tell whether the brand of the file, or the one made here, is paused."""
+        return brand_id in (self.file_paused if of_file else self.paused)
+
+    def with_pause(self, brand_id: str, *, of_file: bool, paused: bool) -> Kept:
+        """Give it with the brand of the file, or the one made here, paused or not."""
+        before = self.file_paused if of_file else self.paused
+        after = before | {brand_id} if paused else before - {brand_id}
+        return replace(self, file_paused=after) if of_file else replace(self, paused=after)
 
 
 def _brand(row: Mapping[str, Any]) -> Brand:
@@ -149,7 +165,7 @@ class BrandBook:
             BrandState(
                 brand=brand,
                 file=self._file.name if brand.brand_id in ours else "",
-                paused=brand.brand_id in kept.paused,
+                paused=kept.is_paused(brand.brand_id, of_file=brand.brand_id in ours),
             )
             for brand in settled
         )
@@ -213,13 +229,17 @@ class BrandBook:
     def edit(self, brand_id: str, values: Mapping[str, Any]) -> BrandState:
         """Change a brand that was made here; what `values` does not name stays.
 
+        With a `version` among the values it is changed only as long as it is still that one.
+
         Raises:
-            QueryError, ConfigError: as `add`, or it belongs to the file.
+            QueryError, ConfigError: as `add`, or it belongs to the file, or is of another version.
             RetryLater, BackendDown: it was not kept.
         """
         with self._lock:
             kept = self._fresh()
             before = self._ours(brand_id, "changed").brand
+            if (version := values.get("version")) and changed_since(str(version), before):
+                raise ConfigError(f"brand {brand_id}: was changed meanwhile; look at it as it is now, and change that")
             after = _with(before, values)
             self._check(after)
             brands = tuple(after if brand.brand_id == brand_id else brand for brand in kept.brands)
@@ -236,7 +256,7 @@ class BrandBook:
             kept = self._fresh()
             self._ours(brand_id, "removed")
             brands = tuple(brand for brand in kept.brands if brand.brand_id != brand_id)
-            self._write(Kept(brands=brands, paused=kept.paused - {brand_id}))
+            self._write(replace(kept, brands=brands, paused=kept.paused - {brand_id}))
 
     def pause(self, brand_id: str, *, paused: bool = True) -> BrandState:
         """Match a brand no longer, or again; of the file or made here.
@@ -247,9 +267,8 @@ class BrandBook:
         """
         with self._lock:
             kept = self._fresh()
-            self.state(brand_id)
-            changed = kept.paused | {brand_id} if paused else kept.paused - {brand_id}
-            return self._keep(replace(kept, paused=changed), brand_id)
+            of_file = bool(self.state(brand_id).file)
+            return self._keep(kept.with_pause(brand_id, of_file=of_file, paused=paused), brand_id)
 
     def state(self, brand_id: str) -> BrandState:
         """Give one brand.
@@ -318,15 +337,12 @@ def _texts(given: Iterable[object] | None, before: tuple[str, ...]) -> tuple[str
 def _problems(brand: Brand, others: set[str]) -> Iterable[str]:
     if not is_slug(brand.brand_id):
         yield f"id: found {brand.brand_id[:100]!a}, expected a slug such as {slug(brand.brand_id)!r}"
-    name = brand.name
-    plain = not any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name)
-    if not (plain and 0 < len(name) <= MAX_NAME and any(character.isalnum() for character in name)):
-        yield f"name: found {name[:100]!a}, expected a line of at most {MAX_NAME} characters with a letter or digit"
-    if len(brand.query) > MAX_QUERY:
-        yield f"query: found {len(brand.query):,} characters, expected at most {MAX_QUERY:,}"
+    if flaw := name_flaw(brand.name):
+        yield f"name: {flaw}"
+    yield from (f"handles: {flaw}" for handle in brand.handles if (flaw := handle_flaw(handle)))
     for what, texts in (("handles", brand.handles), ("competitors", brand.competitors)):
-        if len(texts) > MAX_WORDS or any(len(text) > MAX_NAME or not text.isprintable() for text in texts):
-            yield f"{what}: expected at most {MAX_WORDS}, of at most {MAX_NAME} characters each"
+        if len(texts) > MAX_WORDS:
+            yield f"{what}: found {len(texts)}, expected at most {MAX_WORDS}"
     for other in brand.competitors:
         if other == brand.brand_id or other not in others:
             yield f"competitors: found {other[:100]!a}, expected the id of another brand"
@@ -342,6 +358,7 @@ def told(state: BrandState) -> dict[str, Any]:
         "query_revision": brand.query_revision,
         "handles": list(brand.handles),
         "competitors": list(brand.competitors),
+        "version": version_of(brand),
         "paused": state.paused,
         "file": state.file,
         "warnings": query_warnings(brand),

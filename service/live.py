@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from domain.brand import Brand
 from domain.clock import Clock
 from domain.errors import BackendDown
+from domain.listening import SourceReport, SourceState
 from ingest.heartbeat import beat
 from ingest.live import listen
 from ingest.runner import RunnerSettings
 from ingest.source import AsksForWords, LiveSource
 from ingest.stage import IngestStage
-from ingest.status import SourceState, SourceStatus, SourceWatch
+from ingest.status import SourceWatch
 from service.data_folder import require_room
 from service.operations import Operations
 from service.settings import Settings
@@ -69,7 +70,7 @@ class LiveSources:
             hold=self._hold,
         )
 
-    def look(self) -> Sequence[SourceStatus]:
+    def look(self) -> Sequence[SourceReport]:
         """Tell how each fares that is read here, or was until now; the metrics are told too."""
         with self._lock:
             statuses = [watch.look() for watch in self._watches.values()]
@@ -82,7 +83,7 @@ class LiveSources:
 
     def beat(self, stop: threading.Event) -> None:
         """Append heartbeats until `stop`; one that cannot be written is left out."""
-        beat(self._log, self.look, self._clock, stop)
+        beat(self._log, self.look, stop)
 
     def _hold(self) -> str:
         """Say why nothing may be read: the disk is nearly full."""

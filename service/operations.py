@@ -10,6 +10,7 @@ from types import TracebackType
 
 from domain.clock import Clock, SystemClock
 from domain.documents import Documents
+from domain.listening import SourceReport, SourceState
 from domain.metrics import (
     DISK_FLOOR,
     DISK_FREE,
@@ -26,7 +27,6 @@ from domain.metrics import (
     SOURCE_UP,
 )
 from domain.records import Topic
-from ingest.status import SourceState, SourceStatus
 from search.store import Store
 from service.data_folder import free_megabytes, require_room
 from service.freshness import FreshnessProbe
@@ -153,9 +153,8 @@ class Operations:
         """Take note that a source gave something."""
         self.meter.set(SOURCE_LAST_ITEM, self._clock.now().timestamp(), source)
 
-    def listening(self, statuses: Iterable[SourceStatus]) -> None:
+    def listening(self, statuses: Iterable[SourceReport]) -> None:
         """Take note of how the live sources of this process fare."""
-        now = self._clock.now()
         for status in statuses:
             name, reads = status.source, status.state is not SourceState.STOPPED
             self.meter.set(SOURCE_READING, float(reads), name)
@@ -166,7 +165,7 @@ class Operations:
             self.meter.set(SOURCE_GAPS, status.gaps, name)
             if status.item_at is not None:
                 self.meter.set(SOURCE_LAST_ITEM, status.item_at.timestamp(), name)
-            if (behind := status.behind_seconds(now)) is not None:
+            if (behind := status.behind_seconds) is not None:
                 self.meter.set(SOURCE_BEHIND, behind, name)
             if status.spent_today is not None:
                 self.meter.set(SOURCE_SPENT, status.spent_today, name)

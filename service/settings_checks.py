@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from domain.brand import Brand, is_slug, slug
+from domain.brand import Brand, handle_flaw, is_slug, name_flaw, slug
 from domain.records import SENTIMENTS
 from service.setting import Setting
 from service.settings_table import BRAND_SETTINGS, COLUMNS_KEY, LABELS_KEY
@@ -124,6 +124,10 @@ def read_brands(tables: Sequence[Any], where: str, problems: list[str]) -> tuple
         if isinstance(values["id"], str) and values["id"] in seen:
             problems.append(f"{place}: id: used by an earlier brand too; each brand needs its own")
         seen.add(str(values["id"]))
+        if values["name"] and (flaw := name_flaw(values["name"])):
+            problems.append(f"{place}: name: {flaw}")
+        flaws = [handle_flaw(handle.removeprefix("@")) for handle in values["handles"]]
+        problems += [f"{place}: handles: {flaw}" for flaw in flaws if flaw]
         if values["id"] is not None and values["query"] is not None:
             brands.append(_brand(values))
     ids = {brand.brand_id for brand in brands} | seen

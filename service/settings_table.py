@@ -268,6 +268,13 @@ CLUSTER_SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("kafka.events_retention_hours", "number", 168.0, "how long events stay (hours)", minimum=0.1),
     Setting(
+        "kafka.dead_retention_hours",
+        "number",
+        720.0,
+        "how long dead letters stay in a new topic, dealt with or not, with what they hold of people (hours)",
+        minimum=0.1,
+    ),
+    Setting(
         "kafka.security_protocol",
         "choice",
         "PLAINTEXT",

@@ -27,7 +27,7 @@ _LOOK_EVERY_SECONDS = 0.1
 # glibc gives each of a process's many threads a heap of its own, up to eight for each core, and the index's threads
 # come and go with each commit: every heap keeps what it ever held. With two the pipeline takes half the memory
 # (docs/sources/bluesky.md). What the operator has set holds.
-_HEAPS = {"MALLOC_ARENA_MAX": "2"}
+HEAPS = {"MALLOC_ARENA_MAX": "2"}
 # A child's exit code for "the operator must mend something": starting it again cannot help.
 EXIT_OPERATOR = 2
 
@@ -59,7 +59,7 @@ class _Child:
             [*command, self.spec.role],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=_HEAPS | os.environ,
+            env=HEAPS | os.environ,
             pass_fds=self.spec.descriptors,
             start_new_session=True,
         )

@@ -283,7 +283,7 @@ class KafkaLog:
         return len(still_open)
 
     def forget_dead_letters(self, numbers: Iterable[int], at: datetime) -> int:
-        """Give payload and detail no more. On the broker they stay: its topic of dead letters is kept for ever."""
+        """Give payload and detail no more. On the broker they stay until `dead_retention_hours` are over."""
         end = self._dead.end()
         wanted = {number for number in numbers if 0 < number <= end}
         gone = {number for number, (_, how) in self._view.resolutions(wanted).items() if how == RETRACTED}

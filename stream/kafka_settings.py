@@ -42,6 +42,7 @@ class KafkaSettings:
     replication: int = 0
     retention_hours: float = 24.0
     events_retention_hours: float = 24.0 * 7
+    dead_retention_hours: float = 24.0 * 30
     security_protocol: SecurityProtocol = "PLAINTEXT"
     sasl_mechanism: SaslMechanism = "SCRAM-SHA-512"
     sasl_username: str = ""
@@ -74,7 +75,8 @@ def kafka_problems(settings: KafkaSettings) -> list[str]:
     for name in ("partitions", "source_partitions", "max_lag"):
         if getattr(settings, name) < 1:
             problems.append(f"kafka.{name}: found {getattr(settings, name)}, expected 1 or more")
-    for name in ("retention_hours", "events_retention_hours", "session_seconds", "max_poll_seconds", "request_seconds"):
+    hours = ("retention_hours", "events_retention_hours", "dead_retention_hours")
+    for name in (*hours, "session_seconds", "max_poll_seconds", "request_seconds"):
         if not getattr(settings, name) > 0:
             problems.append(f"kafka.{name}: found {getattr(settings, name)}, expected more than 0")
     if settings.security_protocol.startswith("SASL") and not (settings.sasl_username and settings.sasl_password):

@@ -13,6 +13,8 @@ from stream.kafka_layout import ALL_TOPICS, BOOKS, DEAD, SOURCES
 from stream.kafka_settings import MAX_RECORD_BYTES, KafkaSettings
 
 _HOUR_MS = 3_600_000
+_LEAST_SEGMENT_MS = 60_000
+_MOST_SEGMENT_MS = 24 * _HOUR_MS
 # A compacted topic is read whole by a new process: what is superseded goes once a tenth of it is, and a segment of
 # 64 MiB is the most that waits for it.
 _COMPACTED = {
@@ -103,12 +105,22 @@ def _wanted(topic: str, settings: KafkaSettings) -> tuple[int, dict[str, str]]:
     if topic == BOOKS:
         return 1, configs | _COMPACTED
     if topic == DEAD:
-        return 1, configs | {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+        return 1, configs | _kept(settings.dead_retention_hours)
     hours = settings.events_retention_hours if topic == Topic.EVENTS else settings.retention_hours
-    return settings.partitions, configs | {
+    return settings.partitions, configs | _kept(hours)
+
+
+def _kept(hours: float) -> dict[str, str]:
+    """Give what keeps records for so long, and for a quarter of it more at most.
+
+    A broker drops whole segments, once the newest record in them is too old; by default a segment takes in a week.
+    """
+    retention = int(hours * _HOUR_MS)
+    return {
         "cleanup.policy": "delete",
-        "retention.ms": str(int(hours * _HOUR_MS)),
+        "retention.ms": str(retention),
         "retention.bytes": "-1",
+        "segment.ms": str(max(_LEAST_SEGMENT_MS, min(_MOST_SEGMENT_MS, retention // 4))),
     }
 
 

@@ -6,6 +6,7 @@ from domain.fields import find_field
 from domain.query.ast import And, Everything, Keyword, Node, Not, Or
 from domain.query.leaves import QueryWarning
 from domain.query.parser import read
+from domain.safe_text import code_point, unseen
 
 
 def lint(query: str) -> tuple[QueryWarning, ...]:
@@ -27,6 +28,10 @@ def lint(query: str) -> tuple[QueryWarning, ...]:
             for broad in _broad(node)
         ]
     warnings += _never(node)
+    if hidden := unseen(query):
+        # Some scripts part words by it, so it is read; in others it came along with what was pasted.
+        message = f"the character {code_point(hidden[0])} cannot be seen and parts words; delete it if it is not meant"
+        warnings.append(QueryWarning(hidden.start(), message))
     return tuple(sorted(warnings, key=lambda warning: (warning.position, warning.message)))
 
 

@@ -19,9 +19,11 @@ from domain.query.leaves import (
     value_leaf,
     word_leaf,
 )
+from domain.safe_text import code_point, control
 from domain.text import emoticon_end
 
-MAX_QUERY: Final = 10_000
+# A brand's query with a hundred alternatives fits. Percent-encoded it still is an address that servers take.
+MAX_QUERY: Final = 4_000
 # A level of brackets is up to three levels of the tree, and comparing or compiling a tree recurses.
 MAX_DEPTH: Final = 50
 
@@ -98,6 +100,13 @@ class _Parser:
         query, source = self.query, self.source
         if len(query) > MAX_QUERY:
             source.fail(MAX_QUERY, f"{len(query):,} characters", f"at most {MAX_QUERY:,}", "Split the query.")
+        if hidden := control(query):
+            source.fail(
+                hidden.start(),
+                f"the character {code_point(hidden[0])}, which cannot be seen",
+                "characters that can be seen",
+                "Delete it; it often comes along with text that is pasted.",
+            )
         self._skip_space()
         if self.at == len(query):
             return Everything()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from domain.brand import Brand, slug
+from domain.brand import Brand, name_flaw, slug
 from domain.errors import ConfigError
 from domain.text import fold_keyword
 from service.command import Command
@@ -77,8 +76,8 @@ def check_names(names: Sequence[str]) -> None:
     if not all(any(character.isalnum() for character in name) for name in names):
         raise ConfigError("BRAND: found a name without a letter or digit; expected one such as 'Acme'")
     for name in names:
-        if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name):
-            raise ConfigError(f"BRAND: found {name!a}, expected a name without line breaks or control characters")
+        if flaw := name_flaw(name):
+            raise ConfigError(f"BRAND: {flaw}")
 
 
 def brands_named(names: Sequence[str]) -> tuple[Brand, ...]:

@@ -18,10 +18,10 @@ _NAMES = re.compile(r"[A-Za-z0-9_]{2,24}(?:\+[A-Za-z0-9_]{2,24}){0,49}")
 
 
 def _build(context: SourceContext) -> LiveSource:
-    from ingest.reddit import PAGE, SETTING, RedditSettings, reddit_source
+    from ingest.reddit import PAGE, SETTING, RedditSettings, RedditSource, names_of
 
     names = tuple(name.strip().strip("/").removeprefix("r/") for name in context.texts("subreddits"))
-    words = tuple(dict.fromkeys(brand.name for brand in context.brands)) if context.values["search_brands"] else ()
+    words = names_of(context.brands) if context.values["search_brands"] else ()
     values = context.values
     problems = [
         f"{SETTING}: found {ascii(name)[:60]}, expected the name of a subreddit"
@@ -39,6 +39,7 @@ def _build(context: SourceContext) -> LiveSource:
     settings = RedditSettings(
         subreddits=names,
         words=words,
+        follows_brands=values["search_brands"],
         address=values["address"],
         poll_seconds=values["poll_seconds"],
         contact=values["contact"],
@@ -47,7 +48,7 @@ def _build(context: SourceContext) -> LiveSource:
         normalise=replace(context.normalise, html="always"),
         allow_private=context.allow_private,
     )
-    return reddit_source(settings, context.clock)
+    return RedditSource(settings, context.clock)
 
 
 REDDIT = SourceKind(

@@ -24,12 +24,13 @@ from fakes.live_youtube import open_youtube
 
 from domain.brand import Brand
 from domain.clock import SystemClock
+from domain.listening import SourceState
 from domain.records import MatchedPost, Outcome, Topic
 from ingest.live import listen
 from ingest.matching import BrandMatcher
 from ingest.runner import RunnerSettings, books_of
 from ingest.stage import IngestStage
-from ingest.status import SourceState, SourceWatch
+from ingest.status import SourceWatch
 from stream.embedded import EmbeddedLog
 from stream.protocol import LIVE_RUN, Log
 

@@ -11,19 +11,21 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from fakes.clock import START as PARKED_AT
+from fakes.clock import FakeClock
 from fakes.cutting_broker import Cut, CuttingBroker, When
 from fakes.kafka_world import CLIENTS, KafkaWorld
 from servers.kafka import SASL_PASSWORD, SASL_USER, KafkaServer
 from servers.process import free_port
 
 from domain.errors import BadReason, BadRecord, ConfigError, RetryLater
-from domain.records import Outcome
+from domain.records import DeadLetter, Outcome
 from stream.dead_letters import letter_of_record, make_dead_letter
 from stream.kafka_broker import Broker, LostPartitions
 from stream.kafka_log import KafkaLog
@@ -491,6 +493,29 @@ def test_preparing_again_changes_nothing_and_tells_what_differs(world: KafkaWorl
     found = "\n".join(world.prepare().differing)
     assert f"topic {world.prefix}posts has 4 partitions, the settings say 2" in found
     assert f"topic {world.prefix}sources has 4 partitions, the settings say 2" in found
+
+
+def letter(number: int, at: datetime) -> DeadLetter:
+    error = BadRecord(BadReason.MISSING_TEXT, "no text")
+    return make_dead_letter(str(number).encode(), error, stage="ingest", position=f"file:{number}", at=at)
+
+
+def test_dead_letters_are_dropped_by_the_broker_when_their_time_is_over(kafka_server: KafkaServer, prefix: str) -> None:
+    clock = FakeClock(datetime.now(UTC) - timedelta(days=40))
+    world = KafkaWorld(kafka_server.address, prefix, clock=clock)
+    with closing(world.broker()) as broker:
+        prepare(broker, replace(world.settings, dead_retention_hours=24.0 * 30))
+    with closing(world.open()) as log:
+        log.settle(Settlement(dead=[letter(1, clock.now())]))
+        deadline = time.monotonic() + 60.0
+        while log.dead_letters(unresolved_only=False):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        clock.advance(40 * 24 * 3600)
+        # What comes afterwards stays, and has the number that follows.
+        log.settle(Settlement(dead=[letter(2, clock.now())]))
+        assert [(row.number, row.letter.payload) for row in log.dead_letters()] == [(2, b"2")]
+        assert log.dead_letter(1) is None
 
 
 class AsShipped:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from domain.clock import to_ms
+from domain.listening import SourceReport, SourceState
 from domain.records import Event
-from ingest.status import SourceState, SourceStatus
 from search.listening import GapReport
 from search.store import Store
 
@@ -16,8 +16,8 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 def heartbeat(source: str, minutes: float, **told: object) -> Event:
     at = NOON + timedelta(minutes=minutes)
-    status = SourceStatus(source=source, state=SourceState.LISTENING, since=NOON, **told)  # type: ignore[arg-type]
-    return status.heartbeat(at)
+    report = SourceReport(source=source, at=at, state=SourceState.LISTENING, since=NOON, **told)  # type: ignore[arg-type]
+    return report.event()
 
 
 def gap(source: str, start: float, end: float, **told: object) -> Event:
@@ -40,8 +40,9 @@ def test_the_newest_heartbeat_of_each_source_is_known(store: Store) -> None:
 
 
 def test_a_heartbeat_says_all_that_the_source_said(store: Store) -> None:
-    status = SourceStatus(
+    status = SourceReport(
         source="x",
+        at=NOON,
         state=SourceState.WAITING,
         since=NOON,
         reason="the daily budget is spent",
@@ -55,17 +56,10 @@ def test_a_heartbeat_says_all_that_the_source_said(store: Store) -> None:
         currency="USD",
         note="one of two",
     )
-    store.note([status.heartbeat(NOON)])
+    store.note([status.event()])
     store.refresh()
     (told,) = store.sources()
-    assert (told.state, told.reason, told.note, told.currency) == (
-        "waiting",
-        "the daily budget is spent",
-        "one of two",
-        "USD",
-    )
-    assert (told.at, told.since, told.item_at, told.event_at) == (NOON, NOON, status.item_at, status.event_at)
-    assert (told.items, told.per_minute, told.gaps, told.errors, told.spent_today) == (12, 3.5, 1, 4, 5.005)
+    assert told == status
     assert told.behind_seconds == 9.0
     assert not told.is_stale(NOON + timedelta(seconds=30))
     assert told.is_stale(NOON + timedelta(seconds=60))

@@ -38,6 +38,7 @@ class KafkaWorld:
             source_partitions=self.partitions,
             # A fake clock stands in the past: nothing may be too old for the broker.
             retention_hours=24 * 365 * 50,
+            dead_retention_hours=24 * 365 * 50,
             session_seconds=6.0,
         )
 

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from queue import Empty, Queue
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from fakes.live_stream import Broadcast
 from fakes.live_worlds import Fault, FaultyHandler, serve_http
 
 from domain.clock import SystemClock
 from ingest.mastodon import MastodonSettings, MastodonSource
 
 TOKEN = "a token"
-HEARTBEAT_SECONDS = 0.1
-_CUT, _STALE = object(), object()
 
 
 def status(n: int, text: str, *, home: str = "home.example", **changed: Any) -> dict[str, Any]:
@@ -55,39 +52,33 @@ def status(n: int, text: str, *, home: str = "home.example", **changed: Any) -> 
     return made | changed
 
 
-class Server:
+class Server(Broadcast):
     """One instance. Faults are for what comes next at its stream or its timeline."""
 
     def __init__(self) -> None:
+        super().__init__(
+            greeting=b":)\n",
+            alive=b":thump\n",
+            cut=b'event: update\ndata: {"id": "17',
+            malformed=b'event: update\ndata: {"id": "1", "con\n\n',
+        )
         self.address = ""
         self.statuses: list[dict[str, Any]] = []
-        self.due: deque[Fault] = deque()
         self.asked: list[str] = []
         self.silent = False
-        self._listeners: list[Queue[object]] = []
-        self._lock = threading.Lock()
-        self.closed = threading.Event()
 
     @property
     def host(self) -> str:
         return urlsplit(self.address).netloc
 
-    @property
-    def listeners(self) -> int:
-        with self._lock:
-            return len(self._listeners)
-
     def send(self, event: str, data: str) -> None:
         """Send an event to all who listen."""
-        self._tell(f"event: {event}\ndata: {data}\n\n".encode())
+        self.tell(f"event: {event}\ndata: {data}\n\n".encode())
 
     def publish(self, *statuses: dict[str, Any]) -> None:
         """Have posts appear."""
         for one in statuses:
-            with self._lock:
-                self.statuses.append(one)
-                for listener in self._listeners:
-                    listener.put(f"event: update\ndata: {json.dumps(one)}\n\n".encode())
+            self.tell(f"event: update\ndata: {json.dumps(one)}\n\n".encode(), partial(self.statuses.append, one))
 
     def edit(self, one: dict[str, Any]) -> None:
         """Have a post change."""
@@ -99,52 +90,11 @@ class Server:
         self.statuses = [other for other in self.statuses if other["id"] != one["id"]]
         self.send("delete", one["id"])
 
-    def fail(self, fault: Fault) -> None:
-        if fault is Fault.MALFORMED:
-            self._tell(b'event: update\ndata: {"id": "1", "con\n\n')
-        elif fault is Fault.STALE:
-            self._tell(_STALE)
-        else:
-            if fault is not Fault.CUT:
-                self.due.append(fault)
-            self._tell(_CUT)
-
-    def _tell(self, message: object) -> None:
-        with self._lock:
-            for listener in self._listeners:
-                listener.put(message)
-
     def timeline(self, path: str) -> bytes:
         asked = parse_qs(urlsplit(path).query)
         after = int(asked.get("min_id", ["0"])[0])
         found = sorted((one for one in self.statuses if int(one["id"]) > after), key=lambda one: int(one["id"]))
         return json.dumps(found[: int(asked["limit"][0])][::-1]).encode()
-
-    def stream(self, begin: Callable[[], None], write: Callable[[bytes], None]) -> None:
-        """Send what appears until the connection is cut; whoever sees it begin misses nothing from then on."""
-        queue: Queue[object] = Queue()
-        with self._lock:
-            self._listeners.append(queue)
-        try:
-            begin()
-            write(b":)\n")
-            stale = False
-            while not self.closed.is_set():
-                try:
-                    message = queue.get(timeout=HEARTBEAT_SECONDS)
-                except Empty:
-                    message = b":thump\n"
-                if message is _CUT:
-                    write(b'event: update\ndata: {"id": "17')
-                    return
-                stale = stale or message is _STALE
-                if not stale and isinstance(message, bytes):
-                    write(message)
-        except OSError:
-            return
-        finally:
-            with self._lock:
-                self._listeners.remove(queue)
 
 
 class MastodonWorld:
@@ -210,18 +160,7 @@ def _handler(server: Server) -> type[FaultyHandler]:
             if self.headers.get("Authorization") != f"Bearer {TOKEN}":
                 self._send(401, {}, b"{}")
                 return
-
-            def begin() -> None:
-                self.send_response(200)
-                self.send_header("Content-Type", "text/event-stream")
-                self.send_header("Transfer-Encoding", "chunked")
-                self.end_headers()
-
-            def write(data: bytes) -> None:
-                self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
-
-            server.stream(begin, write)
-            self.close_connection = True
+            server.serve(self, "text/event-stream")
 
     return Handler
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -12,8 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 from fakes.live_worlds import Fault, FaultyHandler, serve_http
 
 from domain.clock import SystemClock
-from ingest.reddit import RedditSettings, reddit_source
-from ingest.rss import FeedSource
+from ingest.reddit import RedditSettings, RedditSource
 
 
 class RedditWorld:
@@ -22,14 +21,16 @@ class RedditWorld:
     def __init__(self) -> None:
         self.posts: list[str] = []
         self.due: deque[Fault] = deque()
+        # How often each word was searched for.
+        self.searches: Counter[str] = Counter()
         self.agents: set[str | None] = set()
         self.address = ""
 
-    def source(self) -> FeedSource:
+    def source(self) -> RedditSource:
         settings = RedditSettings(
             subreddits=("gadgets",), address=self.address, poll_seconds=0.05, host_seconds=0.0, allow_private=True
         )
-        return reddit_source(settings, SystemClock())
+        return RedditSource(settings, SystemClock())
 
     def publish(self, numbers: Sequence[int], *, text: str = "post {n} about acme") -> None:
         now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -56,7 +57,9 @@ class RedditWorld:
     def answer(self, path: str, agent: str | None) -> tuple[int, Mapping[str, str], bytes]:
         self.agents.add(agent)
         asked = urlsplit(path)
-        if asked.path != "/r/gadgets/new/.rss":
+        if asked.path == "/search.rss":
+            self.searches[parse_qs(asked.query)["q"][0].strip('"')] += 1
+        elif asked.path != "/r/gadgets/new/.rss":
             return 404, {}, b"no such place"
         most = int(parse_qs(asked.query)["limit"][0])
         posts = "".join(self.posts[: -most - 1 : -1])

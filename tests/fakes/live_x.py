@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from queue import Empty, Queue
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from fakes.live_stream import Broadcast
 from fakes.live_worlds import Fault, FaultyHandler, serve_http
 
 from domain.brand import Brand
@@ -22,13 +22,11 @@ from ingest.x_ladder import LadderSettings
 from ingest.x_post import id_time
 
 TOKEN = "a token"
-KEEP_ALIVE_SECONDS = 0.1
 ACME = Brand(brand_id="acme", name="Acme", query="acme")
 IMPATIENT = LadderSettings(
     network_step=0.005, network_most=0.05, http_first=0.01, http_most=0.05, limited_first=0.01, limited_most=0.05
 )
 _EPOCH_MS = 1_288_834_974_657
-_CUT, _STALE = object(), object()
 
 
 def new_id(n: int, seconds_ago: float = 0.0) -> str:
@@ -52,15 +50,15 @@ def tweet(n: int, text: str, **changed: Any) -> dict[str, Any]:
     return made | changed
 
 
-class XWorld:
+class XWorld(Broadcast):
     faults = frozenset(Fault)
 
     def __init__(self) -> None:
+        super().__init__(greeting=b"\r\n", alive=b"\r\n", cut=b'{"data": {"id": "1', malformed=b'{"data": {"id"\r\n')
         self.address = ""
         self.tweets: list[dict[str, Any]] = []
         self.rules: list[dict[str, str]] = []
         self.users: list[dict[str, Any]] = []
-        self.due: deque[Fault] = deque()
         # Faults of single paths, each met once.
         self.due_at: dict[str, deque[Fault]] = {}
         self.asked: list[tuple[str, str]] = []
@@ -68,9 +66,6 @@ class XWorld:
         self.uploaded: list[str] = []
         # Ids that batch compliance tells to delete, with the reason.
         self.gone: dict[str, str] = {}
-        self.closed = threading.Event()
-        self._listeners: list[Queue[object]] = []
-        self._lock = threading.Lock()
 
     def source(self, brands: Sequence[Brand] = (ACME,), clock: Clock | None = None, **changed: Any) -> XSource:
         settings = XSettings(
@@ -86,11 +81,6 @@ class XWorld:
         )
         return XSource(settings, brands, clock or SystemClock())
 
-    @property
-    def listeners(self) -> int:
-        with self._lock:
-            return len(self._listeners)
-
     def publish(self, numbers: Sequence[int], *, text: str = "post {n} about acme") -> None:
         self.send(*[tweet(n, text.format(n=n)) for n in numbers])
 
@@ -100,57 +90,13 @@ class XWorld:
     def send(self, *tweets: dict[str, Any]) -> None:
         """Have posts appear, at the stream and in search."""
         for one in tweets:
-            with self._lock:
-                self.tweets.append(one)
-                for listener in self._listeners:
-                    listener.put(json.dumps(self.envelope(one)).encode() + b"\r\n")
+            self.tell(json.dumps(self.envelope(one)).encode() + b"\r\n", partial(self.tweets.append, one))
 
     def envelope(self, one: dict[str, Any]) -> dict[str, Any]:
         """Give a post as the stream does."""
         rule = self.rules[0] if self.rules else {"id": "1", "tag": "none"}
         includes = {"includes": {"users": self.users}} if self.users else {}
         return {"data": one, "matching_rules": [{"id": rule["id"], "tag": rule["tag"]}], **includes}
-
-    def fail(self, fault: Fault) -> None:
-        if fault is Fault.MALFORMED:
-            self.tell(b'{"data": {"id"\r\n')
-        elif fault is Fault.STALE:
-            self.tell(_STALE)
-        else:
-            if fault is not Fault.CUT:
-                self.due.append(fault)
-            self.tell(_CUT)
-
-    def tell(self, message: object) -> None:
-        """Send bytes to all who listen."""
-        with self._lock:
-            for listener in self._listeners:
-                listener.put(message)
-
-    def stream(self, write: Callable[[bytes], None]) -> None:
-        """Send what appears until the connection is cut."""
-        queue: Queue[object] = Queue()
-        with self._lock:
-            self._listeners.append(queue)
-        try:
-            write(b"\r\n")
-            stale = False
-            while not self.closed.is_set():
-                try:
-                    message = queue.get(timeout=KEEP_ALIVE_SECONDS)
-                except Empty:
-                    message = b"\r\n"
-                if message is _CUT:
-                    write(b'{"data": {"id": "1')
-                    return
-                stale = stale or message is _STALE
-                if not stale and isinstance(message, bytes):
-                    write(message)
-        except OSError:
-            return
-        finally:
-            with self._lock:
-                self._listeners.remove(queue)
 
     # Questions with an answer
 
@@ -247,7 +193,7 @@ def _handler(world: XWorld) -> type[FaultyHandler]:
             streams = path == "/2/tweets/search/stream"
             self.faults = world.due if streams else world.due_at.get(path, deque())
             if streams and not world.due:
-                self._stream()
+                world.serve(self, "application/json")
             else:
                 super().do_GET()
 
@@ -255,18 +201,6 @@ def _handler(world: XWorld) -> type[FaultyHandler]:
 
         def answer(self) -> tuple[int, Mapping[str, str], bytes]:
             return world.answer(self.command, self.path, self.body)
-
-        def _stream(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Transfer-Encoding", "chunked")
-            self.end_headers()
-
-            def write(data: bytes) -> None:
-                self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
-
-            world.stream(write)
-            self.close_connection = True
 
     return Handler
 

@@ -120,7 +120,7 @@ def test_a_brand_of_the_file_is_changed_in_the_file_alone(running: Running) -> N
         ({"name": "Acme", "query": "mug"}, "is there already"),
         ({"name": "New", "query": "mug", "brand_id": "Not A Slug"}, "expected a slug"),
         ({"name": "New", "query": "mug", "competitors": ["nobody"]}, "id of another brand"),
-        ({"name": "a\u202eb\n", "query": "mug", "handles": ["x" * 500]}, "handles: expected"),
+        ({"name": "a\u202eb\n", "query": "mug", "handles": ["x" * 500]}, "handles: found 500 characters"),
     ],
 )
 def test_a_brand_that_cannot_be_is_refused_with_every_reason(
@@ -158,6 +158,49 @@ def test_the_file_is_read_again_by_itself_and_problems_leave_the_old_brands(
     until(lambda: len(running.pipeline.book.active) == 2)
     assert caplog.text.count("its brands stay") == 1
     assert caplog.text.count("engine.kind changed, which needs a restart") == 1
+
+
+def test_a_file_that_is_mended_or_vanishes_or_comes_back_is_told(
+    running: Running, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    config, book = tmp_path / "soundings.toml", running.pipeline.book
+    whole = config.read_text()
+    config.write_text(whole + '[[brands]]\nid = "broken"\nquery = "( broken"\n')
+    book.look()
+    assert "its brands stay" in caplog.text
+    config.write_text(whole)
+    book.look()
+    book.look()
+    assert caplog.text.count("soundings.toml is good again: 2 brands") == 1
+    os.rename(config, tmp_path / "elsewhere.toml")
+    for _ in range(4):
+        book.look()
+    assert caplog.text.count("soundings.toml is not there any more: its brands stay as they were") == 1
+    assert [brand.brand_id for brand in book.active] == ["acme", "globex"]
+    os.rename(tmp_path / "elsewhere.toml", config)
+    book.look()
+    assert caplog.text.count("soundings.toml is good again: 2 brands") == 2
+
+
+def test_the_pause_of_a_brand_of_the_file_does_not_pass_to_one_made_here(running: Running, tmp_path: Path) -> None:
+    config, book = tmp_path / "soundings.toml", running.pipeline.book
+    whole = config.read_text()
+    change(running, "pause", "globex")
+    config.write_text(whole.replace("globex", "initech"))
+    book.look()
+    made = change(running, "add", name="Globex", query="globex")
+    assert not made["paused"]
+    assert [brand.brand_id for brand in book.active] == ["acme", "initech", "globex"]
+    change(running, "pause", "globex")
+    change(running, "resume", "globex")
+    # The file takes it back, as it was paused there.
+    config.write_text(whole)
+    book.look()
+    assert [(state.brand.brand_id, state.paused, bool(state.file)) for state in book.states] == [
+        ("acme", False, True),
+        ("globex", True, True),
+    ]
 
 
 def test_a_file_that_looks_the_same_is_read_when_asked(running: Running, tmp_path: Path) -> None:

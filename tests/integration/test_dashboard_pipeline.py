@@ -12,13 +12,13 @@ from fakes.dashboard_world import BRANDS, NOW, World, ask, open_world
 
 from dashboard.app import build_app
 from domain.clock import to_ms
+from domain.listening import SourceReport, SourceState
 from domain.records import Event
-from ingest.status import SourceState, SourceStatus
 
 
 def heartbeat(source: str, state: SourceState, *, ago: float = 5.0, **told: object) -> Event:
-    status = SourceStatus(source=source, state=state, since=NOW - timedelta(hours=1), **told)  # type: ignore[arg-type]
-    return status.heartbeat(NOW - timedelta(seconds=ago))
+    at, since = NOW - timedelta(seconds=ago), NOW - timedelta(hours=1)
+    return SourceReport(source=source, at=at, state=state, since=since, **told).event()  # type: ignore[arg-type]
 
 
 def gap(source: str, hours_ago: float, minutes: float, **told: object) -> Event:
@@ -67,6 +67,26 @@ def test_gaps_of_the_week_are_listed_and_drawn(world: World) -> None:
     assert "nothing was tried" in page
     assert page.count('class="deaf"') == 2
     assert "10 min" not in page
+
+
+def test_of_many_gaps_the_newest_ten_stand_open_and_the_others_unfold(world: World) -> None:
+    world.store.note([gap("bluesky", hours, 3, reason=f"reason {hours}") for hours in range(1, 131)])
+    page = ask(world.app, "/pipeline").text
+    before, _, folded = page.partition('<details class="older"><summary>90 older</summary>')
+    assert [number for number in range(1, 131) if f"reason {number}<" in before] == list(range(1, 11))
+    assert [number for number in range(1, 131) if f"reason {number}<" in folded] == list(range(11, 101))
+    assert '30 more, further back: <a href="/api/gaps">' in folded
+
+
+def test_what_many_sources_missed_does_not_push_the_figures_away(world: World) -> None:
+    note(world)
+    page = ask(world.app, "/").text
+    folded = page.partition('<details class="note warning">')[2].partition("</details>")[0]
+    assert "2 sources are not heard</strong> right now: <bdi>mastodon</bdi>, <bdi>x</bdi></summary>" in folded
+    assert folded.count("is not heard</strong>") == 2
+    world.store.note([gap("rss", 2, 30), gap("rss", 5, 20)])
+    page = ask(world.app, "/").text
+    assert "<strong>There are gaps</strong>, so figures may be too low: <bdi>bluesky</bdi>, <bdi>rss</bdi>" in page
 
 
 def test_the_page_of_mentions_says_when_somebody_was_deaf(world: World) -> None:

@@ -28,10 +28,10 @@ from deploy.kibana.marketing import ALL_MENTIONS, MARKETING, NOT_JUDGED
 from deploy.kibana.operations import OPERATIONS
 from domain.aggregation import Buckets, Distinct, DistinctResult, Terms
 from domain.clock import to_ms
+from domain.listening import SourceReport, SourceState
 from domain.query import parse
 from domain.query.ast import Everything, Flag
 from domain.records import Event, Mention
-from ingest.status import SourceState, SourceStatus
 from search.elastic_listening import document_of
 from search.embedded import EmbeddedStore
 from search.store import SearchRequest, Sort, Written
@@ -125,8 +125,9 @@ def source_documents() -> list[Document]:
     for minute in range(180):
         at = NOW - timedelta(minutes=minute)
         for place, source in enumerate(("bluesky", "x", "rss")):
-            status = SourceStatus(
+            report = SourceReport(
                 source=source,
+                at=at,
                 state=SourceState.WAITING if source == "x" and minute % 50 == 7 else SourceState.LISTENING,
                 since=NOW - timedelta(hours=4),
                 silent=minute % 60 > 30 + 10 * place,
@@ -135,7 +136,7 @@ def source_documents() -> list[Document]:
                 errors=2 * place + 1,
                 spent_today=0.25 * (place + 1),
             )
-            events.append(status.heartbeat(at))
+            events.append(report.event())
         if minute % 45 == 3:
             moments = {"start_ms": to_ms(at) - 90_000, "end_ms": to_ms(at), "reason": "cut off"}
             events.append(Event(kind="gap", source="x", at=at, detail=moments))

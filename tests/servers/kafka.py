@@ -47,6 +47,9 @@ offsets.topic.replication.factor=1
 offsets.topic.num.partitions=4
 # The books stand beside the offsets.
 offsets.retention.minutes=525600
+# A broker looks for what is too old every five minutes by default, and half a minute after its start.
+log.retention.check.interval.ms=1000
+log.initial.task.delay.ms=1000
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 share.coordinator.state.topic.replication.factor=1

@@ -13,6 +13,7 @@ import yaml
 from compose import EXAMPLE, ROOT, Refused, example_values, load, variables
 
 from service.settings import read
+from service.supervisor import HEAPS
 from service.web_access import access_problems
 
 COMPOSE = ROOT / "docker-compose.yml"
@@ -274,6 +275,13 @@ def test_the_image_runs_as_a_number_that_is_not_root_and_asks_for_pinned_package
     assert installs
     assert all("--constraint constraints.txt" in install for install in installs)
     assert not re.search(r"PASSWORD|TOKEN|SECRET", text)
+
+
+def test_a_worker_of_the_image_has_as_many_heaps_as_one_on_a_laptop() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    assert {name: re.findall(rf"\b{name}=(\S+)", text) for name in HEAPS} == {
+        name: [value] for name, value in HEAPS.items()
+    }
 
 
 @pytest.mark.parametrize("script", ["certificates.sh", "new-env.sh"])

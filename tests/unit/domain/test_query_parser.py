@@ -224,7 +224,7 @@ def test_the_last_year_of_the_calendar_has_an_open_end() -> None:
         ("date:yesterday", 0, "`yesterday`", "2024-05-31"),
         ("date:2024-02-30", 0, "`2024-02-30`", "a date"),
         ("date:[2024-13 TO *]", 6, "`2024-13`", "a date"),
-        ("x" * (MAX_QUERY + 1), MAX_QUERY, "10,001 characters", "at most 10,000"),
+        ("x" * (MAX_QUERY + 1), MAX_QUERY, "4,001 characters", "at most 4,000"),
         ("(" * (MAX_DEPTH + 1) + "a", MAX_DEPTH, "more than 50 open brackets", "at most 50"),
         ('"' + "a " * 201 + '"', 0, "a phrase of 201 words", "at most 200"),
     ],

@@ -15,6 +15,7 @@ from fakes.clock import FakeClock
 
 from domain.brand import Brand
 from domain.errors import BackendDown, BadReason, BadRecord, ConfigError, RetryLater
+from domain.listening import SourceReport, SourceState, report_of
 from domain.records import Event, MatchedPost, Outcome, Topic
 from ingest.heartbeat import beat
 from ingest.live import FLOOD_SECONDS, PLACE_SECONDS, REFUSED_SECONDS, listen
@@ -23,8 +24,8 @@ from ingest.normalise import NormaliserSettings
 from ingest.runner import RunnerSettings, books_of, saved_cursor
 from ingest.source import Gap, Item, RawPost, Vitals
 from ingest.stage import IngestStage
-from ingest.status import Rhythm, SourceState, SourceStatus, SourceWatch
-from search.listening import gap_of, report_of
+from ingest.status import Rhythm, SourceWatch
+from search.listening import gap_of
 from stream.embedded import EmbeddedLog
 from stream.park_cap import ParkCap
 from stream.protocol import LIVE_RUN, Settlement
@@ -149,6 +150,24 @@ def test_a_fault_that_nobody_thought_of_opens_it_again_at_its_cursor(
     assert "canary" not in "".join(record.getMessage() for record in caplog.records)
 
 
+def test_after_such_a_fault_the_connection_is_closed_before_the_wait_and_no_type_is_named(world: World) -> None:
+    closed: list[datetime] = []
+    reasons: list[str] = []
+
+    class Noting(Script):
+        def open(self, cursor: str | None) -> Script:
+            reasons.append(world.watch.look().reason)
+            return super().open(cursor)
+
+        def close(self) -> None:
+            closed.append(world.clock.now())
+
+    world.listen([post(1)], ZeroDivisionError(), [post(2)], script=Noting)
+    assert closed[0] == START
+    assert "ZeroDivisionError" not in reasons[1]
+    assert reasons[1].startswith("failed on something that it did not expect")
+
+
 def test_only_the_log_ends_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise BackendDown("the disk is broken")
@@ -266,7 +285,7 @@ def test_heartbeats_say_how_it_fares(world: World) -> None:
     world.listen([post(1)])
     stop = threading.Event()
     stop.set()
-    beat(world.log, lambda: [world.watch.look()], world.clock, stop)
+    beat(world.log, lambda: [world.watch.look()], stop)
     events = [event for event in world.told(Topic.EVENTS) if isinstance(event, Event)]
     reports = [report for event in events if (report := report_of(event)) is not None]
     assert {report.state for report in reports} == {"stopped"}
@@ -297,7 +316,7 @@ def test_the_reason_of_a_trouble_is_one_line_and_short() -> None:
     watch = SourceWatch("s", clock)
     assert watch.trouble(SourceState.WAITING, "a\nb\t" + "c" * 1000)
     status = watch.look()
-    assert isinstance(status, SourceStatus)
+    assert isinstance(status, SourceReport)
     assert status.reason.startswith("a b c")
     assert len(status.reason) == 300
     assert not watch.trouble(SourceState.WAITING, "a\nb\t" + "c" * 1000)

@@ -432,7 +432,7 @@ def test_a_post_that_arrives_late_with_an_older_id_is_fetched(world: MastodonWor
 def test_a_hostile_event_stops_nothing(sent: bytes, world: MastodonWorld) -> None:
     with closing(world.source().open(None)) as reader:
         listen(reader, world)
-        world.server._tell(sent)
+        world.server.tell(sent)
         world.server.publish(status(1, "acme"))
         assert ids(read_until(reader, lambda items: bool(posts(items)))) == ["001"]
 

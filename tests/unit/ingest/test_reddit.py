@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 from fakes.clock import START
 from fakes.feed_site import Reading
 from fakes.live_reddit import open_reddit
 
+from domain.brand import Brand, slug
 from domain.clock import SystemClock, to_ms
 from ingest.feed_entry import FeedEntry, Revised
 from ingest.normalise import Normaliser
-from ingest.reddit import RedditSettings, reddit_source, submission
+from ingest.reddit import RedditSettings, RedditSource, submission
 from ingest.source import RawPost, Removed
 
 PLACE = "https://www.reddit.com/r/gadgets/comments/1/a_title/"
@@ -36,7 +39,7 @@ def post_of(text: str, **others: str) -> RawPost:
 
 
 def test_a_text_post_is_what_its_author_wrote() -> None:
-    source = reddit_source(RedditSettings(words=("Acme",)), SystemClock())
+    source = RedditSource(RedditSettings(words=("Acme",)), SystemClock())
     post = Normaliser(source.name, source.normalise).normalise(post_of("I like <b>acme</b>"), START)
     assert post.post_id == "reddit:t3_1"
     assert (post.title, post.text, post.url) == ("A title", "I like acme", PLACE)
@@ -86,10 +89,52 @@ def test_a_post_is_removed_once_its_text_is_taken_away() -> None:
 def test_it_says_who_asks_and_whom_to_ask_about_it() -> None:
     with open_reddit() as world:
         settings = RedditSettings(subreddits=("gadgets",), address=world.address, contact="u/ann", allow_private=True)
-        reader = reddit_source(settings, SystemClock()).open(None)
+        reader = RedditSource(settings, SystemClock()).open(None)
         try:
             reading = Reading(reader)
             reading.until(lambda: bool(world.agents), "a question")
             assert world.agents == {"Soundings (self-hosted social listening; u/ann)"}
         finally:
             reader.close()
+
+
+def test_the_names_that_are_searched_for_follow_the_brands() -> None:
+    with open_reddit() as world:
+        settings = RedditSettings(
+            words=("Acme",),
+            follows_brands=True,
+            address=world.address,
+            poll_seconds=0.05,
+            host_seconds=0.0,
+            allow_private=True,
+        )
+        source = RedditSource(settings, SystemClock())
+        reader = source.open(None)
+        try:
+            reading = Reading(reader)
+            world.publish([100])
+            reading.until(lambda: world.searches["Acme"] > 0 and len(reading.posts()) == 1, "the first name")
+            source.brands_changed([named("Globex"), named("Mug Works")])
+            reading.until(lambda: min(world.searches["Globex"], world.searches["Mug Works"]) > 0, "the new names")
+            before = world.searches["Acme"]
+            reading.until(lambda: world.searches["Globex"] > 5, "some more looks")
+            assert world.searches["Acme"] <= before + 1
+            source.brands_changed([])
+            reading.until(lambda: bool(reading.refusals), "a refusal")
+            assert "nothing is left to read" in str(reading.refusals[0])
+        finally:
+            reader.close()
+        source.brands_changed([named("Initech")])
+        with closing(source.open(None)) as again:
+            Reading(again).until(lambda: world.searches["Initech"] > 0, "the name after it was opened again")
+
+
+def named(name: str) -> Brand:
+    return Brand(brand_id=slug(name), name=name, query=name)
+
+
+def test_names_are_kept_where_brands_are_not_searched_for() -> None:
+    with open_reddit() as world:
+        source = RedditSource(RedditSettings(subreddits=("gadgets",), address=world.address), SystemClock())
+        source.brands_changed([named("Globex")])
+        assert not any("search.rss" in url for url in source._plan.urls)

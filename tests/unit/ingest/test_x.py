@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +24,7 @@ from ingest.normalise import Normaliser, NormaliserSettings
 from ingest.source import Gap, Item, RawPost, Removed
 from ingest.x import XSettings, XSource
 from ingest.x_budget import Budget, Meter
-from ingest.x_client import MAX_LINE_BYTES, FaultKind, XFault
+from ingest.x_client import MAX_LINE_BYTES, STREAM_BUFFER_BYTES, FaultKind, XFault
 from ingest.x_ladder import Ladder, LadderSettings
 from ingest.x_post import as_id, id_time, read_post, rewound
 from ingest.x_reader import XReader
@@ -470,6 +471,48 @@ def test_when_the_budget_is_spent_it_stops_until_the_next_day_and_says_so(world:
         assert reader.vitals().spent_today == 0.0
         world.publish([201])
         assert ids(read_until(reader, bool)) == ["201"]
+
+
+def test_a_burst_passes_the_budget_by_no_post(world: XWorld) -> None:
+    with closing(world.source(budget=FIVE_POSTS).open(None)) as reader:
+        listen(reader, world)
+        world.publish(range(100, 400))
+        with pytest.raises(RetryLater, match="daily budget"):
+            read_until(reader, lambda _: False)
+        assert reader.vitals().spent_today == pytest.approx(0.025)
+
+
+def test_little_waits_in_the_connection_that_nobody_took(world: XWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    connect = socket.socket.connect
+
+    def noted(opened: socket.socket, address: Any) -> None:
+        sizes.append(opened.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF))
+        connect(opened, address)
+
+    monkeypatch.setattr(socket.socket, "connect", noted)
+    with closing(world.source().open(None)) as reader:
+        listen(reader, world)
+    assert min(sizes) <= 2 * STREAM_BUFFER_BYTES
+
+
+def test_a_burst_of_new_authors_passes_it_by_less_than_one_post_with_its_author(world: XWorld) -> None:
+    world.users = [{"id": "7", "username": "somebody"}]
+    with closing(world.source(authors=True, budget=Budget(daily=0.02)).open(None)) as reader:
+        listen(reader, world)
+        world.send(*(tweet(n, "acme", author_id=str(n)) for n in range(100, 400)))
+        with pytest.raises(RetryLater, match="daily budget"):
+            read_until(reader, lambda _: False)
+        assert reader.vitals().spent_today == pytest.approx(0.03)
+
+
+def test_posts_that_came_before_do_not_hold_up_the_stream(world: XWorld) -> None:
+    with closing(world.source(budget=FIVE_POSTS).open(None)) as reader:
+        listen(reader, world)
+        known = tweet(100, "acme")
+        world.send(known, known, known, known, known, known, known, tweet(101, "acme"))
+        assert ids(read_until(reader, lambda items: len(ids(items)) == 2)) == ["100", "101"]
+        assert reader.vitals().spent_today == pytest.approx(0.01)
 
 
 def test_what_was_spent_survives_a_restart(world: XWorld) -> None:

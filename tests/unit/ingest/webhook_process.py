@@ -18,10 +18,11 @@ from fakes.live_webhook import SECRET
 
 from domain.brand import Brand
 from domain.clock import SystemClock
+from domain.listening import SourceState
 from ingest.live import listen
 from ingest.matching import BrandMatcher
 from ingest.stage import IngestStage
-from ingest.status import SourceState, SourceWatch
+from ingest.status import SourceWatch
 from ingest.webhook import WebhookSettings, WebhookSource
 from stream.embedded import EmbeddedLog
 from stream.protocol import Settlement
