@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -19,6 +20,7 @@ from domain.documents import ABSENT, Change, Conflict, Documents
 from domain.errors import ConfigError
 
 SUBSCRIPTION: Final = "subscription"
+UNPUBLISHED: Final = "unpublished"
 USEFUL: Final = "useful"
 NOISE: Final = "noise"
 # How often a change is tried again that somebody else's came before.
@@ -47,12 +49,13 @@ class Precision:
 class AlertBook:
     """Alerts, silences and subscriptions made on the page. Thread-safe, and safe between processes."""
 
-    def __init__(self, documents: Documents, publish: Callable[[Sequence[Alert]], None] = lambda alerts: None) -> None:
+    def __init__(self, documents: Documents, publish: Callable[[Sequence[Alert]], None] | None = None) -> None:
         """Open nothing.
 
         Args:
             documents: where they are kept.
-            publish: told of alerts that changed.
+            publish: told of alerts that changed. Who has no way to publish them, such as a page, leaves a note of each
+                for who has (`publish_noted`).
         """
         self._documents, self._publish = documents, publish
 
@@ -136,15 +139,35 @@ class AlertBook:
             after = change(before)
             if after == before:
                 break
+            changed = Change(ALERT, alert_id, alert_body(after), found.revision)
+            noted = [Change(UNPUBLISHED, alert_id, {})] if self._publish is None else []
             try:
-                self._documents.apply([Change(ALERT, alert_id, alert_body(after), found.revision)])
+                self._documents.apply([changed, *noted])
             except Conflict:
                 if not left:
                     raise
                 continue
             break
-        self._publish([after])
+        if self._publish is not None:
+            self._publish([after])
         return after
+
+    def publish_noted(self) -> int:
+        """Publish the alerts that were changed by who could not; gives how many.
+
+        Raises:
+            RetryLater, BackendDown: some may be; the same call again goes on.
+        """
+        noted = self._documents.scan(UNPUBLISHED)
+        if not noted or self._publish is None:
+            return 0
+        found = self._documents.get(ALERT, [note.doc_id for note in noted])
+        self._publish([alert_of(document.doc_id, document.body) for document in found.values()])
+        for note in noted:
+            # One that was changed again meanwhile has a note of its own.
+            with suppress(Conflict):
+                self._documents.apply([Change(UNPUBLISHED, note.doc_id, None, note.revision)])
+        return len(noted)
 
     def precision(self, rule_ids: Sequence[str], start: datetime, end: datetime) -> list[Precision]:
         """Give how useful the alerts that began in `[start, end)` were, by rule."""

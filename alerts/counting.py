@@ -89,6 +89,15 @@ class CountBook:
         self._save()
         return sum(len(hours) for hours in stale.values())
 
+    def read(self, watches: Sequence[Watch], start: datetime, end: datetime) -> None:
+        """Take up what is kept of all that is watched, as whoever only looks does: nothing is counted or written.
+
+        Raises:
+            RetryLater, BackendDown: as store and documents.
+        """
+        self._load((watch.filter_id for watch in watches), to_ms(start), to_ms(end))
+        self._note_backfilled(start, end)
+
     def series(self, filter_id: str, start_ms: int, end_ms: int) -> Series:
         """Give the counts of a filter by bucket for `[start_ms, end_ms)`; nothing said where nothing was counted."""
         series = empty(start_ms, end_ms)

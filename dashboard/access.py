@@ -20,6 +20,7 @@ from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from alerts.links import PAGE
 from dashboard.answers import ErrorAnswer, Problem
 from domain.clock import Clock
 
@@ -32,8 +33,9 @@ _Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 LOOPBACK_HOSTS: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
 
 SIGN_IN = "/sign-in"
-# What a browser needs before anybody is signed in; nothing of it is personal.
-_OPEN_PATHS = (SIGN_IN, "/static/")
+# What is answered before anybody is signed in: files that hold nothing personal, and where signed links of messages
+# lead to, for each proves what it is for.
+_OPEN_PATHS = ("/static/", PAGE)
 
 # A working week: whoever opens the page on Monday is not asked again before the next.
 SESSION_SECONDS = 7 * 24 * 3600
@@ -204,7 +206,7 @@ class Door:
                     hint="open the address that people use, not this one",
                 ),
             )
-        if not Headers(scope=scope).get(header, "").strip():
+        if not scope["path"].startswith(_OPEN_PATHS) and not Headers(scope=scope).get(header, "").strip():
             return refuse(
                 401,
                 Problem(code="not_signed_in", found=f"no {header} header", expected="the name of whoever asks"),
@@ -213,7 +215,7 @@ class Door:
 
     def _by_token(self, scope: Scope) -> Response | None:
         path = scope["path"]
-        if path == _OPEN_PATHS[0] or path.startswith(_OPEN_PATHS[1]):
+        if path == SIGN_IN or path.startswith(_OPEN_PATHS):
             return None
         headers = Headers(scope=scope)
         scheme, _, token = headers.get("authorization", "").partition(" ")

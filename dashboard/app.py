@@ -12,19 +12,25 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from dashboard.access import AccessSettings, Door, Doorkeeper
+from dashboard.alert_api import build_alert_api
+from dashboard.alert_desk import AlertDesk
+from dashboard.alert_pages import build_alert_pages
 from dashboard.answers import ErrorAnswer
 from dashboard.api import build_api
 from dashboard.api_docs import build_api_docs
+from dashboard.asking import Askers
 from dashboard.assets import load_assets, load_templates
 from dashboard.books import StageInfo
 from dashboard.brand_api import build_brand_api
 from dashboard.brand_desk import BrandDesk, FixedBrands
 from dashboard.brand_pages import build_brand_pages
+from dashboard.link_pages import build_link_pages
 from dashboard.methods import wrong_method
 from dashboard.pages import build_pages
 from dashboard.problems import problem_of
 from dashboard.security import SECURITY_HEADERS, Guard
 from dashboard.sign_in import build_sign_in
+from dashboard.subscription_pages import build_subscription_pages
 from domain.brand import Brand
 from domain.clock import Clock, SystemClock
 from domain.errors import ServiceError
@@ -48,6 +54,7 @@ def build_app(
     clock: Clock | None = None,
     access: AccessSettings | None = None,
     enabled_sources: Sequence[str] | None = None,
+    alerts: AlertDesk | None = None,
 ) -> Application:
     """Make the application. It keeps nothing of its own, and closes neither store nor log.
 
@@ -60,11 +67,13 @@ def build_app(
         clock: for relative times; the machine's by default.
         access: who is let in; everybody on this machine by default.
         enabled_sources: live sources that are to be listened to; None where that is not known.
+        alerts: knows alerts and who is told of them; None: nothing of them is shown.
     """
     access, clock = access or AccessSettings(), clock or SystemClock()
     assets = load_assets()
     templates = load_templates(assets)
     templates.globals["signs_in"] = access.auth == "token"
+    templates.globals["has_alerts"] = alerts is not None
     app = FastAPI(
         title="Soundings",
         description="What people say about brands, and how they feel about them. Times are in UTC.",
@@ -84,10 +93,18 @@ def build_app(
     # Added last, it stands outermost: nobody reaches the door under a wrong name.
     app.add_middleware(Guard, allowed_hosts=access.hosts, public_origin=access.public_origin)
     desk = desk or FixedBrands(brands)
-    app.include_router(build_pages(store, log, desk, stages, templates, clock, enabled_sources))
+    book = alerts.book if alerts is not None else None
+    app.include_router(build_pages(store, log, desk, stages, templates, clock, enabled_sources, book))
     app.include_router(build_brand_pages(store, desk, templates, clock))
     app.include_router(build_api(store, log, stages, clock))
     app.include_router(build_brand_api(store, desk))
+    if alerts is not None:
+        askers = Askers(access)
+        # Before the page of one alert: an address below `/alerts` that is no page of its own is the id of an alert.
+        app.include_router(build_subscription_pages(alerts, desk, templates, clock, askers))
+        app.include_router(build_alert_pages(alerts, desk, templates, clock, askers))
+        app.include_router(build_link_pages(alerts, templates, clock))
+        app.include_router(build_alert_api(alerts, desk, clock, askers))
     app.include_router(build_api_docs(app, templates))
 
     @app.get("/static/{name}", include_in_schema=False)

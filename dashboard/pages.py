@@ -11,6 +11,8 @@ import jinja2
 from fastapi import APIRouter, Depends
 from fastapi.responses import HTMLResponse
 
+from alerts.book import AlertBook
+from dashboard.alert_reading import AlertRow, rows_of
 from dashboard.answers import Problem
 from dashboard.books import StageBooks, StageInfo, read_books
 from dashboard.brand_desk import BrandDesk
@@ -20,6 +22,7 @@ from dashboard.listening import RECENT, SHOWN, deaf_now, read_sources, strips, w
 from dashboard.notes import QueryNote, error_note, warning_note
 from dashboard.problems import problem_of
 from dashboard.question import SENTIMENT_CHOICES, Question, read_question, read_time
+from dashboard.timeline import Timeline, marked, read_timeline
 from domain.clock import Clock
 from domain.errors import ConfigError
 from domain.query.ast import And, Node, Words
@@ -35,6 +38,8 @@ PAGE = 25
 # Gaps that stand open on the page, and those that it can unfold.
 NEWEST_GAPS = 10
 MOST_GAPS = 100
+# Alerts that fire, named above the mentions; the page of alerts has all.
+MOST_FIRING = 3
 # A title is a line; what is longer is a text in the wrong field.
 MAX_TITLE = 200
 SENTIMENT_NAMES: Mapping[str, str] = {
@@ -99,8 +104,12 @@ def build_pages(
     templates: jinja2.Environment,
     clock: Clock,
     enabled: Sequence[str] | None = None,
+    book: AlertBook | None = None,
 ) -> APIRouter:
-    """Make the routes of the pages; `enabled` are the live sources that are to be listened to."""
+    """Make the routes of the pages.
+
+    `enabled` are the live sources that are to be listened to; `book` holds alerts, None where there are none.
+    """
     pages = APIRouter(include_in_schema=False)
 
     def listened_for() -> dict[str, str]:
@@ -134,6 +143,8 @@ def build_pages(
                 deaf=deaf,
                 deaf_now=deaf_now(sources, now),
                 sources=sources,
+                firing=_firing(book, asked, now),
+                timeline=None if answers is None else _timeline(store, asked, book),
                 sentiments=SENTIMENT_NAMES,
                 brands=list(listened_for()),
                 **books_context(books, store),
@@ -217,6 +228,28 @@ def _answers(store: Store, asked: Question, names: Mapping[str, str], clock: Clo
         suggestion=_any_of(asked, query) if page.total == 0 else None,
         older=replace(asked, cursor=page.next_cursor).address() if page.next_cursor else None,
     )
+
+
+def _firing(book: AlertBook | None, asked: Question, now: datetime) -> tuple[AlertRow, ...]:
+    """Give what fires of the brands asked for, the latest first; of all where none is chosen."""
+    if book is None:
+        return ()
+    found = [
+        alert
+        for alert in book.current(now)
+        if alert.resolved_at is None and alert.brand_id and (not asked.brands or alert.brand_id in asked.brands)
+    ]
+    return rows_of(found[::-1][:MOST_FIRING], book.silences(), now)
+
+
+def _timeline(store: Store, asked: Question, book: AlertBook | None) -> Timeline | None:
+    """Count what matches over time, with gaps and alerts on it."""
+    found = read_timeline(store, asked, asked.node())
+    if found is None:
+        return None
+    alerts = [] if book is None else book.between(found.start, found.end)
+    wanted = [one for one in alerts if one.brand_id and (not asked.brands or one.brand_id in asked.brands)]
+    return marked(found, store.gaps(found.start, found.end), wanted)
 
 
 def _deaf(store: Store, asked: Question, now: datetime) -> Sequence[GapReport]:

@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 
 from dashboard.answers import Problem
 from dashboard.question import BadParameter
+from domain.documents import Conflict
 from domain.errors import AccessRefused, BackendDown, Busy, ConfigError, QueryError, RetryLater, ServiceError
 
 
@@ -56,6 +57,13 @@ def problem_of(error: Exception) -> tuple[int, Problem]:
         case Busy():
             return 409, Problem(
                 code="busy", found=str(error), expected="one at a time", hint="try again when that is done"
+            )
+        case Conflict():
+            return 409, Problem(
+                code="changed_meanwhile",
+                found="somebody else changed it at the same time, again and again",
+                expected="one change at a time",
+                hint="look at it again, and send what is still wanted",
             )
         case QueryError():
             return 400, query_problem(error)

@@ -84,6 +84,11 @@ class Question:
             return replace(self, brands=values, cursor="")
         return replace(self, sentiments=values, cursor="")
 
+    def between(self, start: datetime, end: datetime) -> Question:
+        """Give this question of `[start, end)`, UTC; from the first page on."""
+        since, until = (f"{moment:%Y-%m-%dT%H:%M:%S}Z" for moment in (start, end))
+        return replace(self, since=since, until=until, cursor="")
+
     def newest(self) -> Question:
         """Give this question from its first page on."""
         return replace(self, cursor="")

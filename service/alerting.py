@@ -24,11 +24,12 @@ from alerts.outbox import Outbox
 from alerts.recipients import Recipients
 from alerts.records import Alert, Notification, Telling
 from alerts.rule import Rule, Watch, watches
+from alerts.standing import Pulse, noted
 from alerts.subscription import Subscription
 from alerts.teller import Teller
 from domain.brand import Brand
 from domain.clock import Clock, from_ms, to_ms
-from domain.documents import Change, Conflict, Documents
+from domain.documents import Conflict, Documents
 from domain.errors import BackendDown, ConfigError, RetryLater
 from domain.metrics import ALERT_SECONDS
 from domain.query.parser import parse
@@ -198,6 +199,7 @@ class Alerting:
         told = self._teller.tell(now, subscriptions, self._book.silences(now), self._book.current(now))
         late_since = self._late_since(found, now)
         self._delivery.put([*told, *due_digests(now, subscriptions), *delays(now, late_since, found, subscriptions)])
+        self._book.publish_noted()
         self._note(found, now, len(told), late_since)
         self._looked_at = self._clock.monotonic()
         if self._meter is not None:
@@ -276,17 +278,17 @@ class Alerting:
 
     def _note(self, found: Minute, now: datetime, told: int, late_since: datetime | None) -> None:
         """Say for pages and machines that this minute was looked at."""
-        body = {
-            "at_ms": to_ms(now),
-            "edge_ms": to_ms(found.edge),
-            "late_since_ms": None if late_since is None else to_ms(late_since),
-            "holder": self.holder,
-            "watches": found.watches,
-            "states": found.states,
-            "recounted_hours": found.recounted_hours,
-            "told": told,
-        }
-        self._documents.apply([Change(STATUS, EVALUATOR, body)])
+        pulse = Pulse(
+            at=now,
+            edge=found.edge,
+            late_since=late_since,
+            holder=self.holder,
+            watches=found.watches,
+            recounted_hours=found.recounted_hours,
+            told=told,
+            states=found.states,
+        )
+        self._documents.apply([noted(pulse)])
 
     def _let_go(self) -> None:
         self._holds = False

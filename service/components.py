@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.util import find_spec
@@ -450,22 +450,25 @@ def alert_publisher(store: Store) -> Callable[[Sequence[Alert]], None]:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Log and store, open for reading beside whoever writes."""
+    """Log and store, open for reading beside whoever writes; what else it opens is closed with them."""
 
     log: Log
     store: Store
     settings: Settings
+    opened: ExitStack
 
     def app(self) -> Application:
         """Build the dashboard."""
         from dashboard.app import build_app
         from dashboard.books import StageInfo
+        from service.alert_page import ServiceAlertDesk
         from service.brand_desk import ServiceDesk
         from service.web_access import access_of
 
         def came_in(topics: Sequence[str]) -> Callable[[], int] | None:
             return (lambda: sum(map(self.log.appended, topics))) if topics else None
 
+        documents = self.opened.enter_context(closing(open_documents(self.settings)))
         return build_app(
             self.store,
             self.log,
@@ -477,6 +480,7 @@ class Reader:
                 StageInfo(stage.name, stage.meaning, stage.group, stage.topics, came_in(stage.topics))
                 for stage in STAGES
             ],
+            alerts=ServiceAlertDesk(self.settings, self.store, documents),
         )
 
 
@@ -492,5 +496,6 @@ def open_reader(settings: Settings, *, role: str = "cli") -> Iterator[Reader]:
     with (
         closing(open_log(settings, clock, role=role, read_only=True)) as log,
         closing(open_store(settings, clock, read_only=True)) as store,
+        ExitStack() as opened,
     ):
-        yield Reader(log, store, settings)
+        yield Reader(log, store, settings, opened)

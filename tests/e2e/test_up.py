@@ -100,6 +100,14 @@ def test_it_serves_the_page_and_the_books_and_stops_on_sigterm(up: Running) -> N
     assert "Soundings stopped" in up.output.read_text()
 
 
+def test_the_page_says_that_the_other_process_looks_for_alerts(up: Running) -> None:
+    def looked() -> bool:
+        return bool(json.loads(up.text("/api/watches"))["evaluator"]["mood"] == "good")
+
+    up.soundings.wait_for(looked, "the first look")
+    assert "pair of rule and brand" in up.text("/alerts").replace("pairs", "pair")
+
+
 def test_a_replay_goes_through_the_running_pipeline_and_is_found_on_the_page(up: Running, posts_file: Path) -> None:
     books = up.soundings.replay(posts_file)
     assert books["read"] == 300

@@ -22,6 +22,7 @@ from domain.query.parser import parse
 from domain.records import SENTIMENTS, Mention, Sentiment
 from search.embedded import EmbeddedStore
 from search.sqlite_documents import SqliteDocuments
+from search.store import Store
 from service.alert_mentions import StoreMentions
 
 QUIET_DAYS = 14
@@ -70,10 +71,17 @@ def crisis(at: datetime = CRISIS, number: int = 60, brand: str = "acme", **chang
 class AlertWorld:
     """The store, the documents and one evaluator; `fresh` makes another over the same, as after a restart."""
 
-    def __init__(self, folder: Path, rules: Sequence[Rule] = DEFAULT_RULES) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        rules: Sequence[Rule] = DEFAULT_RULES,
+        *,
+        store: Store | None = None,
+        documents: Documents | None = None,
+    ) -> None:
         self.folder = folder
-        self.store = EmbeddedStore.open(folder / "store")
-        self.documents: Documents = SqliteDocuments.open(folder / "alerts.db")
+        self.store = store or EmbeddedStore.open(folder / "store")
+        self.documents = documents or SqliteDocuments.open(folder / "alerts.db")
         self.clock = FakeClock(CRISIS)
         nodes = {rule.query: parse(rule.query) for rule in rules if rule.query}
         self.watches: list[Watch] = watches(tuple(rules), BRANDS, nodes)
