@@ -13,34 +13,57 @@ from alerts.channel import Line, Message
 from alerts.escaping import calls_nobody, markdown
 from domain.errors import ConfigError, RetryLater
 
-Dialect = Literal["plain", "markdown"]
-# What may stand before "://" of a channel's address, and what its service makes of text. "plain": it shows what it is
-# given, or apprise escapes it (slack, tgram, workflows, webex). "markdown": it renders what apprise hands on as it is.
-# Left out on purpose: mail and plain HTTP (ours are better), and all that runs, writes or shows on this machine.
+Text = Literal["plain", "raw", "markdown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What a service makes of a text.
+
+    "plain": it shows what it is given, or apprise escapes it. "raw": it renders Markdown, and apprise hands on what it
+    is given, so we escape. "markdown": apprise translates CommonMark to what the service has, so links stay links.
+    `title`: it renders Markdown in the title too.
+    """
+
+    text: Text = "plain"
+    title: bool = False
+
+
+_PLAIN, _RAW, _RAW_WITH_TITLE = Dialect(), Dialect("raw"), Dialect("raw", title=True)
+_MARKDOWN, _MARKDOWN_WITH_TITLE = Dialect("markdown"), Dialect("markdown", title=True)
+
+# What may stand before "://" of a channel's address. Left out on purpose: mail and plain HTTP (ours are better), and
+# all that runs, writes or shows something on this machine.
 SCHEMES: Final[dict[str, Dialect]] = {
-    "discord": "markdown",
-    "gchat": "plain",
-    "gotify": "plain",
-    "gotifys": "plain",
-    "matrix": "plain",
-    "matrixs": "plain",
-    "mmost": "markdown",
-    "mmosts": "markdown",
-    "ntfy": "plain",
-    "ntfys": "plain",
-    "opsgenie": "plain",
-    "pagerduty": "plain",
-    "pover": "plain",
-    "signal": "plain",
-    "signals": "plain",
-    "slack": "plain",
-    "tgram": "plain",
-    "webex": "plain",
-    "workflows": "plain",
-    "zulip": "markdown",
+    "discord": _RAW_WITH_TITLE,
+    "gchat": _MARKDOWN_WITH_TITLE,
+    "gotify": _PLAIN,
+    "gotifys": _PLAIN,
+    "matrix": _PLAIN,
+    "matrixs": _PLAIN,
+    "mmost": _RAW_WITH_TITLE,
+    "mmosts": _RAW_WITH_TITLE,
+    "ntfy": _PLAIN,
+    "ntfys": _PLAIN,
+    "pagerduty": _PLAIN,
+    "pover": _PLAIN,
+    "signal": _PLAIN,
+    "signals": _PLAIN,
+    "slack": _PLAIN,
+    "tgram": _PLAIN,
+    "webex": _MARKDOWN_WITH_TITLE,
+    "workflows": _MARKDOWN,
+    "zulip": _RAW,
 }
 # Below the least that one of them takes, so that nothing is cut inside an escape, save for pagers.
 MAX_CHARS: Final = 1_800
+
+
+_FORMATS: Final = {
+    "plain": apprise.NotifyFormat.TEXT,
+    "raw": apprise.NotifyFormat.TEXT,
+    "markdown": apprise.NotifyFormat.MARKDOWN,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +100,7 @@ class AppriseChannel:
 
     def send(self, message: Message, key: str) -> None:
         title = calls_nobody(message.subject)
-        title = markdown(title) if self._dialect == "markdown" else title
+        title = markdown(title) if self._dialect.title else title
         attached = None
         if message.chart is not None:
             attached = apprise.AppriseAttachment()
@@ -86,8 +109,8 @@ class AppriseChannel:
         try:
             taken = self._apprise.notify(
                 title=title,
-                body=chat_text(message.lines, self._dialect),
-                body_format=apprise.NotifyFormat.TEXT,
+                body=chat_text(message.lines, self._dialect.text),
+                body_format=_FORMATS[self._dialect.text],
                 attach=attached,
             )
         except (TypeError, apprise.exception.AppriseException) as exc:
@@ -99,14 +122,17 @@ class AppriseChannel:
         """Nothing is kept open."""
 
 
-def chat_text(lines: tuple[Line, ...], dialect: Dialect) -> str:
+def chat_text(lines: tuple[Line, ...], text: Text) -> str:
     """Write lines for a chat: escaped, nobody called by name, whole lines only up to MAX_CHARS."""
     written: list[str] = []
     size = 0
     for line in lines:
-        text = calls_nobody(line.text)
-        text = markdown(text) if dialect == "markdown" else text
-        whole = f"{text} {line.link}".strip()
+        words = calls_nobody(line.text)
+        words = words if text == "plain" else markdown(words)
+        link = f"<{line.link}>" if line.link and text == "markdown" else line.link
+        whole = f"{words} {link}".strip()
+        # Of CommonMark, two spaces at the end keep the next line from being joined to this one.
+        whole += "  " if text == "markdown" else ""
         size += len(whole) + 1
         if size > MAX_CHARS:
             break

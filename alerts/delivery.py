@@ -28,8 +28,8 @@ MEND_SECONDS: Final = 60.0
 FORGET_SECONDS: Final = 3600.0
 # A channel that failed so often in a row is left alone until the next pass: its others would fail too, each slowly.
 MAX_FAILURES_A_PASS: Final = 3
-# Longer than any channel takes for one try (its timeouts of connecting, sending and reading), and than a lease.
-CLAIM_SECONDS: Final = 300.0
+# Longer than a try of a channel takes, save for a server that keeps a connection alive by dribbling, and than a lease.
+CLAIM_SECONDS: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,6 +38,8 @@ class MailSettings:
     timeout_seconds: float = TIMEOUT_SECONDS
 
     def __post_init__(self) -> None:
+        if not self.sender.isprintable():
+            raise ConfigError("sender: found a line break or a control character, expected one line")
         check_mail_address(parseaddr(self.sender)[1], "sender")
         if self.user and self.security == "none":
             raise ConfigError("security: found none beside a user, expected starttls or tls: the password is sent")

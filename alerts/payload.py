@@ -1,4 +1,4 @@
-"""The body of a webhook about alerts: everything as values, for programs. docs/alerts.md tells its fields."""
+"""The body of a webhook about alerts: everything as values, for programs. docs/messages.md tells its fields."""
 
 from __future__ import annotations
 

@@ -110,6 +110,7 @@ class PreviewAnswer(Answer):
     estimated: bool = Field(description="`posts` is an estimate: there are more than 20,000 mentions")
     sources: list[SourcePreviewAnswer]
     a_day: float | None = Field(description="average over `days`; null where nothing has a date")
+    lately: int = Field(description="how many of them are of these `days`")
     days: float
     until: datetime | None = Field(description="end of these days: the newest post that is kept")
     newest: list[MentionAnswer] = Field(description="at most twenty")

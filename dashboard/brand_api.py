@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 
-from dashboard.answers import ErrorAnswer, WarningAnswer
+from dashboard.answers import ErrorAnswer, Problem, WarningAnswer
 from dashboard.api import mention_answer, query_warnings
 from dashboard.brand_answers import (
     BrandAnswer,
@@ -25,7 +25,7 @@ from dashboard.brand_answers import (
 from dashboard.brand_changes import brand_of, change, rematch
 from dashboard.brand_desk import BrandDesk
 from dashboard.counting import count_by_brand
-from dashboard.question import check_length
+from dashboard.question import BadParameter, check_length
 from domain.brand import BrandState
 from domain.errors import ConfigError
 from domain.query.anchors import anchors, check_live
@@ -118,6 +118,10 @@ def preview_answer(store: Store, desk: BrandDesk, q: str) -> PreviewAnswer:
         QueryError, BadParameter: it cannot be read, or is too long.
         RetryLater, BackendDown: the store cannot be read.
     """
+    if not q.strip():
+        raise BadParameter(
+            Problem(code="bad_query", parameter="q", found="an empty query", expected="words", position=0)
+        )
     node = parse(check_length(q))
     found = preview(store, node)
     daily, costs = dict(found.a_day_by_source), desk.prices()
@@ -137,6 +141,7 @@ def preview_answer(store: Store, desk: BrandDesk, q: str) -> PreviewAnswer:
             for source, posts in found.by_source
         ],
         a_day=found.a_day,
+        lately=found.lately,
         days=found.days,
         until=found.until,
         newest=[mention_answer(mention, node) for mention in found.newest],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -174,7 +174,9 @@ class FolderReader:
             self._clock.sleep(min(max(left, 0.0), _WAIT_SECONDS))
         return items
 
-    def settled(self, outcomes: Sequence[Outcome], errors: Sequence[BadRecord]) -> None:
+    def settled(
+        self, outcomes: Sequence[Outcome], errors: Sequence[BadRecord], retracted: Collection[int] = ()
+    ) -> None:
         current = self._current
         if current is None:
             return

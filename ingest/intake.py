@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from domain.errors import BadRecord
@@ -14,10 +14,11 @@ from ingest.source import Item
 
 @dataclass(slots=True)
 class Settled:
-    """What became of one item; `error` says why it was parked."""
+    """What became of one item; `error` says why it was parked, `retracted` that it or its author is gone."""
 
     outcome: Outcome
     error: BadRecord | None = None
+    retracted: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -89,13 +90,15 @@ class Intake:
                     self._queue.popleft()
         return items
 
-    def settled(self, outcomes: Sequence[Outcome], errors: Sequence[BadRecord]) -> None:
-        """All that the last `take` gave is durable."""
+    def settled(
+        self, outcomes: Sequence[Outcome], errors: Sequence[BadRecord], retracted: Collection[int] = ()
+    ) -> None:
+        """All that the last `take` gave is durable; see `ingest.source.Acknowledged`."""
         parked = iter(errors)
         with self._changed:
-            for delivery, outcome in zip(self._out, outcomes, strict=True):
+            for place, (delivery, outcome) in enumerate(zip(self._out, outcomes, strict=True)):
                 error = next(parked, None) if outcome is Outcome.PARKED else None
-                delivery.results.append(Settled(outcome, error))
+                delivery.results.append(Settled(outcome, error, place in retracted))
             self._out = []
             self._changed.notify_all()
 

@@ -153,6 +153,11 @@ class Seen:
         )
 
 
+def unseen() -> Seen:
+    """Give the row of a post that is removed before it came."""
+    return Seen(revision_ms=NO_REVISION, brand_ids=(), routing_month="", queries="")
+
+
 class LedgerPage:
     """The rows of one batch: read at once, changed in memory, written with the batch's settlement.
 

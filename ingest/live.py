@@ -176,7 +176,7 @@ class _Listener:
             return
         self._settled_at = self._clock.monotonic()
         if isinstance(self._reader, Acknowledged):
-            self._reader.settled(handled.outcomes, handled.errors)
+            self._reader.settled(handled.outcomes, handled.errors, handled.retracted)
         self._brake.wrote(handled.outcomes.count(Outcome.OK))
         if flood := self._park.exceeded(handled.outcomes):
             example = handled.errors[0].detail if handled.errors else ""

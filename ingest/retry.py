@@ -11,7 +11,7 @@ from domain.records import Outcome
 from ingest.normalise import Normaliser
 from ingest.source import Item
 from ingest.stage import STAGE, IngestStage
-from stream.protocol import DeadLetterRow, Log, StateWrite
+from stream.protocol import RETRACTED, WHAT_IS_GONE, DeadLetterRow, Log, StateWrite
 
 # Numbers of letters whose retry is settled, so that a crash before they are resolved cannot count them twice.
 SPACE = "retried"
@@ -34,6 +34,18 @@ class Retry:
 
     outcome: Outcome
     error: BadRecord | None = None
+
+
+def refuse_resolved(row: DeadLetterRow) -> None:
+    """See that nobody dealt with a letter yet.
+
+    Raises:
+        ConfigError: somebody did.
+    """
+    if row.resolution == RETRACTED:
+        raise ConfigError(f"is about {WHAT_IS_GONE}")
+    if row.resolved_at is not None:
+        raise ConfigError(f"was {row.resolution} already")
 
 
 def retry_letter(
@@ -60,18 +72,17 @@ def retry_letter(
         payload: corrected bytes; None takes the letter's own.
 
     Raises:
-        ConfigError: it is another stage's letter, was dealt with already, holds only the beginning of what came,
-            or the payload is not exactly one row.
+        ConfigError: it is another stage's letter, was dealt with already, holds only the beginning of what came, or the
+            payload is not exactly one row. Which letter it is, the message leaves to whoever asked.
         BackendDown: nothing was settled.
     """
     letter = row.letter
     if letter.stage != STAGE:
-        raise ConfigError(f"dead letter {row.number} is of stage {letter.stage}, expected {STAGE}")
-    if row.resolved_at is not None:
-        raise ConfigError(f"dead letter {row.number} was {row.resolution} already")
+        raise ConfigError(f"is of stage {letter.stage}, expected {STAGE}")
+    refuse_resolved(row)
     if payload is None and len(letter.payload) < letter.payload_bytes:
         kept = f"{len(letter.payload):,} of {letter.payload_bytes:,} bytes"
-        raise ConfigError(f"dead letter {row.number} keeps {kept}: correct the file and replay it instead")
+        raise ConfigError(f"keeps {kept}: correct the file and replay it instead")
     key = str(row.number)
     if not log.state(SPACE, [key]):
         owed = letter.reason == BadReason.MISSING_ID.value

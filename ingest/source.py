@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
@@ -206,9 +206,12 @@ class LiveReader(SourceReader, Protocol):
 class Acknowledged(Protocol):
     """A live reader that acts on what is durable: answers whoever sent it, puts a file away. Most lack this."""
 
-    def settled(self, outcomes: Sequence[Outcome], errors: Sequence[BadRecord]) -> None:
+    def settled(
+        self, outcomes: Sequence[Outcome], errors: Sequence[BadRecord], retracted: Collection[int] = ()
+    ) -> None:
         """All that the last `read` gave is durable: the outcome of each item but gaps, the errors of the parked ones.
 
+        `retracted` are the places of those outcomes that are of posts kept out because they or their authors are gone.
         Called by the thread that reads, before it reads on. A reader that is closed without it, or read on, may have
         given what is not durable.
         """

@@ -26,7 +26,7 @@ from domain.records import (
     Retraction,
     Topic,
 )
-from ingest.ledger import NEVER_GONE, NO_REVISION, AuthorRow, LedgerPage, Seen, Standing
+from ingest.ledger import NEVER_GONE, AuthorRow, LedgerPage, Seen, Standing, unseen
 from ingest.normalise import Normaliser
 from ingest.rematch import STAGE as STAGE
 from ingest.rematch import Rematched, rematch
@@ -65,13 +65,15 @@ class Matcher(Protocol):
 class Handled:
     """What became of the items of one batch, in order; `brands` counts the mentions that go on, by brand.
 
-    A gap is no record and has no outcome.
+    A gap is no record and has no outcome. `retracted` are places in `outcomes`: of posts that were kept out because
+    they or their authors are gone.
     """
 
     outcomes: list[Outcome] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
     brands: Counter[str] = field(default_factory=Counter)
     errors: list[BadRecord] = field(default_factory=list)
+    retracted: set[int] = field(default_factory=set)
 
 
 class IngestStage:
@@ -360,7 +362,7 @@ class _Batch:
 
     def retract(self, source: str, post_id: str, at: datetime, reason: str, asked_by: str | None = None) -> str:
         """Note that a post is gone, and send it on; gives its id."""
-        seen = self._page.get(post_id) or _unseen()
+        seen = self._page.get(post_id) or unseen()
         self._page.put(post_id, replace(seen, standing=seen.standing.gone(self._at_ms(at))))
         retraction = Retraction(
             post_id=post_id,
@@ -449,17 +451,17 @@ class _Batch:
     def _take_post(self, post: Post) -> Outcome:
         seen = self._page.get(post.post_id)
         if seen is not None and seen.gone:
-            return Outcome.DUPLICATE
+            return self._kept_out(Outcome.DUPLICATE)
         if seen is None and not self._match(post):
             return Outcome.FILTERED
         author = self._author_of(post)
         if author is not None and author.standing.is_gone:
-            return Outcome.FILTERED
+            return self._kept_out(Outcome.FILTERED)
         if seen is None:
             if self._ring.holds("post", post.post_id):
                 # Ours after all: from now on it is kept for good.
-                self._page.put(post.post_id, replace(_unseen(), standing=Standing(gone_ms=0)))
-                return Outcome.FILTERED
+                self._page.put(post.post_id, replace(unseen(), standing=Standing(gone_ms=0)))
+                return self._kept_out(Outcome.FILTERED)
             matches = self._match(post)
             new = Seen(
                 revision_ms=post.revision_ms,
@@ -475,6 +477,11 @@ class _Batch:
             # What was taken of it went with its author.
             seen = seen.emptied()
         return self._take_again(post, seen, author)
+
+    def _kept_out(self, outcome: Outcome) -> Outcome:
+        """Note that the post at hand was retracted."""
+        self.handled.retracted.add(len(self.handled.outcomes))
+        return outcome
 
     def _take_again(self, post: Post, seen: Seen, author: AuthorRow | None) -> Outcome:
         queries = self._matcher.queries
@@ -581,11 +588,6 @@ def _post_ids(read: Sequence[_Read], source: str) -> list[str]:
 
 def _post_id(content: Removed | Restored, source: str) -> str:
     return ids.post_id(content.source or source, content.native_id or "")
-
-
-def _unseen() -> Seen:
-    """Give the row of a post that is removed before it came."""
-    return Seen(revision_ms=NO_REVISION, brand_ids=(), routing_month="", queries="")
 
 
 def _brand_ids(matches: Sequence[BrandMatch]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import json
 import logging
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from math import ceil
@@ -127,8 +127,10 @@ class WebhookReader:
             self._server = self._listen()
         return self._intake.take(max_items, _WAIT_SECONDS)
 
-    def settled(self, outcomes: Sequence[Outcome], errors: Sequence[BadRecord]) -> None:
-        self._intake.settled(outcomes, errors)
+    def settled(
+        self, outcomes: Sequence[Outcome], errors: Sequence[BadRecord], retracted: Collection[int] = ()
+    ) -> None:
+        self._intake.settled(outcomes, errors, retracted)
 
     def extent(self) -> Extent | None:
         return None
@@ -294,14 +296,19 @@ def _content(value: object, normaliser: Normaliser, now: datetime) -> RawPost | 
 def _reply(values: Sequence[Any], results: Sequence[Settled]) -> Reply:
     entries: list[dict[str, Any]] = []
     for value, result in zip(values, results, strict=True):
-        entry: dict[str, Any] = {"outcome": result.outcome.value}
+        entry: dict[str, Any] = {"outcome": _told(result)}
         if isinstance(value, dict) and (name := _shown(value.get("id"))) is not None:
             entry["id"] = name
         if result.error is not None:
             entry |= {"reason": result.error.reason.value, "detail": result.error.detail[:_SHOWN_CHARS]}
         entries.append(entry)
-    outcomes = Counter(result.outcome.value for result in results)
+    outcomes = Counter(map(_told, results))
     return Reply(202, {"outcomes": dict(sorted(outcomes.items())), "posts": entries})
+
+
+def _told(result: Settled) -> str:
+    """Name an outcome to whoever sent it: in the books what is kept out is a duplicate or filtered."""
+    return "retracted" if result.retracted else result.outcome.value
 
 
 def _shown(value: object) -> str | None:

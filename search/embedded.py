@@ -44,7 +44,8 @@ class EmbeddedStore:
     """`search.store.Store` in one folder. Thread-safe.
 
     Writes are durable when `write` returns and found by searches within about a second. Between two commits of the
-    index a search may give a mention in its newer form by its older text, never one that is gone.
+    index a search may give a mention in its newer form by its older text, but neither shows nor counts one that is
+    gone: not even where the writer was killed before it told the index.
     """
 
     def __init__(self, truth: Truth, source: Indexer | IndexReader, lock: int | None, clock: Clock) -> None:
@@ -152,6 +153,17 @@ class EmbeddedStore:
     def refresh(self) -> None:
         self._source.refresh()
 
+    def cut_wal(self) -> bool:
+        """Copy the write-ahead file of the truth into its file and cut it, for it may hold what is gone.
+
+        Returns:
+            False where somebody reads right now: ask again later.
+
+        Raises:
+            BackendDown: the disk is full or broken.
+        """
+        return self._truth.cut_wal()
+
     def _indexer(self) -> Indexer:
         if not isinstance(self._source, Indexer):
             raise ValueError("this store was opened for reading only")
@@ -213,13 +225,13 @@ class EmbeddedStore:
         return [gap for raw in found if (gap := gap_of(_event(raw))) is not None]
 
     def aggregate(self, node: Node, aggregations: Mapping[str, Aggregation]) -> Mapping[str, Result]:
-        return aggregate(self._source.current().snapshot(), node, aggregations, self._executor)
+        return aggregate(self._snapshot(), node, aggregations, self._executor)
 
     def search(self, request: SearchRequest) -> SearchPage:
         if not 1 <= request.limit <= MAX_PAGE:
             raise ValueError(f"limit must be in [1, {MAX_PAGE}], found {request.limit}")
         after = None if request.cursor is None else decode_cursor(request.cursor, request.sort)
-        snapshot = self._source.current().snapshot()
+        snapshot = self._snapshot()
         asked = request.limit + _SLACK
         newest = request.sort is Sort.NEWEST
         hits = snapshot.in_order(request.node, asked, newest=newest, within=_from(after, newest=newest))
@@ -236,6 +248,13 @@ class EmbeddedStore:
         mentions = tuple(_mention(contents[row]) for _, row in page if row in contents)
         more = len(found) > request.limit
         return SearchPage(mentions, total, encode_cursor(request.sort, page[-1][0]) if more else None)
+
+    def _snapshot(self) -> Snapshot:
+        """Give the index as last committed, less what went since: a total never tells of what no row shows."""
+        index, committed = self._source.current()
+        snapshot = index.snapshot()
+        gone = self._truth.gone_since(committed)
+        return snapshot.without(gone) if gone else snapshot
 
     def _runs(
         self, snapshot: Snapshot, node: Node, hits: Hits, asked: int, *, newest: bool

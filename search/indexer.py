@@ -43,8 +43,8 @@ _PREFIX: Final = "index-"
 class IndexSource(Protocol):
     """Where the store finds the index to search."""
 
-    def current(self) -> TantivyIndex:
-        """Give the index as last committed.
+    def current(self) -> tuple[TantivyIndex, int]:
+        """Give the index as last committed, and the number of a change up to which it holds all.
 
         Raises:
             RetryLater: it is being built.
@@ -163,8 +163,10 @@ class Indexer:
         self._thread = threading.Thread(target=self._run, name="search-indexer", daemon=True)
         self._thread.start()
 
-    def current(self) -> TantivyIndex:
-        return self._follower.index
+    def current(self) -> tuple[TantivyIndex, int]:
+        # The number first: what is committed meanwhile only adds to the index.
+        committed = self._committed
+        return self._follower.index, committed
 
     def wait_for_room(self) -> None:
         """Return when the index is near enough to the truth for more to be written.
@@ -359,13 +361,13 @@ class IndexReader:
         self._facts = IndexFacts(0, 0, -1)
         self._looked_at = clock.monotonic() - _LOOK_SECONDS
 
-    def current(self) -> TantivyIndex:
+    def current(self) -> tuple[TantivyIndex, int]:
         with self._lock:
             if self._index is None or self._clock.monotonic() - self._looked_at >= _LOOK_SECONDS:
                 self._look()
             if self._index is None:
                 raise RetryLater("the search index is being built", _RETRY_SECONDS)
-            return self._index
+            return self._index, self._facts.indexed_seq
 
     def refresh(self) -> None:
         target = self._truth.max_seq()

@@ -37,8 +37,8 @@ class Unlike:
 class Preview:
     """What a query finds among the posts that are kept, each counted once however many brands it names.
 
-    `newest` and `compared` are of the newest posts. `a_day` is the average over the `days` before `until`, the newest
-    post of all; None where nothing has a date.
+    `newest` and `compared` are of the newest posts. `lately` of them are of the `days` before `until`, the newest post
+    of all, and `a_day` is that many by so many days; None where nothing has a date.
     """
 
     posts: int
@@ -50,6 +50,7 @@ class Preview:
     unlike: tuple[Unlike, ...] = ()
     a_day: float | None = None
     a_day_by_source: tuple[tuple[str, float], ...] = ()
+    lately: int = 0
     days: float = 0.0
     until: datetime | None = None
 
@@ -68,12 +69,14 @@ def preview(store: Store, node: Node, *, shown: int = SHOWN) -> Preview:
     dates = And((Everything(), Range("published_at", None, None)))
     ends = [store.search(SearchRequest(dates, sort=sort, limit=1)).mentions for sort in (Sort.OLDEST, Sort.NEWEST)]
     first, until = (found[0].published_at if found else None for found in ends)
-    days = 0.0
+    days, lately = 0.0, 0
     daily: tuple[tuple[str, float], ...] = ()
     if first is not None and until is not None:
-        days = min(MOST_DAYS, max(1.0, (until - first) / _DAY))
-        lately = And((node, Range("published_at", until - days * _DAY, None)))
-        daily = tuple((source, number / days) for source, number in _by_source(store, lately))
+        span = min(max(until - first, _DAY), MOST_DAYS * _DAY)
+        days = span / _DAY
+        counts = _by_source(store, And((node, Range("published_at", until - span, None))))
+        lately = sum(number for _, number in counts)
+        daily = tuple((source, number / days) for source, number in counts)
     return Preview(
         posts=_posts(store, node),
         estimated=page.total > MOST_COUNTED,
@@ -81,8 +84,9 @@ def preview(store: Store, node: Node, *, shown: int = SHOWN) -> Preview:
         newest=tuple(posts[:shown]),
         compared=len(posts),
         unlike=least_like(posts),
-        a_day=sum(number for _, number in daily) if days else None,
+        a_day=lately / days if days else None,
         a_day_by_source=daily,
+        lately=lately,
         days=days,
         until=until,
     )

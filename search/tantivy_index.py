@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -116,14 +116,18 @@ class Hits:
 
 
 class Snapshot:
-    """The index at one moment. Every method may raise BackendDown."""
+    """The index at one moment, less the rows that are `gone`. Every method may raise BackendDown."""
 
-    def __init__(self, searcher: tantivy.Searcher) -> None:
-        self._searcher = searcher
+    def __init__(self, searcher: tantivy.Searcher, gone: Sequence[int] = ()) -> None:
+        self._searcher, self._gone = searcher, gone
+
+    def without(self, rows: Sequence[int]) -> Snapshot:
+        """Give it less these rows, which the index need not know: no question finds or counts them."""
+        return Snapshot(self._searcher, rows)
 
     @property
     def documents(self) -> int:
-        """How many mentions there are."""
+        """How many mentions there are, those that are gone included."""
         return self._searcher.num_docs
 
     def in_order(self, node: Node, limit: int, *, newest: bool, within: Bounds = (None, None)) -> Hits:
@@ -131,7 +135,7 @@ class Snapshot:
 
         `within` bounds the order keys on both sides, inclusive. `limit` is 1 or more.
         """
-        query = _bounded(node, within)
+        query = self._compiled(node, within)
         order = tantivy.Order.Desc if newest else tantivy.Order.Asc
         with _translated("searching"):
             # Counting comes free with ordering: every match is visited either way.
@@ -142,28 +146,30 @@ class Snapshot:
 
     def count(self, node: Node, within: Bounds = (None, None)) -> int:
         """Count matches whose order key lies within the inclusive bounds."""
-        query = _bounded(node, within)
+        query = self._compiled(node, within)
         with _translated("counting"):
             return _count_of(self._searcher.search(query, limit=1))
 
     def aggregate(self, node: Node, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """Answer an aggregation request in tantivy's JSON."""
-        query = compile_node(node, SCHEMA)
+        query = self._compiled(node)
         with _translated("counting by value"):
             answer: Mapping[str, Any] = self._searcher.aggregate(query, dict(request))
         return answer
+
+    def _compiled(self, node: Node, within: Bounds = (None, None)) -> tantivy.Query:
+        query = compile_node(node, SCHEMA)
+        clauses = []
+        if within != (None, None):
+            low, high = within
+            bounds = tantivy.Query.range_query(SCHEMA, ORDER, tantivy.FieldType.Unsigned, low, high)
+            clauses.append((tantivy.Occur.Must, bounds))
+        if self._gone:
+            clauses.append((tantivy.Occur.MustNot, tantivy.Query.term_set_query(SCHEMA, ROW, self._gone)))
+        return tantivy.Query.boolean_query([(tantivy.Occur.Must, query), *clauses]) if clauses else query
 
 
 def _count_of(result: tantivy.SearchResult) -> int:
     # The binding forgot `count` in its types.
     count: int = result.count  # type: ignore[attr-defined]
     return count
-
-
-def _bounded(node: Node, within: Bounds) -> tantivy.Query:
-    query = compile_node(node, SCHEMA)
-    low, high = within
-    if low is None and high is None:
-        return query
-    bounds = tantivy.Query.range_query(SCHEMA, ORDER, tantivy.FieldType.Unsigned, low, high)
-    return tantivy.Query.boolean_query([(tantivy.Occur.Must, query), (tantivy.Occur.Must, bounds)])

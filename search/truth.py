@@ -35,6 +35,7 @@ from search.truth_retractions import (
     tombstones,
 )
 from search.truth_stories import STORY_SQL, STORY_TABLES, ShelfMemory, TruthShelf, numbers
+from stream.embedded_file import cut_wal
 
 # Raise when the tables change in a way that older programs cannot read, or cannot write without harm.
 # 2: stories. A folder of schema 1 is given their tables when a writer opens it; its mentions have no story.
@@ -293,6 +294,10 @@ class Truth:
         columns, rest = "row, seq, mention_id, mention.version, json", "WHERE seq > ? ORDER BY seq LIMIT ?"
         return [Change(*row) for row in self._with_story(columns, rest, seq, limit)]
 
+    def gone_since(self, seq: int) -> list[int]:
+        """Give the rows that lost their content by a change above `seq`."""
+        return [row for (row,) in self._rows("SELECT row FROM mention WHERE seq > ? AND json IS NULL", seq)]
+
     def index_facts(self) -> IndexFacts:
         """Give which index belongs to this truth."""
         facts = dict(self._rows("SELECT name, value FROM fact"))
@@ -419,6 +424,13 @@ class Truth:
         """Keep rows of the ledger of another store."""
         with self._transaction() as connection:
             keep_rows(connection, rows)
+
+    def cut_wal(self) -> bool:
+        """Copy the write-ahead file into the tables' and cut it; tells whether nobody was in the way."""
+        if self._writer is None:
+            raise ValueError("this store was opened for reading only")
+        with self._writing, translated(self._path):
+            return cut_wal(self._writer, self._path)
 
     def set_indexed(self, seq: int) -> None:
         """Record that the index durably holds every change up to `seq`."""

@@ -72,7 +72,6 @@ def _here(settings: Settings, title: str, here: Callable[[Pipeline, Report], Map
     problems = [problem for brand in settings.brands for problem in query_problems(brand)]
     if problems:
         raise ConfigError(problems)
-    settings.require_brands()
     from service.pipeline import FOREGROUND_PATIENCE_SECONDS, Pipeline
 
     before = signal.signal(signal.SIGTERM, _interrupt)

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 # Rates are over this long; before there are so many samples, over what there is, and nothing is said to stand still.
 _WINDOW: Final = timedelta(minutes=15)
 _STILL: Final = timedelta(minutes=10)
+# A message that was lost longer ago is no trouble of now.
+_LOST_LATELY: Final = timedelta(hours=1)
 _MEGABYTE: Final = 1_000_000
 # Of sources that cost something, the setting that limits a day.
 _BUDGETS: Final = {"x": "daily_budget", "youtube": "daily_units"}
@@ -114,7 +116,7 @@ class HealthLook:
     def _channels(self) -> list[ChannelHealth]:
         return [
             ChannelHealth(channel=one.channel, waiting=one.waiting, since=one.since, lost=one.lost, why=one.why)
-            for one in self._outbox.troubles(self._clock.now())
+            for one in self._outbox.troubles(self._clock.now(), _LOST_LATELY)
         ]
 
     def _disks(self) -> list[DiskHealth] | None:

@@ -55,6 +55,11 @@ def all_watches(rules: Sequence[Rule], brands: Sequence[Brand]) -> list[Watch]:
     return watches(tuple(rules), {brand.brand_id: brand.name for brand in brands}, nodes)
 
 
+def lease_seconds(look_seconds: float) -> float:
+    """Give how long the lease holds: a look and a half, so that a slow look does not lose it; ten seconds at least."""
+    return max(1.5 * look_seconds, 10.0)
+
+
 def delays(
     now: datetime, since: datetime | None, found: Minute, subscriptions: Sequence[Subscription]
 ) -> list[Notification]:
@@ -118,7 +123,7 @@ class Alerting:
         self._mentions = StoreMentions(store)
         self._watermark = Watermark(log, store, clock)
         self.holder = holder or f"{socket.gethostname()}/{os.getpid()}"
-        self._lease = Lease(documents, EVALUATOR, self.holder)
+        self._lease = Lease(documents, EVALUATOR, self.holder, lease_seconds(settings.alerts.look_seconds))
         self._evaluator = Evaluator(self._mentions, documents, clock, publish)
         self._health = HealthBook(documents, publish)
         self._health_look = HealthLook(settings, log, store, documents, clock)
@@ -185,7 +190,7 @@ class Alerting:
             Conflict, RetryLater, BackendDown: some may be done; the next minute goes on.
         """
         began = self._clock.monotonic()
-        # Before the brands: a store that cannot count them is a trouble to be told of.
+        # Before the brands: a store that cannot count them is a trouble to be told of; so is a channel that is away.
         self._health.look(self._health_look.facts())
         self._mentions.refresh()
         found = self._evaluator.evaluate(self._watches(), self._watermark.look())

@@ -11,6 +11,7 @@ from typing import Any
 from domain.brand import BrandState
 from domain.clock import SystemClock
 from domain.errors import BackendDown, RetryLater
+from service.brand_file import BrandFile
 from service.brands import LOOK_SECONDS, BrandBook, change
 from service.cluster_tasks import ask_for_rematch, together
 from service.components import open_log
@@ -35,6 +36,21 @@ def change_brands(settings: Settings, request: Mapping[str, Any]) -> Mapping[str
                 return client.ask({"command": "brands", **request}, lambda progress: None)
     with _writing(settings) as log:
         return change(BrandBook(log, settings, writes=True, rereads=False), request)
+
+
+def brand_states(settings: Settings) -> Sequence[BrandState]:
+    """Give all brands, of the configuration and made here, beside whoever writes; without a log those alone.
+
+    Raises:
+        ConfigError: there are none, and nothing was ever stored where the log should be.
+        RetryLater, BackendDown: the log cannot be read.
+    """
+    folder = DataFolder(settings.data.dir)
+    if settings.log.kind == "embedded" and settings.brands and not folder.log.is_file():
+        name = BrandFile(settings, aloud=False).name
+        return [BrandState(brand=brand, file=name) for brand in settings.brands]
+    with closing(open_log(settings, SystemClock(), role="cli", read_only=True)) as log:
+        return BrandBook(log, settings, writes=False, rereads=False).states
 
 
 @contextmanager

@@ -87,7 +87,7 @@ class BrandBook:
         Raises:
             RetryLater, BackendDown: the log cannot be read or written.
         """
-        self._stream, self._writes, self._rereads = stream, writes, rereads
+        self._stream, self._settings, self._writes, self._rereads = stream, settings, writes, rereads
         self._file = BrandFile(settings, aloud=writes)
         self._lock = threading.Lock()
         self._telling = threading.Lock()
@@ -112,6 +112,15 @@ class BrandBook:
     def file_brands(self) -> tuple[Brand, ...]:
         """The brands of the file as it was last read well."""
         return self._file.brands
+
+    def require_brands(self) -> None:
+        """See that there is something to listen for, of the file or made here.
+
+        Raises:
+            ConfigError: there is nothing.
+        """
+        if not self.states:
+            self._settings.require_brands()
 
     def look(self, *, anyway: bool = False) -> None:
         """Read file and log again. `anyway`: the file even if it looks the same.

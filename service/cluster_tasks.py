@@ -294,6 +294,7 @@ def rematch_on_cluster(settings: Settings, brand_id: str) -> dict[str, Any]:
     """
     from service.rematching import told
 
+    kept = _kept(settings)
     started = time.monotonic()
     with closing(open_log(settings, SystemClock(), role="cli")) as stream:
         book = BrandBook(stream, settings, writes=False, rereads=False)
@@ -309,7 +310,18 @@ def rematch_on_cluster(settings: Settings, brand_id: str) -> dict[str, Any]:
             end = _wait(look, lambda now: now.done)
     if end.problem:
         raise ConfigError(end.problem)
-    return told(brand_id, end, resumed=False, seconds=time.monotonic() - started)
+    return told(brand_id, end, resumed=False, seconds=time.monotonic() - started, kept=kept)
+
+
+def _kept(settings: Settings) -> int | None:
+    """Count the posts that are kept; None where the store cannot be asked from here, for it is only told beside."""
+    from service.rematching import kept_posts
+
+    try:
+        with closing(open_store(settings, SystemClock(), read_only=True)) as store:
+            return kept_posts(store)
+    except (ConfigError, RetryLater, BackendDown):
+        return None
 
 
 def backfill_on_cluster(settings: Settings, name: str, start: datetime, end: datetime) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def read_settings(options: Namespace) -> tuple[Settings, list[str]]:
 
 
 def load_settings(options: Namespace, *, brands: bool = False) -> Settings:
-    """Read the configuration as the options of a command say; with `brands`, there must be some, all usable.
+    """Read the configuration as the options of a command say; with `brands`, those that it names must be usable.
 
     Raises:
         ConfigError: every problem found.
@@ -99,6 +99,4 @@ def load_settings(options: Namespace, *, brands: bool = False) -> Settings:
         problems += [problem for brand in settings.brands for problem in query_problems(brand)]
     if problems:
         raise ConfigError(problems)
-    if brands:
-        settings.require_brands()
     return settings

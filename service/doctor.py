@@ -57,8 +57,14 @@ def _access(settings: Settings, finding: Finding) -> None:
 
 def _brands(settings: Settings, finding: Finding) -> None:
     from service.brand_check import query_problems
+    from service.brand_desk import brand_states
 
-    brands = settings.require_brands()
+    try:
+        brands = [state.brand for state in brand_states(settings)]
+    except ServiceError:
+        # What is wrong with the log is told of the log; those of the configuration are known without it.
+        brands = []
+    brands = brands or list(settings.require_brands())
     finding.facts.append(f"{len(brands)} to listen for")
     finding.problems += [problem for brand in brands for problem in query_problems(brand)]
 

@@ -6,13 +6,15 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+from domain import ids
 from domain.clock import SystemClock
 from domain.errors import ConfigError
 from domain.records import BrandMatch, Post
 from ingest.stage import IngestStage
-from service.components import open_log
+from search.retractions import RetractionRow
+from service.components import open_log, open_store
 from service.settings import Settings
 
 # What stands in the ledger for years is short.
@@ -30,6 +32,18 @@ class ForgetRequest:
     author_id: str | None
     asked_by: str
     reason: str
+
+    @property
+    def kind(self) -> Literal["post", "author"]:
+        """Which of both it is."""
+        return "post" if self.native_id is not None else "author"
+
+    @property
+    def key(self) -> str:
+        """The id of the post, or the key of the author."""
+        if self.native_id is not None:
+            return ids.post_id(self.source, self.native_id)
+        return ids.author_key(self.source, self.author_id or "")
 
     def ask(self) -> dict[str, Any]:
         """Give it as a request to a running pipeline."""
@@ -95,15 +109,52 @@ class _NoBrands:
         return ()
 
 
-def forget_on_cluster(settings: Settings, request: ForgetRequest) -> str:
-    """Put a request on a log that machines share; its workers do the rest.
+def forget_on_cluster(settings: Settings, request: ForgetRequest) -> list[str]:
+    """Put a request on a log that machines share, whose workers do the rest; gives what to say of it.
 
     Raises:
-        ConfigError, RetryLater, BackendDown: as the log.
+        ConfigError, RetryLater, BackendDown: as `service.forget_known.look`, log and store.
     """
+    from service.forget_known import look
+
     clock = SystemClock()
+    with closing(open_store(settings, clock, read_only=True)) as store:
+        known = look(store, request)
     with closing(open_log(settings, clock, role="cli")) as log:
-        return request.perform(IngestStage(log, _NoBrands(), clock))
+        key = request.perform(IngestStage(log, _NoBrands(), clock))
+    line = f"The {request.kind} {key} is on the log; the workers remove it: "
+    if not known.mentions and known.asked_before is not None:
+        return [f"{line}nothing of it is stored. {already(known.asked_before)}"]
+    return [f"{line}{counted(known.mentions, 'mention')} of it {_is(known.mentions)} stored.", *known.hints]
+
+
+def _is(number: int) -> str:
+    return "is" if number == 1 else "are"
+
+
+def counted(number: int, noun: str) -> str:
+    """Say how many."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def already(row: RetractionRow) -> str:
+    """Say when it was forgotten before."""
+    return f"It was already forgotten at {row.asked_at:%Y-%m-%d %H:%M:%S} UTC, as {row.asked_by} asked."
+
+
+def told(request: ForgetRequest, did: Mapping[str, Any]) -> list[str]:
+    """Say what a pipeline's `forget` did: how much went, or that nothing did and what may have been meant."""
+    subject = f"The {request.kind} {did['id']}"
+    if did["mentions"] or did["letters"]:
+        held = f", and what {counted(did['letters'], 'dead letter')} held" if did["letters"] else ""
+        lines = [f"{subject} is gone: {counted(did['mentions'], 'mention')}{held}."]
+    else:
+        lines = [f"{subject}: nothing of it was stored, so nothing went; from now on it is kept out."]
+        lines += [did["already"]] * bool(did["already"])
+        lines += did["hints"]
+    if not did["cut"]:
+        lines.append("Somebody reads the data folder, so bytes of it may stand in its files until the log is pruned.")
+    return lines
 
 
 def facts(rows: Sequence[Any]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Dead letters of what was retracted lose what they held: looked for beside the stages, every few seconds."""
+"""What a retraction leaves to be done beside the stages, every few seconds: its dead letters, and write-ahead files."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from domain.clock import Clock, from_ms, to_ms
 from domain.errors import BackendDown, RetryLater
@@ -26,14 +27,40 @@ _ROWS = 10_000
 _OVERLAP = timedelta(minutes=15)
 
 
+class KeepsWal(Protocol):
+    """A file of one machine with a write-ahead file, in which what is gone may stand for hours."""
+
+    def cut_wal(self) -> bool:
+        """Empty the write-ahead file; False where a reader is in the way.
+
+        Raises:
+            BackendDown: the disk is full or broken.
+        """
+
+
 class Forgetting:
     """Finds the letters of retractions that are done, and those letters that came after. Repeats change nothing."""
 
     def __init__(
-        self, log: Log, store: Store, clock: Clock, tell: Callable[[Sequence[DeadLetterRow]], None] | None = None
+        self,
+        log: Log,
+        store: Store,
+        clock: Clock,
+        tell: Callable[[Sequence[DeadLetterRow]], None] | None = None,
+        files: Sequence[KeepsWal] = (),
     ) -> None:
-        """Look on a log for what a store retracted; `tell` is told of the letters as they are then."""
+        """Look on a log for what a store retracted.
+
+        Args:
+            log: with the letters.
+            store: with the ledger.
+            clock: for when letters were resolved.
+            tell: told of the letters as they are then.
+            files: whose write-ahead files are cut after each retraction.
+        """
         self._log, self._store, self._clock, self._tell = log, store, clock, tell
+        # Those that may still hold what is gone; at the start all, for a kill leaves such files.
+        self._files, self._uncut = tuple(files), list(files)
         # Rows that were looked for in every letter up to a number.
         self._swept: frozenset[str] = frozenset()
         self._up_to = 0
@@ -54,7 +81,32 @@ class Forgetting:
             RetryLater, BackendDown.
         """
         with self._lock:
-            return self._look()
+            forgotten = self._look()
+        self.cut()
+        return forgotten
+
+    def about(self, subject: Subject) -> int:
+        """Count the letters that are about a subject and still hold something.
+
+        Raises:
+            RetryLater, BackendDown.
+        """
+        names, number, found = LetterNames([subject]), 0, 0
+        while letters := self._letters_after(number):
+            number = letters[-1].number
+            found += sum(row.resolution != RETRACTED and names.names(row.letter) for row in letters)
+        return found
+
+    def cut(self, *, anyway: bool = False) -> bool:
+        """Cut write-ahead files that may hold what is gone, or all `anyway`; tells whether none is left. Thread-safe.
+
+        Raises:
+            BackendDown.
+        """
+        with self._lock:
+            uncut = self._files if anyway else self._uncut
+            self._uncut = [file for file in uncut if not file.cut_wal()]
+            return not self._uncut
 
     def _look(self) -> int:
         rows = self._store.retractions(_ROWS, done_since=self._since())
@@ -76,6 +128,8 @@ class Forgetting:
                     self._tell([row for one in found if (row := self._log.dead_letter(one)) is not None])
         self._up_to = max(self._up_to, number)
         self._swept = frozenset(row.row_id for row in rows)
+        if is_fresh or forgotten:
+            self._uncut = list(self._files)
         done = [row.done_at for row in rows if row.done_at is not None]
         if is_fresh and done:
             mark = str(to_ms(max(done) - _OVERLAP)).encode()

@@ -41,7 +41,6 @@ def ingest(process: Process, files: Sequence[Path]) -> None:
 
     A file that another worker has read to its end while this one stood by is not read again.
     """
-    process.settings.require_brands()
     if files:
         _read_files(process, files)
     else:
@@ -97,6 +96,7 @@ def _open(process: Process) -> KafkaLog:
 def _stage(process: Process, stream: Log) -> tuple[IngestStage, BrandBook]:
     book = process.patiently(lambda: BrandBook(stream, process.settings, writes=True))
     complain(book.notices)
+    book.require_brands()
     return IngestStage(stream, BrandMatcher(book.active), process.clock, process.operations.watch), book
 
 

@@ -6,7 +6,7 @@ from domain.clock import Clock
 from domain.errors import ConfigError
 from domain.records import Outcome
 from ingest.normalise import Normaliser
-from ingest.retry import SPACE, Rereader, Retry, retry_letter
+from ingest.retry import SPACE, Rereader, Retry, refuse_resolved, retry_letter
 from ingest.stage import STAGE as INGEST
 from ingest.stage import IngestStage
 from stream.protocol import Count, DeadLetterRow, Log, OutRecord, Settlement, StateWrite
@@ -24,8 +24,7 @@ def retry_one(
     letter = row.letter
     if letter.stage == INGEST:
         return retry_letter(row, source, normaliser, stage, log, clock)
-    if row.resolved_at is not None:
-        raise ConfigError(f"was {row.resolution} already")
+    refuse_resolved(row)
     if len(letter.payload) < letter.payload_bytes:
         raise ConfigError("keeps only the beginning of the record: replay its file instead")
     topic = letter.position.partition("/")[0]

@@ -27,7 +27,6 @@ from ingest.runner import IngestResult, Progress, RunnerSettings, run_source
 from ingest.source import Source
 from ingest.stage import IngestStage
 from search.embedded import EmbeddedStore
-from search.retractions import RetractionRow
 from search.stage import IndexStage
 from service import runs
 from service.alerting import Alerting
@@ -47,6 +46,7 @@ from service.control import Report
 from service.data_folder import DataFolder, require_room
 from service.engagement import refresher_of
 from service.forget import ForgetRequest
+from service.forget_here import ForgetHere
 from service.forgetting import Forgetting
 from service.garbage import rare_collections
 from service.live import LiveSources
@@ -54,7 +54,8 @@ from service.mirror import mirror_events
 from service.operations import Operations
 from service.past import past_of
 from service.prometheus import Meter
-from service.rematching import Rematch, Standing, standings
+from service.rematches import Rematches
+from service.rematching import Rematch, Standing, kept_posts, standings
 from service.rematching import told as rematch_told
 from service.retrying import retry_letters
 from service.settings import Settings
@@ -62,6 +63,7 @@ from service.stages import STAGE_NAMES, STAGES
 from service.tally import GROUP as TALLY_GROUP
 from service.tally import TOPICS as TALLY_TOPICS
 from service.tally import keep_tally
+from stream.embedded import EmbeddedLog
 from stream.worker import Worker, WorkerSettings
 
 log = logging.getLogger(__name__)
@@ -114,7 +116,7 @@ class Pipeline:
         self._failed = threading.Event()
         self._threads: list[threading.Thread] = []
         self._replaying = threading.Lock()
-        self._rematching = threading.Lock()
+        self._rematches = Rematches()
         # Brands whose rematch waits for its turn.
         self._asked: set[str] = set()
         self._listens = listens
@@ -132,8 +134,8 @@ class Pipeline:
         try:
             self.book = BrandBook(self._log, settings, writes=True)
             self.notices = self.book.notices
-            if not self.book.brands:
-                settings.require_brands()
+            if listens:
+                self.book.require_brands()
             self._engine = build_engine(settings.engine)
             self._ingest = IngestStage(self._log, BrandMatcher(self.book.active), self._clock, self._observer)
             self._enrich = EnrichStage(self._engine, FastTextLanguage(), self._named(), self._clock)
@@ -143,7 +145,9 @@ class Pipeline:
             self._store = open_store(settings, self._clock)
             meter = operations.meter if operations is not None else None
             self._engagement = refresher_of(settings, self._store, self._clock, meter) if listens else None
-            self._forgetting = Forgetting(self._log, self._store, self._clock)
+            files = [one for one in (self._log, self._store) if isinstance(one, EmbeddedLog | EmbeddedStore)]
+            self._forgetting = Forgetting(self._log, self._store, self._clock, files=files)
+            self._forget = ForgetHere(self._log, self._store, self._ingest, self._forgetting, self._clock, self.check)
             self._documents, self._alerting = self._alerts(meter) if listens else (None, None)
         except BaseException:
             self._log.close()
@@ -308,6 +312,7 @@ class Pipeline:
             self._replaying.release()
 
     def _replay(self, path: Path, report: Report, shown: str) -> dict[str, Any]:
+        self.book.require_brands()
         require_room(self._folder.root, self.settings.data.disk_floor_mb)
         source = file_source(self.settings, str(path))
         # Opening it first: a file that cannot be read at all leaves no run behind.
@@ -380,28 +385,25 @@ class Pipeline:
     def rematch(self, brand_id: str, report: Report) -> dict[str, Any]:
         """Hold the posts that are kept against a brand's query as it is now; see `service.rematching`.
 
+        Where that goes on already, whoever asked for it, its progress and its answer are given; `joined` says so.
+
         Raises:
             Busy: another brand is held against them.
             ConfigError: there is no such brand, or it is paused.
         """
-        if not self._rematching.acquire(blocking=False):
-            raise Busy("the running pipeline rematches another brand; try again when that is done")
-        return self._rematch(brand_id, report)
+        return self._rematches.join(brand_id, report, self._rematch, self._going_on)
 
     def _rematch(self, brand_id: str, report: Report) -> dict[str, Any]:
-        """Rematch, and let go of the right to do so."""
-        try:
-            started = time.monotonic()
+        started = time.monotonic()
 
-            def told(now: Standing) -> None:
-                report({"stages": {"rematch": {"done": now.looked, "total": max(now.total, now.looked)}}})
+        def told(now: Standing) -> None:
+            report({"stages": {"rematch": {"done": now.looked, "total": max(now.total, now.looked)}}})
 
-            work = Rematch(brand_id, self.book, self._ingest, self._log, self._store, self._clock, self._going_on)
-            end, resumed = work.run(told)
-            self._caught_up()
-            return rematch_told(brand_id, end, resumed=resumed, seconds=time.monotonic() - started)
-        finally:
-            self._rematching.release()
+        work = Rematch(brand_id, self.book, self._ingest, self._log, self._store, self._clock, self._going_on)
+        end, resumed = work.run(told)
+        self._caught_up()
+        kept = kept_posts(self._store)
+        return rematch_told(brand_id, end, resumed=resumed, seconds=time.monotonic() - started, kept=kept)
 
     def begin_rematch(self, brand_id: str) -> dict[str, Any]:
         """Rematch without anybody waiting for it; `service.rematching.standing` says how far it is.
@@ -414,11 +416,12 @@ class Pipeline:
 
         def work() -> None:
             try:
-                while not self._rematching.acquire(timeout=POLL_SECONDS):
+                while (turn := self._rematches.take(brand_id)) is None:
                     self._going_on()
+                    self._clock.sleep(POLL_SECONDS)
                 # From here on the posts that were kept meanwhile are new again to whoever asks.
                 self._asked.discard(brand_id)
-                self._rematch(brand_id, lambda progress: None)
+                self._rematches.work(turn, self._rematch, lambda progress: None)
             except (ConfigError, Interrupted) as exc:
                 log.warning("brand %s is not rematched: %s", brand_id, exc)
             finally:
@@ -444,6 +447,7 @@ class Pipeline:
             ConfigError: the source has no past to ask for, or nothing of that time.
             BackendDown: a stage failed, or the disk is full; resumable.
         """
+        self.book.require_brands()
         source, normalise = past_of(self.settings, self.book.active, name, start, end, self._clock)
         if not self._replaying.acquire(blocking=False):
             raise Busy("the running pipeline replays a file or fills up; try again when that is done")
@@ -469,22 +473,8 @@ class Pipeline:
         self._store.refresh()
 
     def forget(self, request: ForgetRequest, report: Report) -> dict[str, Any]:
-        """Retract what a person asks for; gives its `id` once the store and the dead letters have forgotten it."""
-        since = self._clock.now()
-        key = request.perform(self._ingest)
-        told = time.monotonic()
-        while not any(row.key == key and row.asked_by == request.asked_by for row in self._done(since)):
-            self.check()
-            if time.monotonic() - told >= REPORT_SECONDS:
-                told = time.monotonic()
-                report({"stages": {"forget": {"done": 0, "total": 1}}})
-            self._clock.sleep(0.02)
-        self._forgetting.step()
-        return {"id": key}
-
-    def _done(self, since: datetime) -> Sequence[RetractionRow]:
-        # The ledger counts in milliseconds.
-        return self._store.retractions(done_since=since - timedelta(milliseconds=1))
+        """Retract what a person asks for, everywhere; see `service.forget_here`."""
+        return self._forget.perform(request, report)
 
     def reindex(self, report: Report) -> dict[str, Any]:
         """Build the search index again from the truth."""

@@ -6,9 +6,10 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from domain import ids
+from domain.aggregation import Distinct, DistinctResult
 from domain.brand import Brand
 from domain.clock import Clock
 from domain.errors import ConfigError
@@ -247,14 +248,26 @@ def _newest(mentions: Sequence[Mention]) -> list[Post]:
     return [retained_post(mention) for mention in newest.values()]
 
 
-def told(brand_id: str, now: Standing, *, resumed: bool, seconds: float) -> dict[str, Any]:
-    """Give what a rematch did, for commands and pages."""
+def kept_posts(store: Store) -> int:
+    """Count the posts that are kept, whatever they name; of very many it is the store's estimate.
+
+    Raises:
+        RetryLater, BackendDown: the store cannot be read.
+    """
+    return cast(DistinctResult, store.aggregate(Everything(), {"posts": Distinct("post_id")})["posts"]).count
+
+
+def told(brand_id: str, now: Standing, *, resumed: bool, seconds: float, kept: int | None = None) -> dict[str, Any]:
+    """Give what a rematch did, for commands and pages; `kept`: how many posts there are in all, where that is known."""
     return {
         "brand_id": brand_id,
         "run": now.run,
         "resumed": resumed,
+        "joined": False,
+        "kept": kept,
         "query_revision": now.query_revision,
-        "looked": now.looked,
+        # A post whose mentions lie on two pages was met twice; nobody asks how often.
+        "looked": now.looked if kept is None else min(now.looked, kept),
         "added": now.added,
         "withdrawn": now.withdrawn,
         "older": now.older,

@@ -166,7 +166,8 @@ class Settings:
             return self.brands
         where = str(self.origin) if self.origin else f"no configuration file ({DEFAULT_CONFIG} is not here)"
         raise ConfigError(
-            f"{where}: no brand to listen for; `soundings init NAME ...` writes a configuration, --config names one"
+            f"{where}: no brand to listen for, and none was made by `soundings brands add NAME`; `soundings init NAME "
+            "...` writes a configuration, --config names one"
         )
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from domain import ids
 from domain.errors import BadRecord
 from domain.query.ast import Keyword
-from domain.records import MatchedPost, Mention, Restoration, Retraction, Topic, Withdrawal
+from domain.records import AuthorRetraction, MatchedPost, Mention, Post, Restoration, Retraction, Topic, Withdrawal
 from domain.text import fold
-from ingest.ledger import SPACE, Seen
+from ingest.ledger import AUTHOR_SPACE, SPACE, AuthorRow, Seen
+from search.retractions import RetractionRow
 from search.store import MAX_PAGE, SearchRequest, Store
 from stream.codec import Record, decode
 from stream.protocol import Log, LogRecord
 
 _LETTERS_AT_ONCE = 500
+# Of the ledger of retractions, the newest first.
+_ROWS = 10_000
 
 
 def trace(log: Log, store: Store, post_id: str) -> dict[str, Any]:
@@ -22,20 +26,28 @@ def trace(log: Log, store: Store, post_id: str) -> dict[str, Any]:
 
     Returns:
         `ledger` (None when the post was never taken in), `posts` and `mentions` (what the log still has), `stored`,
-        `retracted_at` (None when it was not retracted), `dead_letters`.
+        `retracted_at` (None when it was not retracted), `retraction` (who asked for that), `author` (None where
+        nothing that is left says whose it is), `author_retraction` (None unless the author is gone), `dead_letters`.
 
     Raises:
         RetryLater, BackendDown: the log or the store cannot be read.
     """
     row = log.state(SPACE, [post_id]).get(post_id)
     retracted_at = store.retracted_at(post_id)
+    posts, mentions = (log.records_of(topic.value, post_id) for topic in (Topic.POSTS, Topic.MENTIONS))
+    stored = list(_mentions(store, post_id))
+    author = _author([*stored, *(content for one in (*posts, *mentions) if (content := _read(one)) is not None)])
+    rows = store.retractions(_ROWS)
     return {
         "post_id": post_id,
         "ledger": None if row is None else _ledger(Seen.from_bytes(row)),
-        "posts": [_record(one) for one in log.records_of(Topic.POSTS.value, post_id)],
-        "mentions": [_record(one) for one in log.records_of(Topic.MENTIONS.value, post_id)],
-        "stored": [_stored(one) for one in _mentions(store, post_id)],
+        "posts": [_record(one) for one in posts],
+        "mentions": [_record(one) for one in mentions],
+        "stored": [_stored(one) for one in stored],
         "retracted_at": None if retracted_at is None else retracted_at.isoformat(),
+        "retraction": None if retracted_at is None else _asked(rows, "post", post_id),
+        "author": author,
+        "author_retraction": _asked(rows, "author", author) if author and _may_be_gone(log, author) else None,
         "dead_letters": list(_letters(log, post_id)),
     }
 
@@ -52,6 +64,44 @@ def _ledger(seen: Seen) -> dict[str, Any]:
         "routing_month": seen.routing_month,
         "gone": seen.gone,
     }
+
+
+def _author(contents: Sequence[Record]) -> str | None:
+    """Give the key of the author, from whatever is left of the post."""
+    for content in contents:
+        if isinstance(content, AuthorRetraction):
+            return content.author_key
+        said = content.post if isinstance(content, MatchedPost) else content
+        if isinstance(said, Post | Mention) and said.author_id is not None:
+            return ids.author_key(said.source, said.author_id)
+    return None
+
+
+def _may_be_gone(log: Log, author: str) -> bool:
+    """Tell whether an author is gone by the ledger; one whom it does not know may be by an import."""
+    row = log.state(AUTHOR_SPACE, [author]).get(author)
+    return row is None or AuthorRow.from_bytes(row).standing.is_gone
+
+
+def _asked(rows: Sequence[RetractionRow], subject: str, key: str) -> dict[str, Any] | None:
+    """Give who asked last for a retraction, and when."""
+    for row in rows:
+        if (row.subject, row.key) == (subject, key):
+            done_at = None if row.done_at is None else row.done_at.isoformat()
+            return {
+                "asked_at": row.asked_at.isoformat(),
+                "asked_by": row.asked_by,
+                "reason": row.reason,
+                "done_at": done_at,
+            }
+    return None
+
+
+def _read(record: LogRecord) -> Record | None:
+    try:
+        return decode(record.value)
+    except BadRecord:
+        return None
 
 
 def _record(record: LogRecord) -> dict[str, Any]:
@@ -82,6 +132,9 @@ def _content(record: Record) -> dict[str, Any]:
             }
         case Retraction():
             return {"kind": "retraction", "retracted_at": record.retracted_at.isoformat(), "reason": record.reason}
+        case AuthorRetraction():
+            at = record.retracted_at.isoformat()
+            return {"kind": "retraction of its author", "retracted_at": at, "reason": record.reason}
         case Restoration():
             return {"kind": "restoration", "restored_at": record.restored_at.isoformat()}
     return {"kind": type(record).__name__.lower()}

@@ -132,9 +132,9 @@ def enrich(process: Process) -> None:
 
     settings = process.settings
     engine = build_engine(settings.engine)
-    settings.require_brands()
     stream = process.open_log()
     book = process.patiently(lambda: BrandBook(stream, settings, writes=False))
+    book.require_brands()
 
     def look() -> None:
         book.look()

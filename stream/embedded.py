@@ -18,6 +18,7 @@ from stream.embedded_file import (
     Readers,
     WalKeeper,
     WriterLock,
+    cut_wal,
     open_writer,
     translated,
 )
@@ -291,17 +292,21 @@ class EmbeddedLog:
     def forget_dead_letters(self, numbers: Iterable[int], at: datetime) -> int:
         query = """UPDATE dead_letter SET payload = x'', detail = '', resolution = ?,
             resolved_us = coalesce(resolved_us, ?) WHERE number = ? AND resolution IS NOT ?"""
+        with self._overwriting() as connection:
+            rows = [(RETRACTED, to_us(at), number, RETRACTED) for number in numbers]
+            return max(connection.executemany(query, rows).rowcount, 0)
+
+    def cut_wal(self) -> bool:
+        """Empty the write-ahead file, which may hold what was overwritten since; False where somebody reads right now.
+
+        Raises:
+            BackendDown: the disk is full or broken.
+        """
         with self._writing:
-            if self._writer is not None:
-                # What is freed is overwritten with zeros; for all else that would be work for nothing.
-                self._writer.execute("PRAGMA secure_delete = ON")
-            try:
-                with self._begun() as connection:
-                    rows = [(RETRACTED, to_us(at), number, RETRACTED) for number in numbers]
-                    return max(connection.executemany(query, rows).rowcount, 0)
-            finally:
-                if self._writer is not None:
-                    self._writer.execute("PRAGMA secure_delete = OFF")
+            if self._writer is None:
+                raise ValueError("the log is not open for writing")
+            with translated(self._path):
+                return cut_wal(self._writer, self._path)
 
     def prune(self, retention: timedelta, now: datetime) -> int:
         """Drop records older than `retention` that every group has settled, oldest first, in small transactions."""
@@ -339,6 +344,19 @@ class EmbeddedLog:
         """Wait until no other thread writes, then lend the writer inside a transaction of its own."""
         with self._writing, self._begun() as connection:
             yield connection
+
+    @contextmanager
+    def _overwriting(self) -> Iterator[sqlite3.Connection]:
+        """As `_transaction`; what is freed in it is overwritten with zeros, which else would be work for nothing."""
+        with self._writing:
+            if self._writer is not None:
+                self._writer.execute("PRAGMA secure_delete = ON")
+            try:
+                with self._begun() as connection:
+                    yield connection
+            finally:
+                if self._writer is not None:
+                    self._writer.execute("PRAGMA secure_delete = OFF")
 
     @contextmanager
     def _begun(self) -> Iterator[sqlite3.Connection]:

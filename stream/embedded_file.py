@@ -25,6 +25,8 @@ OFFSET_BITS = 48
 
 # Long enough for a checkpoint on a slow disk; only a foreign program can hold the write lock at all.
 BUSY_SECONDS = 10.0
+# A reader in the way of cutting the WAL is not waited for longer than this: the next try comes soon enough.
+_READER_WAIT_MS = 100
 # The log file of the WAL is cut back to this once it has been copied, and copied by force beyond the second.
 WAL_KEPT_BYTES = 16 * 1024 * 1024
 WAL_MOST_BYTES = 64 * 1024 * 1024
@@ -186,35 +188,52 @@ def _connect(path: Path, mode: str, cache_kib: int) -> sqlite3.Connection:
     return connection
 
 
+def cut_wal(writer: sqlite3.Connection, path: Path) -> bool:
+    """Copy the WAL of the file at `path` into it and cut it to nothing, outside a transaction of `writer`.
+
+    Returns:
+        False where a reader is in the way, who is not waited for longer than a tenth of a second: ask again later.
+
+    Raises:
+        sqlite3.DatabaseError: the disk is full or broken; what was committed is safe in the WAL.
+    """
+    writer.execute(f"PRAGMA busy_timeout = {_READER_WAIT_MS}")
+    try:
+        (busy, *_) = writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        writer.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
+    return not busy and _size(_wal_of(path)) == 0
+
+
+def _wal_of(path: Path) -> Path:
+    return path.with_name(path.name + "-wal")
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 class WalKeeper:
     """Copies the WAL into the file by force once it is large: a reader can keep SQLite's own copying from finishing."""
 
-    # A reader in the way is not waited for longer than this: the next try comes soon enough.
-    _WAIT_MS = 100
-
     def __init__(self, path: Path) -> None:
-        self._wal = path.with_name(path.name + "-wal")
+        self._path, self._wal = path, _wal_of(path)
         self._limit = WAL_MOST_BYTES
 
     def keep_small(self, writer: sqlite3.Connection) -> None:
         """Copy and cut the WAL when it is over its limit; call it outside a transaction. Never fails."""
-        if self._size() <= self._limit:
+        if _size(self._wal) <= self._limit:
             return
         try:
-            writer.execute(f"PRAGMA busy_timeout = {self._WAIT_MS}")
-            writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            writer.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
+            cut_wal(writer, self._path)
         except sqlite3.DatabaseError as exc:
             # The commit before it is safe in the WAL all the same; a broken disk shows at the next write.
             logger.warning("the WAL %s could not be copied into its file: %s", self._wal, exc)
         # Not cut: try again after some growth and not at every commit.
-        self._limit = max(WAL_MOST_BYTES, self._size() + WAL_KEPT_BYTES)
-
-    def _size(self) -> int:
-        try:
-            return self._wal.stat().st_size
-        except FileNotFoundError:
-            return 0
+        self._limit = max(WAL_MOST_BYTES, _size(self._wal) + WAL_KEPT_BYTES)
 
 
 class Readers:

@@ -18,6 +18,8 @@ from stream.codec import Record, decode, encode
 LIVE_RUN = "live"
 # How a dead letter was resolved whose post, or the author of it, is gone: nothing of what it held is left.
 RETRACTED = "retracted"
+# What such a letter is said to be about.
+WHAT_IS_GONE = "what was retracted: it holds nothing any more"
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,10 +43,16 @@ def _run(options: Namespace) -> int:
     from domain.clock import SystemClock
     from service.access import perform
     from service.books import summary
-    from service.past import past_of
+    from service.data_folder import DataFolder
+    from service.past import past_of, require_past
 
+    # First of all: what no setting can mend is told before settings are asked for.
+    require_past(options.source, options.start, options.end, SystemClock())
     settings = load_settings(options, brands=True)
-    # Before anything is opened: a source without a past is told to whoever stands here.
+    if settings.log.kind == "embedded" and not DataFolder(settings.data.dir).log.exists():
+        # No brand was made there yet; told before the folder is made.
+        settings.require_brands()
+    # Before anything is opened: what it lacks is told to whoever stands here.
     past_of(settings, settings.brands, options.source, options.start, options.end, SystemClock())
     if settings.log.kind != "embedded":
         from service.cluster_tasks import backfill_on_cluster

@@ -7,6 +7,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from domain.errors import ConfigError
 from service.command import Command, add_config, add_data_dir, load_settings
 from service.terminal import complain, safe
 
@@ -54,12 +55,10 @@ def _run(options: Namespace) -> int:
 
 
 def _list(options: Namespace) -> int:
-    from service.brands import BrandBook, told
-    from service.components import open_reader
+    from service.brand_desk import brand_states
+    from service.brands import told
 
-    settings = load_settings(options)
-    with open_reader(settings) as reader:
-        brands = [told(state) for state in BrandBook(reader.log, settings, writes=False, rereads=False).states]
+    brands = [told(state) for state in brand_states(load_settings(options))]
     if options.json:
         print(json.dumps({"brands": brands}))
     else:
@@ -85,6 +84,8 @@ def _change(options: Namespace) -> int:
     settings = load_settings(options)
     given = vars(options)
     values = {name: given.get(name) for name in ("name", "query", "handles", "competitors")}
+    if options.act == "edit" and all(value is None for value in values.values()):
+        raise ConfigError("brands edit: nothing to change; expected --name, --query, --handle or --competitor")
     if options.act == "add":
         check_names([options.name.strip()])
         values["query"] = options.query or query_for(options.name)

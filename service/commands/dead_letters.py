@@ -49,6 +49,7 @@ def _run(options: Namespace) -> int:
 
 def _list(options: Namespace) -> int:
     from service.components import open_reader
+    from stream.protocol import RETRACTED, WHAT_IS_GONE
 
     with open_reader(load_settings(options)) as reader:
         rows = reader.log.dead_letters(
@@ -71,9 +72,10 @@ def _list(options: Namespace) -> int:
         if options.json:
             print(json.dumps(facts))
         else:
-            done = f" ({row.resolution})" if row.resolution else ""
-            line = f"{row.number:>6}  {letter.stage:<7} {letter.reason:<14} {letter.position}: {letter.detail}{done}"
-            print(safe(line))
+            said = f"{letter.detail} ({row.resolution})" if row.resolution else letter.detail
+            if row.resolution == RETRACTED:
+                said = f"({WHAT_IS_GONE})"
+            print(safe(f"{row.number:>6}  {letter.stage:<7} {letter.reason:<14} {letter.position}: {said}"))
     if not options.json:
         if not rows:
             print("No dead letters.")

@@ -6,6 +6,7 @@ import json
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
+from domain.errors import ConfigError
 from service.command import Command, add_config, add_data_dir, load_settings
 from service.terminal import complain, safe, shorten
 
@@ -32,6 +33,8 @@ def _run(options: Namespace) -> int:
     from service.components import open_reader
     from service.prices import prices
 
+    if not options.query.strip():
+        raise ConfigError("QUERY: found an empty one, which finds nothing as a brand's; expected words")
     node = parse(options.query)
     brand = Brand(brand_id="preview", name="preview", query=options.query)
     notes = [line.removeprefix("brand preview: ") for line in (*query_problems(brand), *query_warnings(brand))]
@@ -54,6 +57,7 @@ def _document(found: Preview, costs: tuple[Price, ...]) -> dict[str, Any]:
         "by_source": dict(found.by_source),
         "a_day": found.a_day,
         "a_day_by_source": daily,
+        "lately": found.lately,
         "days": found.days,
         "until": None if found.until is None else found.until.isoformat(),
         "costs": [
@@ -86,8 +90,9 @@ def _lines(found: Preview, costs: tuple[Price, ...]) -> list[str]:
     ]
     lines += [f"  {source:<16}{number:>10,}" for source, number in found.by_source]
     if found.a_day is not None and found.until is not None:
-        span = "the day" if found.days < 1.5 else f"the {found.days:.0f} days"
-        lines.append(f"About {found.a_day:,.1f} a day, over {span} to the newest kept, {found.until:%Y-%m-%d}.")
+        span = "the day" if found.days == 1.0 else f"the {found.days:.1f} days"
+        counted = f"{found.lately:,} of them in {span} to the newest kept, {found.until:%Y-%m-%d}"
+        lines.append(f"About {found.a_day:,.1f} a day: {counted}.")
     daily = dict(found.a_day_by_source)
     for price in costs:
         if price.source in daily:

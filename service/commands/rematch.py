@@ -39,9 +39,12 @@ def _run(options: Namespace) -> int:
         print(json.dumps(did))
         return 0
     again = ", resumed" if did["resumed"] else ""
-    print(safe(f"Rematched {did['brand_id']} in {did['seconds']:.1f} s (run {did['run']}{again})"))
+    again += ", which went on already" if did["joined"] else ""
+    revision = f"revision {did['query_revision']} of its query"
+    print(safe(f"Rematched {did['brand_id']} in {did['seconds']:.1f} s with {revision} (run {did['run']}{again})"))
+    kept = "kept posts" if did["kept"] is None else f"of {did['kept']:,} kept posts"
     for name, meaning in (
-        ("looked", "posts held against the query, one for each page it was met on"),
+        ("looked", f"{kept} held against it: those that it finds, or that the brand had"),
         ("added", "mentions added, marked as backfilled"),
         ("withdrawn", "mentions withdrawn"),
         ("older", "left as they are: the text of their newest revision is not kept"),
@@ -56,7 +59,8 @@ COMMAND = Command(
     "Hold the posts that are kept against a brand's query as it is now.",
     "Kept are the posts that some brand found, with their texts. Those that the query finds and that lack the brand\n"
     "get a mention, those that it no longer finds lose theirs. None of it raises an alert. Doing it again changes\n"
-    "nothing; killed at any moment, the same command goes on where it was.",
+    "nothing; killed at any moment, the same command goes on where it was. Where it goes on already, the command\n"
+    "shows that one and waits for it.",
     _arguments,
     _run,
 )

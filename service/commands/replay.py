@@ -52,6 +52,7 @@ def _run(options: Namespace) -> int:
     if not DataFolder(settings.data.dir).log.exists():
         # No pipeline ran there yet, so the brands must be ours; told before the folder is made.
         settings = load_settings(options, brands=True)
+        settings.require_brands()
     given = Path(options.file)
     keep: AbstractContextManager[Path]
     if options.file == STDIN:

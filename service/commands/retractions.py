@@ -25,19 +25,17 @@ def _forget(options: Namespace) -> int:
     from search.retractions import NOT_RECALLED
     from service.access import perform
     from service.data_folder import DataFolder
-    from service.forget import forget_on_cluster, read_request
+    from service.forget import forget_on_cluster, read_request, told
 
     request = read_request(post=options.post, author=options.author, asked_by=options.by, reason=options.reason)
     settings = load_settings(options)
     if settings.log.kind != "embedded":
-        key = forget_on_cluster(settings, request)
-        done = "is on the log; the workers remove it"
+        lines = forget_on_cluster(settings, request)
     else:
         DataFolder(settings.data.dir).require()
-        answer = perform(settings, "forget", request.ask(), lambda pipeline, report: pipeline.forget(request, report))
-        key, done = answer["id"], "is gone"
-    kind = "post" if request.native_id is not None else "author"
-    print(safe(f"The {kind} {key} {done}; `soundings retractions` shows it. {NOT_RECALLED}"))
+        did = perform(settings, "forget", request.ask(), lambda pipeline, report: pipeline.forget(request, report))
+        lines = told(request, did)
+    print("\n".join(map(safe, [*lines, f"`soundings retractions` shows it. {NOT_RECALLED}"])))
     return 0
 
 
@@ -71,9 +69,11 @@ def _list(options: Namespace) -> int:
 FORGET = Command(
     "forget",
     "Remove a post, or an author with all posts, because a person asks for it.",
-    "Every mention goes from the store, the block keeps later copies out, and dead letters lose what they held. Known\n"
-    "or not does not matter. The log keeps handled records until its retention is over. In a cluster the request is\n"
-    "put on the log. A restoration by the source lifts it.",
+    "Every mention goes from the store, the block keeps later copies out, and dead letters lose what they held; it\n"
+    "says how many. What is not known is blocked all the same, and told with what an id looks like. A source that is\n"
+    "neither one of ours nor has mentions is refused. On one machine the records of the log are overwritten; Kafka\n"
+    "keeps them until its retention is over. In a cluster the request is put on the log. A restoration by the source\n"
+    "lifts it.",
     _forget_arguments,
     _forget,
 )

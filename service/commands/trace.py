@@ -44,11 +44,24 @@ def _lines(found: Mapping[str, Any]) -> list[str]:
     lines += _section("log, mentions", found["mentions"], names, "nothing left of it")
     lines += _section("store", found["stored"], ("brand", "sentiment", "version", "model", "story"), "no mention")
     if found["retracted_at"] is not None:
-        lines.append(f"  tombstone     retracted at {found['retracted_at']}: nothing brings it back")
+        asked = _asked(found["retraction"])
+        lines.append(f"  tombstone     retracted at {found['retracted_at']}{asked}: nothing brings it back")
+    if found["author_retraction"] is not None:
+        lines.append(f"  author        {found['author']} was retracted{_asked(found['author_retraction'])}")
+    elif ledger is not None and not (ledger["gone"] or found["posts"] or found["mentions"] or found["stored"]):
+        # Whose it is stands in none of the three any more.
+        lines.append("  author        not known from what is left; `soundings retractions` shows which were retracted")
     lines += _section(
         "dead letters", found["dead_letters"], ("number", "stage", "reason", "position", "resolution"), "none"
     )
     return lines
+
+
+def _asked(row: Mapping[str, Any] | None) -> str:
+    if row is None:
+        return ""
+    done = "" if row["done_at"] else "; not done yet"
+    return f", as {row['asked_by']} asked at {row['asked_at'][:19]}: {row['reason']}{done}"
 
 
 def _section(name: str, rows: Sequence[Mapping[str, Any]], fields: Sequence[str], nothing: str) -> list[str]:

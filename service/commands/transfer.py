@@ -19,6 +19,7 @@ from service.terminal import complain, safe, shorten
 
 if TYPE_CHECKING:
     from search.transfer import Copied, Refused, Transferable
+    from stream.protocol import Log
 
 _SHOWN = 20
 _SUBJECT_WIDTH = 200
@@ -90,6 +91,7 @@ def _import_arguments(parser: ArgumentParser) -> None:
 
 def _import(options: Namespace) -> int:
     from domain.clock import SystemClock
+    from ingest.known_gone import noting
     from search.export_file import FIRST_LINE, read_export
     from search.transfer import copy
     from service.components import open_documents, open_log, open_store
@@ -100,20 +102,14 @@ def _import(options: Namespace) -> int:
     if not options.file.is_file():
         found = "is no file" if options.file.exists() else "there is no such file"
         raise ConfigError(f"{options.file}: {found}; expected one that `soundings export` wrote (it is read twice)")
-    # Whether it is whole is known at its last line only, and then it would be half in.
-    with progress_view("check") as view:
-        told = tell_stage(view, "pieces")
-        kinds = set()
-        for number, piece in enumerate(read_export(options.file), start=1):
-            if isinstance(piece, Document):
-                kinds.add(piece.kind)
-            told(number)
+    kinds = _kinds(options.file)
+    log: Log | None = None
     with ExitStack() as stack:
         if settings.store.kind == "embedded":
             stack.enter_context(FolderLock.take(DataFolder(settings.data.dir)))
             if settings.log.kind == "embedded":
                 # A folder has both: whoever reads it asks the log too.
-                open_log(settings, SystemClock(), role="import").close()
+                log = stack.enter_context(closing(open_log(settings, SystemClock(), role="import")))
         store = stack.enter_context(closing(open_store(settings, SystemClock())))
         documents = stack.enter_context(closing(open_documents(settings))) if kinds else None
         if documents is not None:
@@ -121,8 +117,10 @@ def _import(options: Namespace) -> int:
                 # Whoever may not read them is told before anything is written.
                 documents.get(kind, ["none"])
         with progress_view("import") as view:
-            told = tell_stage(view, "pieces")
-            copied = copy(read_export(options.file), _transferable(store), told, documents=documents)
+            pieces = read_export(options.file)
+            # What must not come back is kept out by the ledger of ingest too, where it is ours alone.
+            known = pieces if log is None else noting(log, pieces)
+            copied = copy(known, _transferable(store), tell_stage(view, "pieces"), documents=documents)
         store.refresh()
     print(f"Read {_pieces(copied)}: {copied.stored:,} stored, {copied.known:,} known already or forbidden.")
     if copied.refused:
@@ -130,6 +128,27 @@ def _import(options: Namespace) -> int:
         complain([f"{len(copied.refused):,} records were refused; the others are in"])
         return 1
     return 0
+
+
+def _kinds(file: Path) -> set[str]:
+    """Read a file to its end, and give the kinds of documents of alerts in it.
+
+    Whether it is whole is known at its last line only, and then it would be half in.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    from search.export_file import read_export
+    from service.progress import progress_view, tell_stage
+
+    kinds = set()
+    with progress_view("check") as view:
+        told = tell_stage(view, "pieces")
+        for number, piece in enumerate(read_export(file), start=1):
+            if isinstance(piece, Document):
+                kinds.add(piece.kind)
+            told(number)
+    return kinds
 
 
 def _refusal(file: Path, refused: Refused, first_line: int) -> str:

@@ -35,6 +35,7 @@ def _run(options: Namespace) -> int:
     from service.components import build_engine, file_source
 
     settings = load_settings(options, brands=True)
+    settings.require_brands()
     source = file_source(settings, options.file)
     normaliser = Normaliser(source.name, source.settings.normalise)
     matcher = BrandMatcher(settings.brands)

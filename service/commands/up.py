@@ -20,12 +20,15 @@ from service.listening import address_of, listen, port_number
 from service.terminal import complain, safe
 
 if TYPE_CHECKING:
+    from domain.brand import Brand
     from service.data_folder import FolderLock
     from service.settings import Settings
     from service.supervisor import Supervisor
 
 # Before an interrupted replay is asked for again.
 _AGAIN_SECONDS = 2.0
+# Brands that are named when it starts.
+_MOST_NAMED = 5
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -84,7 +87,7 @@ def _run(options: Namespace) -> int:
     from service.supervisor import ChildSpec, Supervisor
     from service.web_access import access_notes, access_problems
 
-    settings = _settings(options)
+    settings, brands = _settings(options)
     configure_logging(settings.logging, "up")
     require_one_process(settings, "`soundings ingest`, `enrich`, `index` and `dashboard`")
     problems = access_problems(settings.web)
@@ -95,7 +98,7 @@ def _run(options: Namespace) -> int:
     if replay is not None and not replay.is_file():
         raise ConfigError(f"{replay}: there is no such file; --replay needs one that can be read again")
     # Before anything runs: a missing key is told to whoever stands here.
-    live_sources(settings, settings.brands, SystemClock())
+    live_sources(settings, brands, SystemClock())
     folder = DataFolder(settings.data.dir)
     folder.create()
     try:
@@ -124,7 +127,7 @@ def _run(options: Namespace) -> int:
         lines = (
             f"Soundings serves {address_of(listening)} (data in {safe(str(settings.data.dir))}; Ctrl-C stops it)",
             f"Health and metrics: {address_of(health)}/metrics",
-            *_listens_to(settings),
+            *_listens_to(settings, brands),
         )
         threading.Thread(target=_announce, args=(supervisor, lines), daemon=True).start()
         if replay is not None:
@@ -147,13 +150,30 @@ def _listen(lock: FolderLock, host: str, port: int, setting: str = "web.port") -
             time.sleep(0.2)
 
 
-def _settings(options: Namespace) -> Settings:
-    """Read the configuration, or make one of the names given."""
-    if not options.brand:
-        return load_settings(options, brands=True)
+def _settings(options: Namespace) -> tuple[Settings, Sequence[Brand]]:
+    """Read the configuration, or make one of the names given; with all brands that are matched.
+
+    Where no configuration names a brand, the sources that need no key are listened to.
+    """
+    from service.brand_desk import brand_states
+    from service.data_folder import DataFolder
+
+    settings = _named(options) if options.brand else load_settings(options, brands=True)
+    if not settings.brands and not DataFolder(settings.data.dir).log.is_file():
+        settings.require_brands()
+    states = brand_states(settings)
+    if not states:
+        settings.require_brands()
+    if options.brand or settings.origin is None:
+        from service.sources import KEYLESS
+
+        settings = replace(settings, sources=replace(settings.sources, enabled=settings.sources.enabled or KEYLESS))
+    return settings, [state.brand for state in states if not state.paused]
+
+
+def _named(options: Namespace) -> Settings:
     from service.brand_check import query_problems
     from service.commands.init import brands_named
-    from service.sources import KEYLESS
 
     settings = load_settings(options)
     if settings.brands:
@@ -163,15 +183,17 @@ def _settings(options: Namespace) -> Settings:
     brands = brands_named(options.brand)
     if problems := [problem for brand in brands for problem in query_problems(brand)]:
         raise ConfigError(problems)
-    sources = replace(settings.sources, enabled=settings.sources.enabled or KEYLESS)
-    return replace(settings, brands=brands, sources=sources)
+    return replace(settings, brands=brands)
 
 
-def _listens_to(settings: Settings) -> list[str]:
-    names = settings.sources.enabled
-    return [f"Listening to {', '.join(names)} for {', '.join(safe(brand.name) for brand in settings.brands[:5])}"] * (
-        bool(names)
-    )
+def _listens_to(settings: Settings, brands: Sequence[Brand]) -> list[str]:
+    """Say to what and for what, also what was made by command, page or API."""
+    if not settings.sources.enabled:
+        return []
+    shown = [safe(brand.name) for brand in brands[:_MOST_NAMED]]
+    if len(brands) > _MOST_NAMED:
+        shown.append(f"{len(brands) - _MOST_NAMED:,} more")
+    return [f"Listening to {', '.join(settings.sources.enabled)} for {', '.join(shown) or 'no brand: all are paused'}"]
 
 
 def _announce(supervisor: Supervisor, lines: Sequence[str]) -> None:

@@ -60,6 +60,7 @@ GDELT = SourceKind(
         ),
     ),
     build=_build,
+    has_past=True,
     # It needs no key, but it moves half a gigabyte a day: whoever wants that says so.
     keyless=False,
 )

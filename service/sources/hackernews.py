@@ -52,6 +52,7 @@ HACKERNEWS = SourceKind(
         ),
     ),
     build=_build,
+    has_past=True,
     keyless=True,
     tells_engagement=True,
 )

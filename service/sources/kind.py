@@ -45,10 +45,10 @@ def _no_notes(_: SourceContext) -> Sequence[str]:
 class SourceKind:
     """One live source. `needs` names the extra that must be installed, "" for none; `page` is its page of the docs.
 
-    `keyless`: it listens with its defaults. `tells_engagement`: what it builds `TellsEngagement`, whatever the
-    brands. `notes` gives what it cannot do for these brands, a line each, though it
-    can be built. `build` imports what it needs and connects nothing; it raises ConfigError
-    with one line a problem, each naming the setting.
+    `keyless`: it listens with its defaults. `has_past`: what it builds is a `History`. `tells_engagement`: what it
+    builds `TellsEngagement`, whatever the brands. `notes` gives what it cannot do for these brands, a line each, though
+    it can be built. `build` imports what it needs and connects nothing; it raises ConfigError with one line a problem,
+    each naming the setting.
     """
 
     name: str
@@ -57,6 +57,7 @@ class SourceKind:
     build: Callable[[SourceContext], LiveSource]
     needs: str = ""
     keyless: bool = False
+    has_past: bool = False
     tells_engagement: bool = False
     notes: Callable[[SourceContext], Sequence[str]] = _no_notes
 

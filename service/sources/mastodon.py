@@ -163,5 +163,6 @@ MASTODON = SourceKind(
         ),
     ),
     build=_build,
+    has_past=True,
     needs="sources",
 )

@@ -107,6 +107,7 @@ X = SourceKind(
         ),
     ),
     build=_build,
+    has_past=True,
     needs="sources",
     notes=_notes,
 )

@@ -34,7 +34,7 @@ def test_a_day_is_the_average_of_the_last_four_weeks_before_the_newest_post_of_a
     found = preview(store, parse("mug"))
     assert (found.posts, found.days, found.until) == (60, 28.0, other.published_at)
     # The mugs ended four days before: of the 28 days there are 25 with one, the first moment included.
-    assert found.a_day == pytest.approx(25 / 28)
+    assert (found.a_day, found.lately) == (pytest.approx(25 / 28), 25)
     assert dict(found.a_day_by_source) == {"x": pytest.approx(25 / 28)}
 
 

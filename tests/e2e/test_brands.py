@@ -43,6 +43,9 @@ def test_brands_without_a_pipeline_are_kept_in_the_data_folder(soundings: Soundi
     assert result(soundings, "search", "", "--brand", "mug-works")["total"] == 10
     assert result(soundings, "brands", "edit", "mug-works", "--query", "teapot")["brand"]["query_revision"] == 2
     done = soundings.run("rematch", "mug-works")
+    assert done.stdout.startswith("Rematched mug-works in ")
+    assert "with revision 2 of its query" in done.stdout
+    assert "looked            15  of 20 kept posts" in done.stdout
     assert "added              5" in done.stdout
     assert "withdrawn         10" in done.stdout
     assert [brand["brand_id"] for brand in result(soundings, "brands", "list")["brands"]] == [
@@ -52,6 +55,29 @@ def test_brands_without_a_pipeline_are_kept_in_the_data_folder(soundings: Soundi
     ]
     assert soundings.run("brands", "remove", "mug-works").returncode == 0
     assert result(soundings, "search", "", "--brand", "mug-works")["total"] == 5
+
+
+def test_a_brand_made_in_an_empty_folder_is_enough(
+    soundings: Soundings, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soundings.config.unlink()
+    refused = soundings.run("up")
+    assert refused.returncode == 2
+    assert "none was made by `soundings brands add NAME`" in refused.stderr
+    assert not soundings.data.exists()
+    result(soundings, "brands", "add", "Mug Works", "--query", "mug")
+    assert [brand["brand_id"] for brand in result(soundings, "brands", "list")["brands"]] == ["mug-works"]
+    assert result(soundings, "rematch", "mug-works")["added"] == 0
+    forgotten = soundings.run("forget", "--post", "x:p0", "--by", "Ada", "--reason", "asked by mail")
+    assert "nothing of it was stored" in forgotten.stdout, forgotten.stderr
+    assert soundings.replay(file)["mentions"] == 9
+    # Nobody listens on this port.
+    monkeypatch.setitem(soundings.extra, "SOUNDINGS_SOURCES_ENABLED", "hackernews")
+    monkeypatch.setitem(soundings.extra, "SOUNDINGS_SOURCES_ALLOW_PRIVATE", "true")
+    monkeypatch.setitem(soundings.extra, "SOUNDINGS_SOURCE_HACKERNEWS_ADDRESS", "http://127.0.0.1:9")
+    up = start(soundings)
+    up.wait_until_served()
+    soundings.wait_for(lambda: "Listening to hackernews for Mug Works" in up.output.read_text(), "what it listens to")
 
 
 @pytest.mark.parametrize(
@@ -64,6 +90,7 @@ def test_brands_without_a_pipeline_are_kept_in_the_data_folder(soundings: Soundi
         (("add", "New", "--query", "mug ("), "found the end of the query"),
         (("add", "New", "--query", "NOT mug"), "positive anchor"),
         (("pause", "nobody"), "is not there"),
+        (("edit", "acme"), "nothing to change; expected --name, --query, --handle or --competitor"),
         (("add", "Acme", "--query", "mug"), "is there already"),
     ],
 )
@@ -78,7 +105,11 @@ def test_a_preview_says_how_many_where_and_what_is_odd(soundings: Soundings, fil
     found = result(soundings, "preview", "mug OR teapot")
     assert (found["posts"], found["by_source"], found["a_day"]) == (15, {"x": 15}, 15.0)
     assert (len(found["newest"]), found["compared"], found["costs"]) == (15, 15, [])
+    refused = soundings.run("preview", " ")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "QUERY: found an empty one" in refused.stderr
     done = soundings.run("preview", "-mug")
+    assert "About 10.0 a day: 10 of them in the day to the newest kept, 2026-03-01." in done.stdout
     assert "10 kept posts match" in done.stdout
     assert "positive anchor" in done.stderr
 

@@ -53,6 +53,12 @@ def test_what_a_person_asks_for_goes_and_a_replay_does_not_bring_it_back(soundin
         ("author", "x:author-0", "Ada", "asked us by mail", 3),
         ("post", "x:post-1", "Ada", "asked us by mail", 1),
     ]
+    traced = soundings.run("trace", "x:post-3")
+    assert "author        x:author-0 was retracted, as Ada asked at 20" in traced.stdout
+    assert "asked us by mail" in traced.stdout
+    assert "tombstone" not in traced.stdout
+    assert ", as Ada asked at 20" in soundings.run("trace", "x:post-1").stdout
+    assert "author  " not in soundings.run("trace", "x:post-2").stdout
     shown = soundings.run("retractions").stdout
     assert "x:author-0" in shown
     assert "cannot be recalled" in shown

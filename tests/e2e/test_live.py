@@ -116,12 +116,15 @@ def test_a_name_is_enough_and_what_cannot_be_reached_is_told(
     monkeypatch.setitem(soundings.extra, "SOUNDINGS_SOURCES_ALLOW_PRIVATE", "true")
     monkeypatch.setitem(soundings.extra, "SOUNDINGS_SOURCE_HACKERNEWS_ADDRESS", "http://127.0.0.1:9")
     soundings.config.unlink()
+    assert soundings.run("brands", "add", "Mug Works").returncode == 0
     output = soundings.folder / "up.log"
     with output.open("wb") as stream:
         process = soundings.start("up", "--brand", "Acme", "--engine", "tiny", "--port", "0", output=stream)
     running = Running(soundings, process, output)
     running.wait_until_served()
-    soundings.wait_for(lambda: "Listening to hackernews for Acme" in output.read_text(), "what it listens to")
+    soundings.wait_for(
+        lambda: "Listening to hackernews for Acme, Mug Works" in output.read_text(), "what it listens to"
+    )
     soundings.wait_for(lambda: "source hackernews is waiting: 127.0.0.1 cannot be reached" in output.read_text(), "it")
     assert process.poll() is None
 

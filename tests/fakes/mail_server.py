@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from pathlib import Path
 from typing import Any, Literal
 
-from aiosmtpd.smtp import SMTP, Envelope, Session
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
 # "taken, then reset": the mail is kept and the connection is cut before that is said.
 Fault = Literal["busy", "no such mailbox", "no such sender", "spam", "taken, then reset", "cut", "hang"]
@@ -75,17 +77,33 @@ class MailServer:
 
 
 @contextmanager
-def serve_mail() -> Iterator[MailServer]:
-    """Serve until the block ends, on a free port of loopback."""
+def serve_mail(certificate: Path | None = None, password: str = "") -> Iterator[MailServer]:
+    """Serve until the block ends, on a free port of loopback.
+
+    With a certificate (and its key, in one file) nothing but STARTTLS is taken, and a password for `soundings`.
+    """
     made = MailServer()
     loop = asyncio.new_event_loop()
     started = threading.Event()
     tasks: list[asyncio.Server] = []
 
+    secured: dict[str, Any] = {}
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        secured = {
+            "tls_context": context,
+            "require_starttls": True,
+            "auth_required": True,
+            "authenticator": lambda server, session, envelope, mechanism, given: AuthResult(
+                success=(given.login, given.password) == (b"soundings", password.encode()), handled=False
+            ),
+        }
+
     def run() -> None:
         asyncio.set_event_loop(loop)
         listening = loop.run_until_complete(
-            loop.create_server(lambda: SMTP(made, enable_SMTPUTF8=False, loop=loop), "127.0.0.1", 0)
+            loop.create_server(lambda: SMTP(made, enable_SMTPUTF8=False, loop=loop, **secured), "127.0.0.1", 0)
         )
         tasks.append(listening)
         made.port = listening.sockets[0].getsockname()[1]

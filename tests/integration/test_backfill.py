@@ -10,9 +10,20 @@ import pytest
 from fakes.live_hackernews import HackerNewsWorld, environment, open_hackernews
 from fakes.running_pipeline import Running, running_pipeline
 
+from domain.clock import SystemClock
 from domain.errors import ConfigError
 from domain.query.ast import Everything
+from ingest.folder import FolderSource
+from ingest.mastodon import MastodonSource
+from ingest.rss import FeedSource
+from ingest.source import History
+from ingest.webhook import WebhookSource
+from ingest.x import XSource
+from ingest.youtube import YouTubeSource
 from search.store import MAX_PAGE, SearchRequest
+from service.components import live_sources
+from service.settings import load
+from service.sources import SOURCE_KINDS
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 END = START + timedelta(hours=5)
@@ -75,13 +86,27 @@ def test_a_time_in_which_nobody_wrote_is_no_mistake(running: Running) -> None:
     ("name", "start", "end", "problem"),
     [
         ("nosuch", START, END, "expected one of"),
-        ("webhook", START, END, r"gives only what is new.*docs/sources/webhook.md"),
-        ("hackernews", END, START, "is not before"),
+        ("webhook", START, END, r"has no history: it gives only what is new.*docs/sources/webhook.md"),
+        ("rss", START, END, "has no history.*or name one of mastodon, x, hackernews, gdelt"),
+        ("hackernews", END, START, "05:00 UTC is not before the end of --to .*; are they swapped"),
+        ("hackernews", START, datetime.now(UTC) + timedelta(days=2), "--to: .* lies ahead"),
+        ("hackernews", datetime.now(UTC) + timedelta(days=2), END, "--from: .* lies ahead"),
     ],
 )
 def test_what_cannot_be_filled_up_says_why(
     tmp_path: Path, world: HackerNewsWorld, name: str, start: datetime, end: datetime, problem: str
 ) -> None:
-    environ = environment(world) | {"SOUNDINGS_SOURCE_WEBHOOK_SECRET": "0123456789abcdef0123456789abcdef"}
-    with running_pipeline(tmp_path, environ) as running, pytest.raises(ConfigError, match=problem):
+    # Neither secret nor address of the others is there: they are not asked for first.
+    with running_pipeline(tmp_path, environment(world)) as running, pytest.raises(ConfigError, match=problem):
         running.pipeline.backfill(name, start, end, quiet)
+
+
+def test_the_table_says_which_sources_have_a_past(tmp_path: Path) -> None:
+    with_a_past = {"hackernews": True, "gdelt": True, "bluesky": False}
+    kinds = {kind.name: kind.has_past for kind in SOURCE_KINDS}
+    assert {name: kinds[name] for name in with_a_past} == with_a_past
+    settings = load(environ={"SOUNDINGS_SOURCES_ENABLED": ",".join(with_a_past), "SOUNDINGS_DATA_DIR": str(tmp_path)})
+    for source in live_sources(settings, (), SystemClock()):
+        assert isinstance(source, History) == kinds[source.name]
+    assert all(issubclass(source, History) for source in (XSource, MastodonSource))
+    assert not any(issubclass(source, History) for source in (FeedSource, WebhookSource, FolderSource, YouTubeSource))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,10 +12,11 @@ from typing import Any
 import pytest
 from fakes.running_pipeline import Running, post, running_pipeline, write_rows
 
-from domain.errors import ConfigError, QueryError
+from domain.errors import Busy, ConfigError, QueryError
 from domain.query.ast import Everything, Keyword
 from domain.records import Mention
 from search.store import MAX_PAGE, SearchRequest
+from service.control import ClientGone
 from service.rematching import standing
 
 PATIENCE_SECONDS = 60.0
@@ -286,6 +288,48 @@ def test_a_rematch_that_was_cut_off_goes_on_with_the_next_page(
     assert len(found(running, "mug")) == 45
     books = {(count.outcome, count.number) for count in running.pipeline._log.counts() if count.run == did["run"]}
     assert ("ok", 45) in {(outcome.value, number) for outcome, number in books}
+
+
+@pytest.mark.parametrize("stays", [True, False], ids=["who asked first stays", "who asked first goes away"])
+def test_who_asks_for_a_rematch_that_goes_on_already_joins_it(
+    running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stays: bool
+) -> None:
+    monkeypatch.setattr("service.rematching.MAX_PAGE", 10)
+    running.replay(write_rows(tmp_path / "a.jsonl", [post(number, "acme mug") for number in range(25)]))
+    for name in ("Mug", "Lid"):
+        change(running, "add", name=name, query=name)
+    begun, seen, answers = threading.Event(), threading.Event(), list[dict[str, Any]]()
+
+    def first(progress: object) -> None:
+        begun.set()
+        assert seen.wait(PATIENCE_SECONDS)
+        if not stays:
+            raise ClientGone("the client is gone")
+
+    def ask() -> None:
+        try:
+            answers.append(running.pipeline.rematch("mug", first))
+        except ClientGone:
+            answers.append({})
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    assert begun.wait(PATIENCE_SECONDS)
+    with pytest.raises(Busy, match="rematches brand mug"):
+        running.pipeline.rematch("lid", quiet)
+    told: list[object] = []
+
+    def second(progress: object) -> None:
+        told.append(progress)
+        seen.set()
+
+    did = running.pipeline.rematch("mug", second)
+    asking.join()
+    assert told[0] == {"stages": {"rematch": {"done": 10, "total": 25}}}
+    assert (did["joined"], did["resumed"]) == (stays, not stays)
+    assert (did["added"], did["looked"], did["kept"], len(found(running, "mug"))) == (25, 25, 25, 25)
+    assert answers == ([{**did, "joined": False}] if stays else [{}])
+    assert rematch(running, "lid") == (0, 0)
 
 
 def test_a_rematch_that_nobody_waits_for_goes_on_after_a_restart(

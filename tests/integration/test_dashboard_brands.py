@@ -121,8 +121,10 @@ def test_a_preview_counts_posts_shows_twenty_and_those_least_like_the_rest(world
     assert len(found["newest"]) == 20
     assert "teapot" in found["unlike"][0]["mention"]["text"]
     assert found["unlike"][0]["distance"] > found["unlike"][-1]["distance"]
-    assert (found["a_day"], found["days"], found["usable"]) == (41.0, 1.0, True)
+    assert (found["a_day"], found["lately"], found["days"], found["usable"]) == (41.0, 41, 1.0, True)
     assert not world.send("GET", "/api/preview?q=NOT+mug").json()["usable"]
+    empty = world.send("GET", "/api/preview?q=+")
+    assert (empty.status_code, empty.json()["error"]["found"]) == (400, "an empty query")
     assert world.send("GET", "/api/preview?q=nowhere").json()["posts"] == 0
     assert world.send("GET", "/api/preview?q=(").json()["error"]["position"] == 1
 

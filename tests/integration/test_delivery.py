@@ -18,6 +18,7 @@ from fakes import delivery_process
 from fakes.clock import START, FakeClock
 from fakes.hook_server import Hooks, serve_hooks
 from fakes.mail_server import Fault, MailServer, serve_mail
+from servers.certificates import HOST, Certificates
 
 from alerts.apprise_channel import AppriseChannel, AppriseSettings
 from alerts.channel import CHART_CID, Channel, Line, Message, Refused
@@ -27,7 +28,7 @@ from alerts.outbox import Entry, Outbox, State
 from alerts.records import Notification, Telling
 from alerts.webhook_channel import WebhookChannel, WebhookSettings
 from domain.documents import Change
-from domain.errors import RetryLater
+from domain.errors import ConfigError, RetryLater
 from domain.signature import check_signature, check_timestamp
 from search.sqlite_documents import SqliteDocuments
 
@@ -210,6 +211,62 @@ def test_a_mail_whose_taking_was_not_heard_of_comes_again_under_the_same_id(
     assert [mail["Message-ID"] for mail in mail_server.mails] == ["<a1@acme.example>"] * 2
 
 
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("mail") / "certificates")
+
+
+def secured(server: MailServer, **changed: str) -> MailChannel:
+    fields = {"host": HOST, "sender": "alerts@acme.example", "user": "soundings", "password": "right"} | changed
+    return MailChannel(MailSettings(port=server.port, **fields))  # type: ignore[arg-type]
+
+
+def test_a_mail_goes_by_tls_to_a_server_whose_certificate_is_known(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.authority))
+    with serve_mail(certificates.server_keystore, "right") as server:
+        secured(server).send(message(), "k1")
+        assert server.recipients == ["ann@acme.example"]
+
+
+def test_a_mail_server_that_nobody_knows_gets_neither_password_nor_mail(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.stranger))
+    with serve_mail(certificates.server_keystore, "right") as server:
+        with pytest.raises(RetryLater, match="certificate verify failed"):
+            secured(server).send(message(), "k1")
+        assert server.mails == []
+
+
+def test_a_server_without_tls_gets_neither_password_nor_mail(mail_server: MailServer) -> None:
+    with pytest.raises(RetryLater, match="STARTTLS"):
+        secured(mail_server).send(message(), "k1")
+    assert mail_server.mails == []
+
+
+def test_a_wrong_password_is_waited_for_and_not_told(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.authority))
+    with serve_mail(certificates.server_keystore, "right") as server:
+        with pytest.raises(RetryLater, match="refuses user or password") as told:
+            secured(server, password="canary").send(message(), "k1")
+        assert "canary" not in str(told.value)
+        assert server.mails == []
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"sender": "nobody"}, {"sender": "A\r\nBcc: x@y.example <a@b.example>"}, {"security": "none"}]
+)
+def test_settings_that_would_send_a_password_in_the_clear_or_come_from_nobody_are_refused(
+    wrong: dict[str, str], mail_server: MailServer
+) -> None:
+    with pytest.raises(ConfigError, match="expected"):
+        secured(mail_server, **wrong)
+
+
 # --- webhook
 
 
@@ -278,6 +335,14 @@ def test_a_chat_gets_title_and_lines_and_calls_nobody(hooks: Hooks) -> None:
     told = json.loads(body)
     assert told["title"] == "Acme: 84 negative mentions"
     assert told["message"] == "“@\u2060everyone <!channel> *now*”"
+
+
+def test_a_chat_that_takes_pictures_gets_the_chart(hooks: Hooks) -> None:
+    port = hooks.address.rpartition(":")[2]
+    AppriseChannel(AppriseSettings(url=f"ntfy://127.0.0.1:{port}/brand")).send(message(), "k1")
+    ((path, _, body),) = hooks.came
+    assert body == PNG
+    assert "message=Acme%3A+84" in path
 
 
 def test_a_chat_that_renders_markdown_gets_none_of_what_people_wrote(hooks: Hooks) -> None:

@@ -9,9 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from alerts.apprise_channel import MAX_CHARS, chat_text
+from alerts.apprise_channel import MAX_CHARS, AppriseSettings, chat_text
 from alerts.channel import Line
 from alerts.escaping import calls_nobody, html, markdown, one_line, quoted
+from domain.errors import ConfigError
 
 ODD = "<>&\"'@#*_`[]()!\\/\r\n\t\u202e\u2066\u200b\ud800 a:.-"
 HOSTILE = st.text(st.characters(codec=None)) | st.text(ODD, max_size=60)
@@ -72,7 +73,29 @@ def test_nobody_is_called_by_name(call: str) -> None:
 
 def test_a_chat_gets_whole_lines_only() -> None:
     lines = tuple(Line("*" * 100, f"https://s.example/{number}") for number in range(100))
-    told = chat_text(lines, "markdown")
+    told = chat_text(lines, "raw")
     assert len(told) <= MAX_CHARS
     assert all(line.startswith("\\*" * 100) for line in told.splitlines())
     assert all(line.split()[-1].startswith("https://s.example/") for line in told.splitlines())
+
+
+def test_our_own_addresses_stay_links_in_every_kind_of_chat() -> None:
+    lines = (Line("*x*", "https://s.example/a_b?x=1"), Line("y"))
+    assert chat_text(lines, "plain") == "*x* https://s.example/a_b?x=1\ny"
+    assert chat_text(lines, "raw") == "\\*x\\* https://s.example/a_b?x=1\ny"
+    shown = MarkdownIt("commonmark").render(chat_text(lines, "markdown"))
+    assert '<p>*x* <a href="https://s.example/a_b?x=1">' in shown
+    assert "<br />\ny" in shown
+
+
+@pytest.mark.parametrize(
+    "url", ["json://acme.example", "mailto://a:b@acme.example", "syslog://", "exec://x", "file:///etc/passwd", "", "x"]
+)
+def test_a_channel_of_another_kind_is_refused_without_its_secret(url: str) -> None:
+    with pytest.raises(ConfigError, match="expected one of discord://") as told:
+        AppriseSettings(url=url)
+    assert "a:b" not in str(told.value)
+
+
+def test_the_address_of_a_chat_is_shown_nowhere() -> None:
+    assert "canary" not in repr(AppriseSettings(url="ntfy://canary"))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from html.parser import HTMLParser
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from fakes.alert_texts import PEAK, alert, reading
 from fakes.mentions import mention
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -22,50 +23,13 @@ from alerts.links import Links
 from alerts.message import alert_message
 from alerts.notices import confirm_message, delayed_message, trial_message
 from alerts.recipients import recipient_id
-from alerts.records import Alert, Level, Notification, Reading, Telling
+from alerts.records import Notification, Telling
 from alerts.rule import Metric, Severity
 from domain.measures import StandingOut
 
-PEAK = datetime(2026, 3, 1, 20, 30, tzinfo=UTC)
 READER = Reader(Links("https://soundings.acme.example", b"k" * 32), ZoneInfo("Europe/Berlin"), PEAK)
 ANN = "ann@acme.example"
 VOID = {"meta", "img", "br"}
-
-
-def reading(metric: Metric = Metric.NEGATIVE, **changed: Any) -> Reading:
-    fields: dict[str, Any] = {
-        "end": PEAK,
-        "metric": metric,
-        "level": Level.SPIKE,
-        "observed": 84.0,
-        "expected": 6.2,
-        "low": 1.0,
-        "high": 14.0,
-        "ratio": 13.5,
-        "surprise": 4.3,
-        "mentions": 84,
-    }
-    return Reading(**fields | changed)
-
-
-def alert(**changed: Any) -> Alert:
-    fields: dict[str, Any] = {
-        "alert_id": "00001-ab",
-        "rule_id": "negative-spike",
-        "rule": "Spike of negative mentions",
-        "brand_id": "acme",
-        "brand": "Acme",
-        "metric": Metric.NEGATIVE,
-        "severity": Severity.CRITICAL,
-        "window_minutes": 60,
-        "started_at": PEAK - timedelta(minutes=30),
-        "fired_at": PEAK,
-        "reading": reading(),
-        "peak_at": PEAK,
-        "authors": 61,
-        "stories": 57,
-    }
-    return Alert(**fields | changed)
 
 
 def told(telling: Telling = Telling.FIRING, **changed: Any) -> Notification:
@@ -241,7 +205,7 @@ def test_the_payload_gives_values_to_programs() -> None:
     assert (one["observed"], one["expected"], one["usual"]) == (84.0, 6.2, [1.0, 14.0])
     assert (one["state"], one["started_at"]) == ("firing", "2026-03-01T20:00:00.000Z")
     assert one["words"] == [{"value": "leaks", "mentions": 40, "mentions_in_28_days": 41}]
-    # Whoever shows it escapes it, as docs/alerts.md says.
+    # Whoever shows it escapes it, as docs/messages.md says.
     assert one["samples"][0]["text"] == "<b>raw</b>"
 
 

@@ -68,7 +68,7 @@ class Desk:
             if items:
                 self.items += items
                 handled = self._stage.handle(items, normaliser, source="webhook", run="live")
-                self.reader.settled(handled.outcomes, handled.errors)
+                self.reader.settled(handled.outcomes, handled.errors, handled.retracted)
 
     def post(self, content: object, **headers: str) -> tuple[int, dict[str, object]]:
         body = content if isinstance(content, bytes) else json.dumps(content).encode()
@@ -183,7 +183,12 @@ def test_a_deletion_retracts_the_post_under_the_id_that_it_had(desk: Desk) -> No
     status, answer = desk.post([{"id": "17.0", "deleted": True}, {"id": " x ", "source": "forum", "deleted": True}])
     assert (status, answer["outcomes"]) == (202, {"ok": 2})
     assert [record.post_id for record in desk.records() if isinstance(record, Retraction)] == ["webhook:17", "forum:x"]
-    assert desk.post({"id": "17", "text": "acme again"})[1]["outcomes"] == {"duplicate": 1}
+    assert desk.post({"id": "17", "text": "acme again"})[1]["outcomes"] == {"retracted": 1}
+    desk.post({"author_id": "a1", "deleted": True})
+    told = desk.post(
+        [{"id": "18", "text": "acme", "author_id": "a1"}, {"id": "19", "text": "acme"}, {"id": "19", "text": "acme"}]
+    )
+    assert [post["outcome"] for post in told[1]["posts"]] == ["retracted", "ok", "duplicate"]
 
 
 @pytest.mark.parametrize(
@@ -480,7 +485,7 @@ def test_more_posts_than_may_wait_get_503_at_once(make: Make, monkeypatch: pytes
 def test_what_is_given_and_not_settled_is_never_answered_as_taken(make: Make) -> None:
     desk = make(answer_seconds=20.0)
     monkey = desk.reader.settled
-    desk.reader.settled = lambda outcomes, errors: None  # type: ignore[method-assign]
+    desk.reader.settled = lambda outcomes, errors, retracted=(): None  # type: ignore[method-assign]
     assert desk.post(ONE)[0] == 503
     desk.reader.settled = monkey  # type: ignore[method-assign]
     # It had been stored after all: the sender's second try says so.

@@ -15,17 +15,20 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import cast
 
 import pytest
 from fakes.mentions import START, many_mentions, mention, retraction, withdrawal
 
+from domain.aggregation import Buckets, Distinct, DistinctResult, Terms
 from domain.errors import BackendDown, Busy, ConfigError, RetryLater
 from domain.query import parse
 from domain.query.ast import And, Everything, Keyword, Words
 from domain.records import AuthorRetraction, Mention
 from enrich.signature import signature
-from search.embedded import EmbeddedStore
+from search.embedded import TRUTH_FILE, EmbeddedStore
 from search.store import SearchRequest, Written
+from search.truth import Truth
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -245,6 +248,26 @@ def test_a_reader_sees_what_the_writer_commits(tmp_path: Path) -> None:
     writer.close()
     assert reader.count() == 1
     reader.close()
+
+
+def test_what_went_before_the_writer_was_killed_is_not_counted_by_a_reader(tmp_path: Path) -> None:
+    kept = [mention(f"n{number}", text="acme", source="x" if number % 2 else "rss") for number in range(9)]
+    with closing(EmbeddedStore.open(tmp_path)) as store:
+        store.write(kept)
+        store.refresh()
+    # A kill between the transaction and the index: the index still holds all nine.
+    truth = Truth(tmp_path / TRUTH_FILE, read_only=False)
+    truth.apply([*map(retraction, kept[:6]), withdrawal(kept[6])], START)
+    truth.close()
+    with closing(EmbeddedStore.open(tmp_path, read_only=True)) as reader:
+        for node in (Everything(), Words(("acme",))):
+            page = reader.search(SearchRequest(node, limit=1))
+            assert (page.total, len(page.mentions)) == (2, 1)
+            rest = reader.search(SearchRequest(node, cursor=page.next_cursor))
+            assert (rest.total, len(rest.mentions), rest.next_cursor) == (2, 1, None)
+        found = reader.aggregate(Everything(), {"by": Terms("source", 5), "posts": Distinct("post_id")})
+        assert sum(bucket.count for bucket in cast(Buckets, found["by"]).buckets) == 2
+        assert cast(DistinctResult, found["posts"]).count == 2
 
 
 def test_a_reader_follows_the_writer_into_a_new_index(tmp_path: Path) -> None:
