@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -347,3 +348,14 @@ def test_conditions_are_read_as_they_were_written() -> None:
     before = looked(0, sources=[replace(WELL, state="refused")], disks=[replace(DISK, free=0)])
     calming = looked(1, before, sources=[WELL], disks=[replace(DISK, free=0)])
     assert from_body(to_body(calming)) == calming
+
+
+def test_every_kind_is_on_the_page_of_alerts() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "alerts.md").read_text()
+    told = {name for line in page.split("## The pipeline's own health")[1].splitlines() for name in _names(line)}
+    assert told == KINDS.keys()
+
+
+def _names(line: str) -> list[str]:
+    first = line.split("|")[1] if line.startswith("| `") else ""
+    return [name.strip(" `") for name in first.split(",") if name.strip()]
