@@ -48,7 +48,7 @@ _ORDER: Final = tuple(Severity)
 class SourceHealth:
     """What is known of a source that should be listening. `state` and `silent` are as its last heartbeat said.
 
-    `at` is when that came, None where it never did; `since` when its state began, or since when one is waited for.
+    `at` is when that came, None where it never did; `since` when its state began.
     `spent` and `budget` are of today, in the same unit; None where it costs nothing or has no limit.
     """
 
@@ -97,9 +97,13 @@ class ChannelHealth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """All that is known at a moment; None for what could not be looked at."""
+    """All that is known at a moment; None for what could not be looked at.
+
+    `looking_since` is when whoever looks began to: before that, nobody can say that a heartbeat did not come.
+    """
 
     now: datetime
+    looking_since: datetime | None = None
     sources: Sequence[SourceHealth] | None = None
     stages: Sequence[StageHealth] | None = None
     disks: Sequence[DiskHealth] | None = None
@@ -110,7 +114,8 @@ class Facts:
 class HealthCondition:
     """Something that is wrong since `since`, and told of once it has lasted for `patience`.
 
-    `condition_id` is the kind of trouble and whose it is (`deaf:bluesky`). `well_since`: it seems to be over.
+    `condition_id` is the kind of trouble and whose it is (`deaf:bluesky`). `firing`: it was seen to last that long.
+    `well_since`: it seems to be over.
     """
 
     condition_id: str
@@ -118,6 +123,7 @@ class HealthCondition:
     sentence: str
     since: datetime
     patience: timedelta = AT_ONCE
+    firing: bool = False
     well_since: datetime | None = None
 
     @property
@@ -129,10 +135,6 @@ class HealthCondition:
     def subject(self) -> str:
         """Whose trouble it is: a source, a stage or a disk; `*` for all sources."""
         return self.condition_id.partition(":")[2]
-
-    def fires(self, now: datetime) -> bool:
-        """Tell whether it has lasted long enough to be told of."""
-        return (self.well_since or now) - self.since >= self.patience
 
 
 # What each kind of trouble is called, where rules are listed.
@@ -182,7 +184,7 @@ def look(facts: Facts, before: Sequence[HealthCondition]) -> list[HealthConditio
             continue
         if not _looked_at(old, facts):
             found[condition_id] = old
-        elif old.fires(facts.now):
+        elif old.firing:
             well_since = old.well_since or facts.now
             if facts.now - well_since < CALM:
                 found[condition_id] = replace(old, well_since=well_since)
@@ -197,6 +199,7 @@ def _condition(trouble: _Trouble, old: HealthCondition | None, now: datetime) ->
         sentence=trouble.sentence,
         since=since,
         patience=trouble.patience,
+        firing=now - since >= trouble.patience or (old is not None and old.firing),
     )
 
 
@@ -216,7 +219,7 @@ def _looked_at(condition: HealthCondition, facts: Facts) -> bool:
 
 
 def _troubles(facts: Facts) -> Iterator[_Trouble]:
-    yield from _of_sources(facts.sources or (), facts.now)
+    yield from _of_sources(facts.sources or (), facts)
     for stage in facts.stages or ():
         yield from _of_stage(stage)
     for disk in facts.disks or ():
@@ -232,24 +235,27 @@ def _unheard(sources: Sequence[SourceHealth], now: datetime) -> list[SourceHealt
     return [one for one in sources if one.state != "stopped" and (one.at is None or now - one.at > UNHEARD_AFTER)]
 
 
-def _of_sources(sources: Sequence[SourceHealth], now: datetime) -> Iterator[_Trouble]:
-    unheard = _unheard(sources, now)
+def _of_sources(sources: Sequence[SourceHealth], facts: Facts) -> Iterator[_Trouble]:
+    unheard = _unheard(sources, facts.now)
     if len(unheard) == len(sources) > 1:
         # The process that listens is gone: one message of that is enough.
         last = max((one.at for one in unheard if one.at is not None), default=None)
         said = f"No source has been heard of since {_clock(last)}" if last else "No source has ever been heard of"
-        sentence = f"{said}: what listens is not running, or cannot write to the log."
-        yield _Trouble("unheard:*", Severity.CRITICAL, UNHEARD_PATIENCE, sentence, since=last)
+        yield _lost("*", f"{said}: what listens is not running", last, facts)
         return
     for one in sources:
         if one in unheard:
             said = f"has not been heard of since {_clock(one.at)}" if one.at else "has never been heard of"
-            sentence = f"The source {one.source} {said}: what listens to it is not running."
-            since = one.at or one.since
-            yield _Trouble(f"unheard:{one.source}", Severity.CRITICAL, UNHEARD_PATIENCE, sentence, since=since)
+            yield _lost(one.source, f"The source {one.source} {said}: what listens to it is not running", one.at, facts)
         elif one.state != "stopped":
             yield from _of_state(one)
             yield from _of_budget(one)
+
+
+def _lost(subject: str, said: str, last: datetime | None, facts: Facts) -> _Trouble:
+    since = max((at for at in (last, facts.looking_since) if at is not None), default=None)
+    sentence = f"{said}, or its heartbeats do not come through."
+    return _Trouble(f"unheard:{subject}", Severity.CRITICAL, UNHEARD_PATIENCE, sentence, since=since)
 
 
 def _of_state(one: SourceHealth) -> Iterator[_Trouble]:
@@ -357,6 +363,7 @@ def to_body(conditions: Iterable[HealthCondition]) -> dict[str, Any]:
             "sentence": one.sentence,
             "since_ms": to_ms(one.since),
             "patience_seconds": one.patience.total_seconds(),
+            "firing": one.firing,
             "well_since_ms": None if one.well_since is None else to_ms(one.well_since),
         }
         for one in conditions
@@ -372,6 +379,7 @@ def from_body(body: Mapping[str, Any]) -> list[HealthCondition]:
             sentence=one["sentence"],
             since=from_ms(one["since_ms"]),
             patience=timedelta(seconds=one["patience_seconds"]),
+            firing=one["firing"],
             well_since=None if one["well_since_ms"] is None else from_ms(one["well_since_ms"]),
         )
         for condition_id, one in body.items()

@@ -87,7 +87,7 @@ class HealthBook:
         kept = self._documents.get(KIND, [_NOW]).get(_NOW)
         before = from_body(kept.body) if kept is not None else []
         after = look(facts, before)
-        firing = {_alert_id(one): one for one in after if one.fires(facts.now)}
+        firing = {_alert_id(one): one for one in after if one.firing}
         fired = {_alert_id(one) for one in before} - firing.keys()
         there = self._documents.get(ALERT, [*firing, *fired])
         began = [alert_of_condition(one, facts.now) for name, one in firing.items() if name not in there]

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from domain.documents import ABSENT, Document, require_ids
 from domain.errors import BadRecord, ConfigError
 from domain.records import AuthorRetraction, Mention, Restoration, Retraction, Withdrawal
 from search.acceptance import MAX_INTEGER
+from search.document_body import body_bytes
 from search.retractions import RetractionRow, document_of, row_of_document
 from search.stories import Place
 from search.transfer import Copied, Piece, Progress, StoryPost
 from search.whole_file import whole_file
 from stream.codec import decode, encode, from_json, to_json
 
-# Raise when lines are written that older programs cannot read.
-FORMAT: Final = 1
+# Raise when lines are written that older programs cannot read. 2: documents.
+FORMAT: Final = 2
+_READABLE: Final = (1, FORMAT)
 # The line of the first piece.
 FIRST_LINE: Final = 2
 _HEAD: Final = "soundings_export"
 _END: Final = "end"
 _STORY_POST: Final = "story_post"
 _ROW: Final = "retraction_row"
+_DOCUMENT: Final = "document"
 _ZIPPED: Final = ".gz"
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _TOLD_EVERY: Final = 500
@@ -114,13 +118,16 @@ def _check_head(path: Path, line: bytes) -> None:
         head = None
     if not isinstance(head, dict) or head.get("type") != _HEAD:
         raise ConfigError(f"{path} is no file that `soundings export` wrote")
-    if head.get("format") != FORMAT:
+    if head.get("format") not in _READABLE:
         raise ConfigError(f"{path} has format {head.get('format')}, this program reads {FORMAT}: use a newer one")
 
 
 def _line(piece: Piece) -> bytes:
     if isinstance(piece, RetractionRow):
         return to_json({"type": _ROW, **document_of(piece)})
+    if isinstance(piece, Document):
+        about = {"type": _DOCUMENT, "kind": piece.kind, "id": piece.doc_id}
+        return b'%b,"body":%b}' % (to_json(about)[:-1], body_bytes(piece.body))
     if not isinstance(piece, StoryPost):
         return encode(piece)
     place = piece.place._asdict() | {"keys": list(piece.place.keys)}
@@ -157,10 +164,24 @@ def _piece(line: bytes, pieces: int) -> Piece | None:
             return row_of_document(document)
         except (KeyError, TypeError, ValueError) as exc:
             raise ValueError(f"found a row of the ledger without a usable {exc}") from exc
+    if kind == _DOCUMENT:
+        return _document(document)
     record = decode(line)
     if isinstance(record, Mention | Withdrawal | Retraction | AuthorRetraction | Restoration):
         return record
     raise ValueError(f"found a {type(record).__name__}, expected a mention, withdrawal or retraction")
+
+
+def _document(line: Mapping[str, Any]) -> Document:
+    try:
+        kind, doc_id, body = line["kind"], line["id"], line["body"]
+        require_ids(kind, [doc_id])
+    except (KeyError, TypeError) as exc:
+        raise ValueError(f"found a document without a usable {exc}") from exc
+    if not isinstance(body, dict):
+        raise ValueError("found a document whose body is no object")
+    # Which revision it had is the business of the store that it came from.
+    return Document(kind, doc_id, body, ABSENT)
 
 
 def _fits(*numbers: int) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
+from domain.documents import ABSENT, MAX_SCAN, Change, Conflict, Document, Documents
 from domain.errors import BadRecord
 from domain.records import AuthorRetraction, Mention, Restoration, Retraction, Withdrawal
 from search.retractions import Record, RetractionRow
@@ -31,7 +32,7 @@ class StoryPost(NamedTuple):
     said: str
 
 
-Piece: TypeAlias = StoryPost | Record | RetractionRow
+Piece: TypeAlias = StoryPost | Record | RetractionRow | Document
 
 
 class Transferable(Protocol):
@@ -86,6 +87,7 @@ class Copied:
     withdrawals: int = 0
     retractions: int = 0
     rows: int = 0
+    documents: int = 0
     stored: int = 0
     known: int = 0
     refused: list[Refused] = field(default_factory=list)
@@ -103,23 +105,45 @@ class Copied:
                 self.retractions += 1
             case RetractionRow():
                 self.rows += 1
+            case Document():
+                self.documents += 1
 
     @property
     def pieces(self) -> int:
         """All pieces."""
-        return self.story_posts + self.mentions + self.withdrawals + self.retractions + self.rows
+        return self.story_posts + self.mentions + self.withdrawals + self.retractions + self.rows + self.documents
 
 
 Progress: TypeAlias = Callable[[int], None]
 
 
-def copy(pieces: Iterable[Piece], target: Transferable, progress: Progress | None = None) -> Copied:
+def dump_documents(documents: Documents, kinds: Iterable[str]) -> Iterator[Document]:
+    """Give all documents of some kinds. Writes go on meanwhile, and may be seen or not.
+
+    Raises:
+        RetryLater, BackendDown.
+    """
+    for kind in kinds:
+        after = ""
+        while page := documents.scan(kind, after=after, limit=MAX_SCAN):
+            yield from page
+            after = page[-1].doc_id
+
+
+def copy(
+    pieces: Iterable[Piece],
+    target: Transferable,
+    progress: Progress | None = None,
+    *,
+    documents: Documents | None = None,
+) -> Copied:
     """Put pieces into a store. What it cannot hold (`search.acceptance`) is refused alone; all else goes in.
 
     Args:
         pieces: as `Transferable.dump` or `read_export` gives them.
         target: where to.
         progress: told the number of pieces done, from time to time.
+        documents: where documents go, unless there is one of that id already; None leaves them out.
 
     Raises:
         RetryLater, BackendDown: as the target; start again with the same pieces.
@@ -130,6 +154,7 @@ def copy(pieces: Iterable[Piece], target: Transferable, progress: Progress | Non
     records: list[Record] = []
     numbers: list[int] = []
     rows: list[RetractionRow] = []
+    kept: list[Document] = []
 
     def flush() -> None:
         # Stories first: a mention whose post stands somewhere is not told another story.
@@ -148,6 +173,11 @@ def copy(pieces: Iterable[Piece], target: Transferable, progress: Progress | Non
         if rows:
             target.keep_rows(rows)
             rows.clear()
+        if kept and documents is not None:
+            put = _put_missing(documents, kept)
+            copied.stored += put
+            copied.known += len(kept) - put
+        kept.clear()
         if progress is not None:
             progress(copied.pieces)
 
@@ -157,10 +187,27 @@ def copy(pieces: Iterable[Piece], target: Transferable, progress: Progress | Non
             posts.append(piece)
         elif isinstance(piece, RetractionRow):
             rows.append(piece)
+        elif isinstance(piece, Document):
+            kept.append(piece)
         else:
             records.append(piece)
             numbers.append(copied.pieces)
-        if len(posts) + len(records) + len(rows) >= _BATCH:
+        if len(posts) + len(records) + len(rows) + len(kept) >= _BATCH:
             flush()
     flush()
     return copied
+
+
+def _put_missing(documents: Documents, kept: Sequence[Document]) -> int:
+    """Put those documents of which there is none of that id; give how many."""
+    by_kind: dict[str, list[str]] = {}
+    for one in kept:
+        by_kind.setdefault(one.kind, []).append(one.doc_id)
+    there = {(kind, doc_id) for kind, ids in by_kind.items() for doc_id in documents.get(kind, ids)}
+    put = [Change(one.kind, one.doc_id, one.body, ABSENT) for one in kept if (one.kind, one.doc_id) not in there]
+    try:
+        documents.apply(put)
+    except Conflict:
+        # Somebody made one meanwhile: that one stays, and the others are put.
+        return _put_missing(documents, kept)
+    return len(put)

@@ -57,6 +57,7 @@ class HealthLook:
         """Give what is known now; what cannot be read is left out."""
         return Facts(
             now=self._clock.now(),
+            looking_since=self._began,
             sources=_known("the sources", self._sources),
             stages=_known("the stages", self._stages),
             disks=_known("the disk", self._disks),
@@ -70,8 +71,7 @@ class HealthLook:
         for name in self._settings.sources.enabled:
             report, budget = reports.get(name), values.get(name, {}).get(_BUDGETS.get(name, ""))
             if report is None:
-                # Never heard of, as far as is known: it is given the time since this process began.
-                found.append(SourceHealth(source=name, at=None, since=self._began))
+                found.append(SourceHealth(source=name))
                 continue
             found.append(
                 SourceHealth(

@@ -10,10 +10,14 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from e2e.command_line import ROOT, Soundings, make_posts, write_posts
+
+from domain.documents import Change
+from search.sqlite_documents import SqliteDocuments
 
 
 def found(soundings: Soundings) -> dict[str, Any]:
@@ -53,6 +57,32 @@ def test_a_backup_is_restored_and_goes_on_where_it_was_made(
     refused = another.run("restore", str(tmp_path / "backup"))
     assert refused.returncode == 2
     assert "not an empty folder" in refused.stderr
+
+
+def test_what_alerts_keep_goes_along_in_a_backup_and_all_but_its_secrets_in_an_export(
+    soundings: Soundings, another: Soundings, tmp_path: Path
+) -> None:
+    soundings.replay(write_posts(tmp_path / "posts.jsonl", make_posts(20)))
+    with closing(SqliteDocuments.open(soundings.data / "alerts.db")) as kept:
+        kept.apply([Change("silence", "s1", {"why": "a launch"}), Change("key", "links", {"key": "of links"})])
+    assert soundings.run("backup", str(tmp_path / "backup")).returncode == 0
+    files = sorted(path.name for path in (tmp_path / "backup").iterdir())
+    assert files == ["alerts.db", "log.sqlite", "manifest.json", "store"]
+    assert another.run("restore", str(tmp_path / "backup")).returncode == 0
+    with closing(SqliteDocuments.open(another.data / "alerts.db")) as restored:
+        assert [one.body for kind in ("silence", "key") for one in restored.scan(kind)] == [
+            {"why": "a launch"},
+            {"key": "of links"},
+        ]
+
+    export = tmp_path / "export.jsonl"
+    assert "1 documents of alerts" in soundings.run("export", str(export)).stdout
+    assert "of links" not in export.read_text()
+    shutil.rmtree(another.data)
+    assert another.run("import", str(export)).returncode == 0
+    with closing(SqliteDocuments.open(another.data / "alerts.db")) as imported:
+        assert [one.doc_id for one in imported.scan("silence")] == ["s1"]
+        assert imported.scan("key") == []
 
 
 def killed_while_making(target: Path) -> Path:
@@ -121,6 +151,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
         "mentions.sqlite3: cannot be read: No such",
     ),
     "a byte of the log": (lambda backup: _flip(backup / "log.sqlite"), "log.sqlite: found SHA-256"),
+    "a byte of what alerts keep": (lambda backup: _flip(backup / "alerts.db"), "alerts.db: found SHA-256"),
     "a byte of the store": (lambda backup: _flip(backup / "store/mentions.sqlite3"), "mentions.sqlite3: found SHA-256"),
     "no manifest": (lambda backup: (backup / "manifest.json").unlink(), "holds no manifest.json"),
     "half a manifest": (lambda backup: (backup / "manifest.json").write_bytes(b'{"soundings_ba'), "is damaged"),
@@ -134,6 +165,7 @@ def test_a_damaged_backup_is_refused_and_leaves_nothing_behind(
     soundings: Soundings, another: Soundings, tmp_path: Path
 ) -> None:
     soundings.replay(write_posts(tmp_path / "posts.jsonl", make_posts(150)))
+    SqliteDocuments.open(soundings.data / "alerts.db").close()
     backup = tmp_path / "backup"
     assert soundings.run("backup", str(backup)).returncode == 0
     before = sorted(another.data.parent.iterdir())

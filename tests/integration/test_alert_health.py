@@ -128,14 +128,25 @@ def test_it_is_over_when_the_source_listens_again(world: World) -> None:
     assert sorted(told) == ["firing", "resolved"]
 
 
+def test_a_pipeline_that_is_started_in_the_morning_is_no_trouble(world: World) -> None:
+    world.beat()
+    world.clock.set(NOON + 15 * 60 * MINUTE)
+    alerting = world.alerting()
+    for minute in range(3):
+        at = NOON + (15 * 60 + minute) * MINUTE
+        world.clock.set(at)
+        if minute:
+            world.beat()
+        alerting.minute(at)
+    assert AlertBook(world.documents).newest(10) == []
+
+
 def test_what_is_known_of_sources_is_their_last_heartbeat(world: World) -> None:
     look = world.look()
     facts = look.facts()
     assert facts.sources is not None
-    assert {one.source: (one.at, one.since) for one in facts.sources} == {
-        "bluesky": (None, NOON),
-        "hackernews": (None, NOON),
-    }
+    assert {one.source: one.at for one in facts.sources} == {"bluesky": None, "hackernews": None}
+    assert facts.looking_since == NOON
     world.beat(hackernews=SourceState.WAITING)
     sources = {one.source: one for one in look.facts().sources or ()}
     assert (sources["hackernews"].state, sources["hackernews"].reason) == ("waiting", "401")

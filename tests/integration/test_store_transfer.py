@@ -8,14 +8,17 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from itertools import chain
 from pathlib import Path
 
 import pytest
+from fakes.document_stores import open_documents, set_up_documents
 from fakes.elastic_stores import open_elastic, settings_for, wipe
 from fakes.mentions import START, many_mentions, mention, retraction, withdrawal
 from fakes.told import OTHER, TEXT, busy_day, told
 from servers.elastic import ElasticServer
 
+from domain.documents import Change, Documents
 from domain.errors import ConfigError
 from domain.records import AuthorRetraction, Mention, Restoration, Retraction, Withdrawal
 from search import elastic_migrate
@@ -23,7 +26,7 @@ from search.elastic import ElasticStore
 from search.embedded import TRUTH_FILE, EmbeddedStore
 from search.export_file import read_export, write_export
 from search.store import SearchRequest, Written
-from search.transfer import Piece, copy
+from search.transfer import Piece, copy, dump_documents
 from stream.sqlite_backup import copy_database
 
 Record = Mention | Withdrawal | Retraction
@@ -188,6 +191,83 @@ def test_what_a_store_refuses_is_told_by_its_place_and_all_else_goes_in(open_sto
     assert [(number, record) for number, record, _ in answers[0]] == [(2, wrong[0]), (4, wrong[1])]
 
 
+DOCUMENTS = ("sqlite", "elastic")
+
+
+@pytest.fixture
+def open_kept(tmp_path: Path, prefix: str, request: pytest.FixtureRequest) -> Iterator[Callable[[str], Documents]]:
+    """Open documents of a kind of store, of which there are none yet."""
+    opened: list[Documents] = []
+    prefixes: list[str] = []
+
+    def open_it(kind: str) -> Documents:
+        where: tuple[str, ...] = ("sqlite", str(tmp_path / f"kept{len(opened)}.db"))
+        if kind == "elastic":
+            url = request.getfixturevalue("elastic_server").url
+            prefixes.append(f"{prefix}d{len(opened)}-")
+            set_up_documents(url, prefixes[-1])
+            where = ("elastic", url, prefixes[-1])
+        opened.append(open_documents(where))
+        return opened[-1]
+
+    yield open_it
+    for documents in opened:
+        documents.close()
+    for own in prefixes:
+        wipe(settings_for(request.getfixturevalue("elastic_server").url, own))
+
+
+@pytest.mark.parametrize("from_kind", DOCUMENTS)
+@pytest.mark.parametrize("to_kind", DOCUMENTS)
+def test_documents_of_alerts_come_along_and_what_is_there_stays(
+    open_kept: Callable[[str], Documents], open_store: OpenStore, tmp_path: Path, from_kind: str, to_kind: str
+) -> None:
+    source, target, store = open_kept(from_kind), open_kept(to_kind), open_store("embedded")
+    body = {"who": "Ann Öst", "since": None, "deep": {"n": [1, 2.5, True]}}
+    source.apply([Change("alert", f"{n:05d}", {"n": n}) for n in range(1_203)])
+    source.apply([Change("recipient", "ann", body), Change("recipient", "bob", {"consent": "left"})])
+    source.apply([Change("outbox", "m1", {"to": "ann"}), Change("key", "links", {"key": "a secret"})])
+    target.apply([Change("recipient", "bob", {"consent": "confirmed"})])
+    file = tmp_path / "export.jsonl.gz"
+    written = write_export(chain(store.dump(), dump_documents(source, ("alert", "recipient"))), file)
+    assert written.documents == 1_205
+    copied = copy(read_export(file), store, documents=target)
+    assert (copied.documents, copied.stored, copied.known) == (1_205, 1_204, 1)
+    assert {one.doc_id: one.body for one in target.scan("recipient")} == {"ann": body, "bob": {"consent": "confirmed"}}
+    assert [one.body for one in dump_documents(target, ["alert"])] == [{"n": n} for n in range(1_203)]
+    assert [*target.scan("outbox"), *target.scan("key")] == []
+    again = copy(read_export(file), store, documents=target)
+    assert (again.stored, again.known) == (0, 1_205)
+
+
+def test_an_export_from_before_there_were_alerts_is_read(open_store: OpenStore, tmp_path: Path) -> None:
+    store = open_store("embedded")
+    store.write([told("1")])
+    file = tmp_path / "export.jsonl"
+    write_export(store.dump(), file)
+    file.write_bytes(file.read_bytes().replace(b'"format":2', b'"format":1'))
+    assert list(read_export(file)) == list(store.dump())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"type":"document","kind":"alert","id":"a b","body":{}}',
+        b'{"type":"document","kind":"Alert","id":"a","body":{}}',
+        b'{"type":"document","kind":"alert","body":{}}',
+        b'{"type":"document","kind":"alert","id":7,"body":{}}',
+        b'{"type":"document","kind":"alert","id":"a","body":[1]}',
+        b'{"type":"document","kind":"alert","id":"a"}',
+    ],
+)
+def test_a_document_that_is_none_is_said_with_its_line(tmp_path: Path, line: bytes) -> None:
+    file = tmp_path / "export.jsonl"
+    end = b'{"type":"end","pieces":1}'
+    file.write_bytes(b"\n".join([b'{"type":"soundings_export","format":2}', line, end, b""]))
+    with pytest.raises(ConfigError, match=r"line 2: .*found"):
+        list(read_export(file))
+
+
 BROKEN: dict[str, Callable[[bytes], bytes]] = {
     "cut off": lambda raw: raw[: len(raw) // 2],
     "no gzip": lambda raw: raw[20:],
@@ -200,7 +280,7 @@ BROKEN: dict[str, Callable[[bytes], bytes]] = {
         b"".join(line for at, line in enumerate(gzip.decompress(raw).splitlines(keepends=True)) if at != 2)
     ),
     "something else": lambda raw: gzip.compress(b'{"some":"json"}\n'),
-    "newer": lambda raw: gzip.compress(gzip.decompress(raw).replace(b'"format":1', b'"format":2')),
+    "newer": lambda raw: gzip.compress(gzip.decompress(raw).replace(b'"format":2', b'"format":3')),
     "a broken line": lambda raw: gzip.compress(gzip.decompress(raw).replace(b'"version"', b'"verzion"')),
 }
 

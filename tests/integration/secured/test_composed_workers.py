@@ -256,8 +256,8 @@ def test_each_command_beside_the_workers_needs_no_more_than_the_user_that_the_pa
     assert (again.returncode, "Kibana" in again.stderr) == (1, False), again.stderr
     export = tmp_path / "store.jsonl.gz"
     done("dashboard", "export", str(export))
-    assert "0 stored" in done("index", "import", str(export))
     it = {"SOUNDINGS_ELASTIC_USER": "it", "SOUNDINGS_ELASTIC_PASSWORD": values["IT_PASSWORD"]}
+    assert "0 stored" in done("index", "import", str(export), **it)
     assert "no month before" in done("index", "drop-months", "--before", "2000-01", "--yes", **it)
     refused = composed.run("index", "migrate", "--every")
     assert refused.returncode != 0, refused.stdout

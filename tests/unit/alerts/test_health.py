@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -51,8 +52,13 @@ def walk(steps: Sequence[tuple[float, SourceHealth]]) -> list[tuple[float, list[
     for minutes, source in steps:
         now = NOON + minutes * MINUTE
         conditions = look(Facts(now=now, sources=[replace(source, at=now)]), conditions)
-        fires.append((minutes, [one.condition_id for one in conditions if one.fires(now)]))
+        fires.append((minutes, [one.condition_id for one in conditions if one.firing]))
     return fires
+
+
+def lasts(condition: HealthCondition, until: datetime) -> bool:
+    """Tell whether it would be told of if it were looked at then and still held."""
+    return until - condition.since >= condition.patience
 
 
 def test_where_all_is_well_there_is_nothing_to_say() -> None:
@@ -83,7 +89,7 @@ def test_a_source_that_cannot_be_heard_is_told_of_after_ten_minutes() -> None:
 def test_a_source_that_refuses_us_is_said_to() -> None:
     (condition,) = looked(0, sources=[replace(WELL, state="refused", reason="401")])
     assert "refuses us since 2026-03-01 11:00 UTC: 401." in condition.sentence
-    assert condition.fires(NOON)
+    assert lasts(condition, NOON)
 
 
 def test_short_troubles_that_end_are_told_to_nobody() -> None:
@@ -126,16 +132,28 @@ def test_a_source_that_is_not_heard_of_is_told_of_after_five_minutes_and_nothing
     assert looked(0.7, sources=[lost, replace(other, at=NOON + 0.7 * MINUTE)])[0].condition_id == "deaf:bluesky"
     conditions = looked(1, sources=[lost, replace(other, at=NOON + MINUTE)])
     assert [one.condition_id for one in conditions] == ["unheard:bluesky"]
-    assert not conditions[0].fires(NOON + 4.9 * MINUTE)
-    assert conditions[0].fires(NOON + 5 * MINUTE)
+    assert not lasts(conditions[0], NOON + 4.9 * MINUTE)
+    assert lasts(conditions[0], NOON + 5 * MINUTE)
     assert "has not been heard of since 2026-03-01 12:00 UTC" in conditions[0].sentence
 
 
 def test_a_source_that_was_never_heard_of_is_waited_for() -> None:
-    never = SourceHealth(source="rss", since=NOON)
-    (condition,) = looked(0, sources=[never])
-    assert condition.sentence == "The source rss has never been heard of: what listens to it is not running."
-    assert (condition.fires(NOON), condition.fires(NOON + 5 * MINUTE)) == (False, True)
+    (condition,) = looked(0, sources=[SourceHealth(source="rss")])
+    assert condition.sentence.startswith(
+        "The source rss has never been heard of: what listens to it is not running, or"
+    )
+    assert (lasts(condition, NOON), lasts(condition, NOON + 5 * MINUTE)) == (False, True)
+
+
+@pytest.mark.parametrize("names", [("bluesky",), ("bluesky", "x")])
+def test_whoever_has_just_begun_to_look_waits_for_a_heartbeat_first(names: tuple[str, ...]) -> None:
+    sources = [replace(WELL, source=name, at=NOON - timedelta(hours=9)) for name in names]
+    began = NOON - MINUTE
+    (condition,) = look(Facts(now=NOON, looking_since=began, sources=sources), [])
+    assert condition.since == began
+    assert not lasts(condition, NOON)
+    assert lasts(condition, NOON + 4 * MINUTE)
+    assert "since 2026-03-01 03:00 UTC" in condition.sentence
 
 
 def test_when_no_source_is_heard_of_one_thing_is_said() -> None:
@@ -143,7 +161,7 @@ def test_when_no_source_is_heard_of_one_thing_is_said() -> None:
     (condition,) = looked(6, sources=sources)
     assert condition.condition_id == "unheard:*"
     assert condition.sentence.startswith("No source has been heard of since 2026-03-01 12:00 UTC")
-    assert condition.fires(NOON + 6 * MINUTE)
+    assert lasts(condition, NOON + 6 * MINUTE)
 
 
 def test_what_was_wrong_with_a_source_stands_while_nothing_is_heard_of_it() -> None:
@@ -151,6 +169,18 @@ def test_what_was_wrong_with_a_source_stands_while_nothing_is_heard_of_it() -> N
     before = looked(0, sources=[deaf])
     after = look(Facts(now=NOON + 30 * MINUTE, sources=[deaf]), before)
     assert {one.condition_id for one in after} == {"unheard:bluesky", "deaf:bluesky"}
+
+
+def test_what_nothing_is_heard_of_does_not_ripen_into_an_alert() -> None:
+    """As when the pipeline was stopped in the evening while a source had just been cut off."""
+    before = looked(0, sources=[replace(WELL, state="waiting", since=NOON)])
+    assert [one.firing for one in before] == [False]
+    morning = NOON + timedelta(hours=15)
+    sources = [replace(WELL, state="waiting", since=NOON)]
+    after = look(Facts(now=morning, looking_since=morning, sources=sources), before)
+    assert [one.condition_id for one in after if one.firing] == []
+    heard = [replace(WELL, at=morning + MINUTE)]
+    assert look(Facts(now=morning + MINUTE, sources=heard), after) == []
 
 
 def test_a_source_that_is_listened_to_no_more_ends_its_troubles() -> None:
@@ -167,7 +197,7 @@ def test_a_budget_is_told_of_when_it_is_nearly_and_when_it_is_wholly_spent(spent
     x = replace(WELL, source="x", spent=spent, budget=10.0, currency="USD")
     conditions = looked(0, sources=[x])
     assert [one.condition_id for one in conditions] == expected
-    assert all(one.fires(NOON) for one in conditions)
+    assert all(lasts(one, NOON) for one in conditions)
 
 
 def test_a_budget_says_how_much_it_was_and_ends_with_the_day() -> None:
@@ -192,7 +222,7 @@ def test_a_source_without_a_limit_has_no_budget_to_spend() -> None:
 def test_a_stage_that_is_far_behind_is_told_of_after_a_quarter_of_an_hour(waiting: int, begins: bool) -> None:
     conditions = looked(0, stages=[replace(STAGE, waiting=waiting)])
     assert [one.condition_id for one in conditions] == (["lag:enrich"] if begins else [])
-    assert [one.fires(NOON + 15 * MINUTE) for one in conditions] == ([True] if begins else [])
+    assert [lasts(one, NOON + 15 * MINUTE) for one in conditions] == ([True] if begins else [])
 
 
 def test_a_lag_that_swings_around_its_threshold_is_one_trouble() -> None:
@@ -222,7 +252,7 @@ def test_a_stage_that_stands_still_is_told_of_and_one_that_is_slow_is_not() -> N
 def test_dead_letters_are_told_of_when_they_are_many_and_many_of_all(parked: int, settled: int, begins: bool) -> None:
     conditions = looked(0, stages=[replace(STAGE, parked=parked, settled=settled)])
     assert bool(conditions) == begins
-    assert all(one.fires(NOON) for one in conditions)
+    assert all(lasts(one, NOON) for one in conditions)
 
 
 def test_a_few_dead_letters_less_do_not_end_it() -> None:
@@ -264,10 +294,10 @@ def test_messages_that_wait_are_told_of_after_ten_minutes_and_lost_ones_at_once(
     waits = ChannelHealth(channel="mail", waiting=3, since=NOON, lost=0, why="the server is busy.")
     (condition,) = looked(1, channels=[waits])
     assert condition.sentence == "3 messages wait for the channel mail since 2026-03-01 12:00 UTC: the server is busy."
-    assert (condition.fires(NOON + MINUTE), condition.fires(NOON + 10 * MINUTE)) == (False, True)
+    assert (lasts(condition, NOON + MINUTE), lasts(condition, NOON + 10 * MINUTE)) == (False, True)
     (lost,) = looked(1, channels=[replace(waits, waiting=0, lost=1)])
     assert lost.sentence == "One message could not be delivered by the channel mail lately: the server is busy."
-    assert lost.fires(NOON + MINUTE)
+    assert lasts(lost, NOON + MINUTE)
 
 
 # --- all of them
@@ -318,3 +348,14 @@ def test_conditions_are_read_as_they_were_written() -> None:
     before = looked(0, sources=[replace(WELL, state="refused")], disks=[replace(DISK, free=0)])
     calming = looked(1, before, sources=[WELL], disks=[replace(DISK, free=0)])
     assert from_body(to_body(calming)) == calming
+
+
+def test_every_kind_is_on_the_page_of_alerts() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "alerts.md").read_text()
+    told = {name for line in page.split("## The pipeline's own health")[1].splitlines() for name in _names(line)}
+    assert told == KINDS.keys()
+
+
+def _names(line: str) -> list[str]:
+    first = line.split("|")[1] if line.startswith("| `") else ""
+    return [name.strip(" `") for name in first.split(",") if name.strip()]
