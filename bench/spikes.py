@@ -160,8 +160,8 @@ def made_up(pool: ProcessPoolExecutor, each: int) -> dict[str, Any]:
         report[kind] = {
             "brand_weeks": round(total.brand_weeks),
             "events": total.events,
-            "precision": round(total.precision, 3),
-            "recall": round(total.recall, 3),
+            "precision": None if total.precision is None else round(total.precision, 3),
+            "recall": None if total.recall is None else round(total.recall, 3),
             "median_delay_minutes": total.median_delay,
             "false_per_brand_week": round(total.false_per_week, 3),
         }

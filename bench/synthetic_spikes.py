@@ -21,8 +21,8 @@ from alerts.detector import backtest, begun
 from alerts.doubts import Spread, doubts
 from alerts.records import Doubt, Reading
 from alerts.rule import DEFAULT_RULES, Metric, Rule
-from alerts.series import BUCKET_MS, Series
-from domain.clock import from_ms, to_ms
+from alerts.series import Series
+from domain.clock import to_ms
 
 ZONE: Final = ZoneInfo("America/New_York")
 # Summer time begins there in the second week of what is generated.
@@ -74,14 +74,14 @@ class Result:
     delays: tuple[float, ...]
 
     @property
-    def precision(self) -> float:
-        """Share of alerts that are of an event."""
-        return 1 - self.false_alarms / self.alerts if self.alerts else 1.0
+    def precision(self) -> float | None:
+        """Share of alerts that are of an event; None where there is neither."""
+        return 1 - self.false_alarms / self.alerts if self.alerts and self.events else None
 
     @property
-    def recall(self) -> float:
-        """Share of events that were found in time."""
-        return self.found / self.events if self.events else 1.0
+    def recall(self) -> float | None:
+        """Share of events that were found in time; None where there are none."""
+        return self.found / self.events if self.events else None
 
     @property
     def median_delay(self) -> float | None:
@@ -247,8 +247,3 @@ def cases(seed: int, brands: int) -> Iterator[tuple[str, Made, Rule]]:
             yield "events", eventful(base, SIZES[-1], draw), rule
             if base >= 1:
                 yield "share", shifting(base, draw), share
-
-
-def first_moment(made: Made, event: Event) -> datetime:
-    """Give when an event began."""
-    return from_ms(made.series.start_ms + event.start * BUCKET_MS)
