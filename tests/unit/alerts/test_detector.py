@@ -61,6 +61,7 @@ def read(counts: Series, bucket: int, rule: Rule = RULE) -> Reading | None:
 
 
 def walk(counts: Series, rule: Rule = RULE, first: int = 0) -> list[Step]:
+    """Walk on from a bucket."""
     return backtest(counts, rule, START + first * BUCKET_MS, counts.end_ms)
 
 
@@ -76,7 +77,7 @@ def test_nothing_happens_to_a_brand_to_which_nothing_happens() -> None:
 
 def test_a_crisis_is_told_within_half_an_hour_and_once() -> None:
     start = 3 * WEEK + DAY
-    found = alerts(series(with_more(brand(), start, 24, 8)))
+    found = alerts(series(with_more(brand(), start, 24, 8)), first=start - 2 * DAY)
     assert len(found) == 1
     assert start <= found[0] < start + 6
 
@@ -120,7 +121,7 @@ def test_past_spikes_hardly_move_what_is_expected() -> None:
 def test_a_level_that_shifts_is_told_and_then_is_the_level() -> None:
     counts = brand(30.0)
     counts[2 * WEEK :] = brand(150.0)[2 * WEEK :]
-    found = alerts(series(counts))
+    found = alerts(series(counts), first=2 * WEEK - DAY)
     assert found
     assert 2 * WEEK <= found[0] < 2 * WEEK + HOUR
     assert all(place < 2 * WEEK + 2 * DAY for place in found)
@@ -134,9 +135,9 @@ def test_a_level_that_shifts_is_told_and_then_is_the_level() -> None:
 def test_a_slow_rise_is_found_though_no_hour_of_it_is_a_spike() -> None:
     counts = brand(10.0, size=60.0)
     start = 3 * WEEK + DAY
-    rising = counts.copy()
-    rising[start : start + 11 * HOUR] += np.random.default_rng(1).poisson(13 / HOUR, 11 * HOUR)
-    steps = [each for each in begun(walk(series(rising))) if each.reading is not None]
+    rising = with_more(counts, start, 11 * HOUR, 1)
+    rule = replace(RULE, min_ratio=1.5)
+    steps = [each for each in begun(walk(series(rising), rule, start - DAY)) if each.reading is not None]
     assert len(steps) == 1
     assert steps[0].reading is not None
     assert steps[0].reading.window_minutes == 720
@@ -299,14 +300,14 @@ def test_a_share_that_shifts_at_the_same_volume_is_a_spike_and_more_of_all_is_no
     start = 3 * WEEK + DAY
     share[start : start + 3 * HOUR] = 0.6
     negative = draw.binomial(all_of, share)
-    found = alerts(series(negative, all_of - negative), SHARE)
+    found = alerts(series(negative, all_of - negative), SHARE, start - DAY)
     assert len(found) == 1
     assert start <= found[0] < start + HOUR
     more = all_of.copy()
     more[start : start + 3 * HOUR] *= 8
     negative = draw.binomial(more, 0.2)
-    assert alerts(series(negative, more - negative), SHARE) == []
-    assert alerts(series(negative, more - negative)) != []
+    assert alerts(series(negative, more - negative), SHARE, start - DAY) == []
+    assert alerts(series(negative, more - negative), first=start - DAY) != []
 
 
 def test_a_share_of_a_handful_is_no_evidence() -> None:
@@ -325,13 +326,15 @@ def test_net_sentiment_that_falls_is_a_spike_and_one_that_rises_is_none() -> Non
         share = np.full(len(all_of), 0.25)
         share[start : start + 3 * HOUR] = shifted
         negative = draw.binomial(all_of, share)
-        found = alerts(series(negative, all_of - negative), NET)
+        found = alerts(series(negative, all_of - negative), NET, start - DAY)
         assert bool(found) is told
 
 
 def test_doubts_suppress_what_the_numbers_say() -> None:
     counts = series(with_more(brand(), 3 * WEEK, 24, 8))
-    steps = backtest(counts, RULE, START, counts.end_ms, doubts=lambda reading: frozenset({Doubt.FEW_AUTHORS}))
+    steps = backtest(
+        counts, RULE, START + 2 * WEEK * BUCKET_MS, counts.end_ms, doubts=lambda reading: frozenset({Doubt.FEW_AUTHORS})
+    )
     assert begun(steps) == []
     assert any(each.episode.state is WatchState.SUPPRESSED for each in steps)
 
