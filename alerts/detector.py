@@ -48,7 +48,7 @@ class Detector:
             longer = self._window(baseline, span, series, end_ms, rule)
             if longer is None or _ORDER[longer.level] <= _ORDER[own.level]:
                 continue
-            if _goes_on(own):
+            if _goes_on(own, longer):
                 return longer
         return own
 
@@ -140,11 +140,12 @@ class Detector:
 _ORDER: Final = {Level.CALM: 0, Level.ELEVATED: 1, Level.SPIKE: 2}
 
 
-def _goes_on(own: Reading) -> bool:
-    """Tell whether the latest window takes part in a slow rise."""
+def _goes_on(own: Reading, longer: Reading) -> bool:
+    """Tell whether the latest window takes part in what is seen in the longer one."""
     if own.ratio is not None:
         return own.ratio >= GOES_ON
-    return own.surprise > 0
+    excess, of_longer = own.observed - own.expected, longer.observed - longer.expected
+    return excess * of_longer > 0 and abs(excess) >= abs(of_longer) / 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,8 @@ class Episode:
 
     `at_ms`: of the last reading that was stepped over. `pending_ms`: since when it is a spike and nobody was told.
     `started_ms`: of the alert that goes on; None where none does. `calm_ms`: since when that alert is below its exit
-    threshold. `last_started_ms`: of the last alert, over or not. `peak`: the largest surprise of the alert.
-    `doubts`: why a spike by the numbers is suppressed.
+    threshold. `last_started_ms`: of the last alert, over or not. `told_ms`: of the last window that was part of an
+    alert. `peak`: the largest surprise of the alert. `doubts`: why a spike by the numbers is suppressed.
     """
 
     state: WatchState = WatchState.QUIET
@@ -40,6 +40,7 @@ class Episode:
     started_ms: int | None = None
     calm_ms: int | None = None
     last_started_ms: int | None = None
+    told_ms: int | None = None
     peak: float = 0.0
     doubts: frozenset[Doubt] = frozenset()
 
@@ -69,7 +70,7 @@ def step(episode: Episode, reading: Reading | None, doubts: frozenset[Doubt], ru
     episode = replace(episode, at_ms=max(now, episode.at_ms), change=Change.NONE, doubts=frozenset())
     if episode.started_ms is not None:
         return _going_on(episode, reading, now, rule)
-    if reading.level is not Level.SPIKE:
+    if reading.level is not Level.SPIKE or _told(episode, reading, now, rule):
         return replace(episode, state=WatchState.QUIET, pending_ms=None)
     if doubts:
         return replace(episode, state=WatchState.SUPPRESSED, pending_ms=None, doubts=doubts)
@@ -85,9 +86,17 @@ def step(episode: Episode, reading: Reading | None, doubts: frozenset[Doubt], ru
         pending_ms=None,
         started_ms=now,
         last_started_ms=now,
+        told_ms=now,
         calm_ms=None,
         peak=reading.surprise,
     )
+
+
+def _told(episode: Episode, reading: Reading, now: int, rule: Rule) -> bool:
+    """Tell whether a window longer than the rule's reaches back into an alert: what it sees was told already."""
+    if episode.told_ms is None or reading.window_minutes <= rule.window_minutes:
+        return False
+    return now - reading.window_minutes * MINUTE_MS < episode.told_ms
 
 
 def _going_on(episode: Episode, reading: Reading, now: int, rule: Rule) -> Episode:
@@ -99,6 +108,7 @@ def _going_on(episode: Episode, reading: Reading, now: int, rule: Rule) -> Episo
             state=WatchState.FIRING,
             change=Change.PEAKED if peaked else Change.NONE,
             calm_ms=None,
+            told_ms=now,
             peak=max(reading.surprise, episode.peak),
         )
     since = now if episode.calm_ms is None else episode.calm_ms
@@ -119,6 +129,7 @@ def to_body(episode: Episode) -> dict[str, Any]:
         "started_ms": episode.started_ms,
         "calm_ms": episode.calm_ms,
         "last_started_ms": episode.last_started_ms,
+        "told_ms": episode.told_ms,
         "peak": episode.peak,
         "doubts": sorted(doubt.value for doubt in episode.doubts),
     }
@@ -131,5 +142,6 @@ def from_body(body: Mapping[str, Any]) -> Episode:
         state=WatchState(body["state"]),
         change=Change(body["change"]),
         doubts=frozenset(Doubt(each) for each in body["doubts"]),
+        told_ms=body.get("told_ms"),
         **plain,
     )

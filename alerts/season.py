@@ -58,8 +58,12 @@ def season_of(counts: Floats, heard: Floats, first_hour: int, tuning: Tuning) ->
     usual = np.maximum(levels[:-1] * heard, LEAST)
     profile, spread, half = np.ones(WEEK), tuning.size_prior, tuning.level_half_hours
     for _ in range(ROUNDS):
-        capped = np.minimum(counts, usual + tuning.cap_deviations * np.sqrt(usual + usual**2 / spread) + 1)
-        profile = _profile(weights * capped, weights * levels[:-1] * heard, of_day, of_week, tuning)
+        cap = usual + tuning.cap_deviations * np.sqrt(usual + usual**2 / spread) + 1
+        capped = np.minimum(counts, cap)
+        # Two spikes at the same hour would make a habit, so what is cut says nothing of the time of day and week. The
+        # level it moves, as far as it may: a new level is one that stays.
+        plain = np.where(counts > cap, usual, counts)
+        profile = _profile(weights * plain, weights * levels[:-1] * heard, of_day, of_week, tuning)
         shape = profile[of_week] * heard
         overall = (np.sum(weights * capped) + tuning.prior_rate * tuning.prior_hours) / (
             np.sum(weights * shape) + tuning.prior_hours

@@ -21,8 +21,8 @@ from alerts.detector import backtest, begun
 from alerts.doubts import Spread, doubts
 from alerts.records import Doubt, Reading
 from alerts.rule import DEFAULT_RULES, Metric, Rule
-from alerts.series import BUCKET_MS, Series
-from domain.clock import from_ms, to_ms
+from alerts.series import Series
+from domain.clock import to_ms
 
 ZONE: Final = ZoneInfo("America/New_York")
 # Summer time begins there in the second week of what is generated.
@@ -34,6 +34,8 @@ BASES: Final = (0.01, 0.05, 0.2, 1.0, 5.0, 20.0, 50.0)
 # Sizes of the negative binomial of an hour: bursty, and as brands usually are.
 SIZES: Final = (4.0, 10.0)
 WEEKS: Final = 5
+# With events, one about every week after the first two.
+EVENTFUL_WEEKS: Final = 8
 # What is found so long after an event began was found too late.
 IN_TIME: Final = timedelta(hours=12) // timedelta(minutes=5)
 KINDS: Final = ("crisis", "ramp", "shift", "flood", "story", "outage")
@@ -72,14 +74,14 @@ class Result:
     delays: tuple[float, ...]
 
     @property
-    def precision(self) -> float:
-        """Share of alerts that are of an event."""
-        return 1 - self.false_alarms / self.alerts if self.alerts else 1.0
+    def precision(self) -> float | None:
+        """Share of alerts that are of an event; None where there is neither."""
+        return 1 - self.false_alarms / self.alerts if self.alerts and self.events else None
 
     @property
-    def recall(self) -> float:
-        """Share of events that were found in time."""
-        return self.found / self.events if self.events else 1.0
+    def recall(self) -> float | None:
+        """Share of events that were found in time; None where there are none."""
+        return self.found / self.events if self.events else None
 
     @property
     def median_delay(self) -> float | None:
@@ -122,13 +124,13 @@ def calm(base: float, size: float, draw: np.random.Generator) -> Made:
 
 
 def eventful(base: float, size: float, draw: np.random.Generator) -> Made:
-    """Give a brand with one event of each kind, days apart, after two weeks of nothing."""
-    means = quiet(base, size, draw)
+    """Give a brand with one event of each kind, one in each week after two weeks of nothing."""
+    means = quiet(base, size, draw, EVENTFUL_WEEKS)
     counts = draw.poisson(means)
     one_author, one_story = np.zeros(len(counts), np.int64), np.zeros(len(counts), np.int64)
     events, known = [], np.ones(len(counts), np.bool_)
     for place, kind in enumerate(draw.permutation(KINDS)):
-        start = 2 * WEEK + place * 3 * DAY + int(draw.integers(DAY))
+        start = 2 * WEEK + place * 7 * DAY + int(draw.integers(4 * DAY))
         length = int(draw.integers(36, 96))
         # Six times the usual, and never less than 20 mentions an hour: less is no crisis.
         extra = np.maximum(5 * means[start : start + length], 20 / 12)
@@ -245,8 +247,3 @@ def cases(seed: int, brands: int) -> Iterator[tuple[str, Made, Rule]]:
             yield "events", eventful(base, SIZES[-1], draw), rule
             if base >= 1:
                 yield "share", shifting(base, draw), share
-
-
-def first_moment(made: Made, event: Event) -> datetime:
-    """Give when an event began."""
-    return from_ms(made.series.start_ms + event.start * BUCKET_MS)
