@@ -221,7 +221,24 @@ def _tail(far: Floats, ends: Places, past: _Past, tuning: Tuning) -> Tail:
     inside = block < blocks
     np.maximum.at(largest, block[inside], far[inside])
     ages = (np.arange(blocks) + 0.5) * tuning.block_hours / DAY
+    largest = _episodes(largest)
     return tail_of(largest, 0.5 ** (ages / tuning.tail_half_days), tuning.tail_prior, tuning.tail_steepness)
+
+
+def _episodes(largest: Floats) -> Floats:
+    """Leave of blocks in a row that stand out only the one that does most: one crisis of two days is one event."""
+    found = largest.copy()
+    peak = -1
+    for place, beyond in enumerate((largest > OUTLIER).tolist()):
+        if not beyond:
+            peak = -1
+        elif peak < 0:
+            peak = place
+        elif found[place] > found[peak]:
+            found[peak], peak = 0.0, place
+        else:
+            found[place] = 0.0
+    return found
 
 
 def _ends(past: _Past, buckets: int, tuning: Tuning) -> Places:

@@ -115,4 +115,4 @@ def _faded(values: Floats, half_hours: float) -> Floats:
     # Growing weights and one running sum: of 56 days and half-lives of some hours, floats hold the largest easily.
     grown = 2.0 ** (np.arange(len(values) + 1) / half_hours)
     sums: Floats = np.concatenate([[0.0], np.cumsum(values * grown[:-1])]) / grown
-    return sums * 2.0 ** (1 / half_hours)
+    return np.asarray(sums * 2.0 ** (1 / half_hours))
