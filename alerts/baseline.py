@@ -75,12 +75,14 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True)
 class _Past:
-    """The part of a series that teaches: whole hours since the brand was first heard. Arrays have a row a bucket."""
+    """The part of a series that teaches: whole hours since the brand was first heard. Arrays have a row a bucket.
+
+    `counts` are what the metric counts: for net sentiment positive less negative mentions. `judged` is what shares
+    and net sentiment are of.
+    """
 
     first_hour: int
-    mentions: Floats
-    negative: Floats
-    positive: Floats
+    counts: Floats
     judged: Floats
     known: Floats
 
@@ -102,7 +104,7 @@ def fit(series: Series, at_ms: int, rule: Rule, tuning: Tuning) -> Baseline:
     if rule.window_buckets < MAX_BUCKETS:
         lengths.append(min(rule.window_buckets * tuning.sustained, MAX_BUCKETS))
     spans = tuple(_span(series, at_ms, rule, length, tuning) for length in lengths)
-    heard = float(_past(series, at_ms, tuning).known.sum()) / PER_HOUR
+    heard = float(_past(series, at_ms, rule, tuning).known.sum()) / PER_HOUR
     return Baseline(at_ms, rule.metric, spans, heard < tuning.little_history_hours)
 
 
@@ -112,15 +114,14 @@ def _span(series: Series, at_ms: int, rule: Rule, buckets: int, tuning: Tuning) 
     A long window would else teach that it is usual itself.
     """
     behind = max(-(-buckets // PER_HOUR) - 1, 0)
-    past = _past(series, at_ms - behind * HOUR_MS, tuning)
+    past = _past(series, at_ms - behind * HOUR_MS, rule, tuning)
     ends = _ends(past, buckets, tuning)
     passed: tuple[float, ...] = ()
     if rule.metric in (Metric.VOLUME, Metric.NEGATIVE):
-        counts = past.mentions if rule.metric is Metric.VOLUME else past.negative
-        season = _season(counts, past, tuning)
+        season = _season(past, tuning)
         level = float(season.levels[-1])
         passed = tuple(float(each) for each in np.concatenate([[0.0], np.cumsum(season.profile)]))
-        spread, far = _counts(counts, past, season, ends, buckets, behind, tuning)
+        spread, far = _counts(past, season, ends, buckets, behind, tuning)
     else:
         level, spread, far = _means(past, rule.metric, ends, buckets, tuning)
     tail = _tail(far, ends, past, tuning)
@@ -134,42 +135,41 @@ def _span(series: Series, at_ms: int, rule: Rule, buckets: int, tuning: Tuning) 
     return Span(buckets, level, spread, limit, tail, ready, passed)
 
 
-def _past(series: Series, at_ms: int, tuning: Tuning) -> _Past:
+def _past(series: Series, at_ms: int, rule: Rule, tuning: Tuning) -> _Past:
     end_hour = min(at_ms, series.end_ms) // HOUR_MS
     first_hour = max(-(-series.start_ms // HOUR_MS), end_hour - tuning.history_days * DAY)
     size = max(end_hour - first_hour, 0) * PER_HOUR
     start = max(series.place(first_hour * HOUR_MS), 0)
     # Before it was first heard nobody listened; that is no evidence of silence.
-    said = np.flatnonzero(series.mentions[start : start + size])
-    silent = int(said[0]) // PER_HOUR if len(said) else size // PER_HOUR
+    said = series.mentions[start : start + size] > 0
+    silent = (int(np.argmax(said)) if said.any() else size) // PER_HOUR
     if series.listened:
         silent = 0
     rows = slice(start + silent * PER_HOUR, start + size)
     known = series.known[rows].astype(np.float64)
-    return _Past(
-        first_hour + silent,
-        series.mentions[rows] * known,
-        series.negative[rows] * known,
-        series.positive[rows] * known,
-        (series.negative[rows] + series.neutral[rows] + series.positive[rows]) * known,
-        known,
-    )
+    judged = np.zeros(0)
+    counts = series.mentions[rows] if rule.metric is Metric.VOLUME else series.negative[rows]
+    if rule.metric in (Metric.NEGATIVE_SHARE, Metric.NET_SENTIMENT):
+        judged = (series.negative[rows] + series.neutral[rows] + series.positive[rows]) * known
+    if rule.metric is Metric.NET_SENTIMENT:
+        counts = series.positive[rows] - counts
+    return _Past(first_hour + silent, counts * known, judged, known)
 
 
-def _season(counts: Floats, past: _Past, tuning: Tuning) -> Season:
+def _season(past: _Past, tuning: Tuning) -> Season:
     if not past.hours:
         return Season(np.ones(WEEK), np.full(1, tuning.prior_rate), np.zeros(0))
-    by_hour = counts.reshape(past.hours, PER_HOUR).sum(axis=1)
+    by_hour = past.counts.reshape(past.hours, PER_HOUR).sum(axis=1)
     heard = past.known.reshape(past.hours, PER_HOUR).sum(axis=1) / PER_HOUR
     return season_of(by_hour, heard, past.first_hour, tuning)
 
 
 def _counts(
-    counts: Floats, past: _Past, season: Season, ends: Places, buckets: int, behind: int, tuning: Tuning
+    past: _Past, season: Season, ends: Places, buckets: int, behind: int, tuning: Tuning
 ) -> tuple[float, Floats]:
     """Give the size of the negative binomial of past windows, and how far each diverged."""
     levels = np.concatenate([np.full(behind, season.levels[0]), season.levels])
-    observed, known = _sums(counts, ends, buckets), _sums(past.known, ends, buckets) / buckets
+    observed, known = _sums(past.counts, ends, buckets), _sums(past.known, ends, buckets) / buckets
     passed = np.concatenate([[0.0], np.cumsum(np.tile(season.profile, 2 + past.hours // WEEK))])
     offset = (past.first_hour + MONDAY) % WEEK
     upto = np.interp(offset + np.concatenate([ends - buckets, ends]) / PER_HOUR, np.arange(len(passed)), passed)
@@ -193,12 +193,11 @@ def _counts(
 
 def _means(past: _Past, metric: Metric, ends: Places, buckets: int, tuning: Tuning) -> tuple[float, float, Floats]:
     """Give the usual share or net sentiment, its deviation from window to window, and how far each window diverged."""
-    value = past.negative if metric is Metric.NEGATIVE_SHARE else past.positive - past.negative
-    weights = 0.5 ** (np.arange(len(value))[::-1] / PER_HOUR / tuning.share_half_hours)
+    weights = 0.5 ** (np.arange(len(past.counts))[::-1] / PER_HOUR / tuning.share_half_hours)
     # As if twenty mentions had been seen, a third of them negative, as many positive.
     third = 1 / 3 if metric is Metric.NEGATIVE_SHARE else 0.0
-    level = float((np.sum(weights * value) + 20 * third) / (np.sum(weights * past.judged) + 20))
-    of, said = _sums(past.judged, ends, buckets), _sums(value, ends, buckets)
+    level = float((np.sum(weights * past.counts) + 20 * third) / (np.sum(weights * past.judged) + 20))
+    of, said = _sums(past.judged, ends, buckets), _sums(past.counts, ends, buckets)
     enough = of >= LEAST_MENTIONS
     counted = np.maximum(of, 1.0)
     each = level * (1 - level) if metric is Metric.NEGATIVE_SHARE else 2 / 3 - level**2
@@ -224,7 +223,24 @@ def _tail(far: Floats, ends: Places, past: _Past, tuning: Tuning) -> Tail:
     inside = block < blocks
     np.maximum.at(largest, block[inside], far[inside])
     ages = (np.arange(blocks) + 0.5) * tuning.block_hours / DAY
+    largest = _episodes(largest)
     return tail_of(largest, 0.5 ** (ages / tuning.tail_half_days), tuning.tail_prior, tuning.tail_steepness)
+
+
+def _episodes(largest: Floats) -> Floats:
+    """Leave of blocks in a row that stand out only the one that does most: one crisis of two days is one event."""
+    found = largest.copy()
+    peak = -1
+    for place, beyond in enumerate((largest > OUTLIER).tolist()):
+        if not beyond:
+            peak = -1
+        elif peak < 0:
+            peak = place
+        elif found[place] > found[peak]:
+            found[peak], peak = 0.0, place
+        else:
+            found[place] = 0.0
+    return found
 
 
 def _ends(past: _Past, buckets: int, tuning: Tuning) -> Places:

@@ -112,7 +112,7 @@ def _three(values: Floats) -> Floats:
 
 def _faded(values: Floats, half_hours: float) -> Floats:
     """Give, before each row and at the end, the sum of what came before, fading by half in so many rows."""
-    # After six halvings 2 % are left.
-    taps = min(len(values), int(6 * half_hours) + 1)
-    sums = np.convolve(values, 0.5 ** (np.arange(taps) / half_hours))[: len(values)]
-    return np.concatenate([[0.0], sums])
+    # Growing weights and one running sum: of 56 days and half-lives of some hours, floats hold the largest easily.
+    grown = 2.0 ** (np.arange(len(values) + 1) / half_hours)
+    sums: Floats = np.concatenate([[0.0], np.cumsum(values * grown[:-1])]) / grown
+    return np.asarray(sums * 2.0 ** (1 / half_hours))

@@ -33,6 +33,7 @@ def main() -> int:
         ["bench.search", "--elastic"],
         ["bench.bulk"],
         ["bench.stories"],
+        ["bench.spikes"],
         ["bench.kafka_clients"],
         ["bench.cluster", str(POSTS)],
     ]

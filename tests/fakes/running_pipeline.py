@@ -29,10 +29,10 @@ query = "globex"
 [[channels]]
 id = "hook"
 type = "webhook"
-url = "https://hooks.example/soundings"
-"""
 # Nobody subscribes: nothing is ever sent there.
-SECRETS = {"SOUNDINGS_CHANNEL_HOOK_SECRET": "a secret of this channel, long enough"}
+url = "https://hooks.example/soundings"
+secret_file = "{secret}"
+"""
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,11 @@ class Running:
 def running_pipeline(folder: Path, environ: Mapping[str, str] | None = None) -> Iterator[Running]:
     """Run a pipeline until the block ends; `environ` overrides settings."""
     config = folder / "soundings.toml"
-    config.write_text(CONFIG, encoding="utf-8")
-    settings = load(config, environ={"SOUNDINGS_DATA_DIR": str(folder / "data"), **SECRETS, **(environ or {})})
+    # In a file: the configuration is read again with the environment of the process, which is not of this test.
+    secret = folder / "hook.secret"
+    secret.write_text("a secret of this channel, long enough", encoding="utf-8")
+    config.write_text(CONFIG.format(secret=secret), encoding="utf-8")
+    settings = load(config, environ={"SOUNDINGS_DATA_DIR": str(folder / "data"), **(environ or {})})
     listening = listen("127.0.0.1", 0)
     with (
         httpx.Client(base_url=address_of(listening), trust_env=False, timeout=60) as client,

@@ -15,7 +15,7 @@ from alerts.book import AlertBook
 from alerts.outbox import Outbox
 from domain.clock import to_ms
 from domain.records import Event, Outcome
-from ingest.status import SourceState, SourceStatus
+from domain.listening import SourceReport, SourceState
 from search.embedded import EmbeddedStore
 from search.sqlite_documents import SqliteDocuments
 from service.alert_health import HealthLook

