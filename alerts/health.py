@@ -13,11 +13,12 @@ from typing import Any, Final
 
 from alerts.rule import Severity
 from domain.clock import from_ms, to_ms
+from domain.listening import STALE_SECONDS, SourceState
 
 # Who reads it acts at once, or in the morning. Thresholds are those of the rules for Prometheus.
 DEAF_PATIENCE: Final = timedelta(minutes=10)
-# A beat comes every ten seconds; a process that is started anew takes a minute or two.
-UNHEARD_AFTER: Final = timedelta(seconds=45)
+UNHEARD_AFTER: Final = timedelta(seconds=STALE_SECONDS)
+# A process that is started anew takes a minute or two.
 UNHEARD_PATIENCE: Final = timedelta(minutes=5)
 SILENT_PATIENCE: Final = timedelta(minutes=15)
 LAG_PATIENCE: Final = timedelta(minutes=15)
@@ -232,7 +233,9 @@ def _troubles(facts: Facts) -> Iterator[_Trouble]:
 
 
 def _unheard(sources: Sequence[SourceHealth], now: datetime) -> list[SourceHealth]:
-    return [one for one in sources if one.state != "stopped" and (one.at is None or now - one.at > UNHEARD_AFTER)]
+    return [
+        one for one in sources if one.state != SourceState.STOPPED and (one.at is None or now - one.at > UNHEARD_AFTER)
+    ]
 
 
 def _of_sources(sources: Sequence[SourceHealth], facts: Facts) -> Iterator[_Trouble]:
@@ -247,7 +250,7 @@ def _of_sources(sources: Sequence[SourceHealth], facts: Facts) -> Iterator[_Trou
         if one in unheard:
             said = f"has not been heard of since {_clock(one.at)}" if one.at else "has never been heard of"
             yield _lost(one.source, f"The source {one.source} {said}: what listens to it is not running", one.at, facts)
-        elif one.state != "stopped":
+        elif one.state != SourceState.STOPPED:
             yield from _of_state(one)
             yield from _of_budget(one)
 
@@ -261,11 +264,11 @@ def _lost(subject: str, said: str, last: datetime | None, facts: Facts) -> _Trou
 def _of_state(one: SourceHealth) -> Iterator[_Trouble]:
     since = f" since {_clock(one.since)}" if one.since else ""
     why = f": {one.reason.rstrip('.')}" if one.reason else ""
-    if one.state == "paused":
+    if one.state == SourceState.PAUSED:
         sentence = f"The source {one.source} is not read{since}, for want of room{why}."
         yield _Trouble(f"paused:{one.source}", Severity.WARNING, SILENT_PATIENCE, sentence, since=one.since)
-    elif one.state != "listening":
-        said = "refuses us" if one.state == "refused" else "cannot be heard"
+    elif one.state != SourceState.LISTENING:
+        said = "refuses us" if one.state == SourceState.REFUSED else "cannot be heard"
         sentence = f"The source {one.source} {said}{since}{why}. What is missed meanwhile is noted as a gap."
         yield _Trouble(f"deaf:{one.source}", Severity.CRITICAL, DEAF_PATIENCE, sentence, since=one.since)
     elif one.silent:

@@ -14,8 +14,8 @@ from fakes.clock import FakeClock
 from alerts.book import AlertBook
 from alerts.outbox import Outbox
 from domain.clock import to_ms
-from domain.records import Event, Outcome
 from domain.listening import SourceReport, SourceState
+from domain.records import Event, Outcome
 from search.embedded import EmbeddedStore
 from search.sqlite_documents import SqliteDocuments
 from service.alert_health import HealthLook
@@ -73,7 +73,7 @@ class World:
         known = {"bluesky": SourceState.LISTENING, "hackernews": SourceState.LISTENING, **states}
         self.store.note(
             [
-                SourceStatus(source=name, state=state, since=now - 20 * MINUTE, reason="401").heartbeat(now)
+                SourceReport(source=name, at=now, state=state, since=now - 20 * MINUTE, reason="401").event()
                 for name, state in known.items()
             ]
         )
@@ -178,8 +178,8 @@ def test_what_stages_did_is_read_from_the_books_over_a_quarter_of_an_hour(world:
 
 def test_a_budget_is_that_of_the_settings(world: World) -> None:
     sources = replace(world.settings.sources, enabled=("x",), values={"x": {"daily_budget": 10.0}})
-    status = SourceStatus(source="x", state=SourceState.LISTENING, since=NOON, spent_today=9.5, currency="USD")
-    world.store.note([status.heartbeat(NOON)])
+    report = SourceReport(source="x", at=NOON, state=SourceState.LISTENING, spent_today=9.5, currency="USD")
+    world.store.note([report.event()])
     look = replace(world, settings=replace(world.settings, sources=sources)).look()
     (x,) = look.facts().sources or ()
     assert (x.spent, x.budget, x.currency) == (9.5, 10.0, "USD")
