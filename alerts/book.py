@@ -27,6 +27,9 @@ NOISE: Final = "noise"
 _TRIES: Final = 5
 # What ended longer ago is of no message any more.
 _RECENT: Final = timedelta(hours=24)
+# What began longer before a span is looked for no more: an alert of a brand ends in days, for its level becomes usual, a
+# source that refuses us for a quarter of a year is known by then.
+_LONGEST: Final = timedelta(days=90)
 _WHO_CHARS: Final = 200
 
 
@@ -81,8 +84,7 @@ class AlertBook:
         """Give the alerts that were firing at some time of `[start, end)`, the oldest first; of one brand or of all."""
         found = []
         for alert in self._from_newest():
-            # What ended before, and what began before that, cannot be told apart by its id: fourteen days are enough.
-            if alert.started_at < start - timedelta(days=14):
+            if alert.started_at < start - _LONGEST:
                 break
             over = alert.resolved_at is not None and alert.resolved_at < start
             if alert.started_at < end and not over and brand_id in (None, alert.brand_id):
