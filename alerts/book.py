@@ -27,8 +27,8 @@ NOISE: Final = "noise"
 _TRIES: Final = 5
 # What ended longer ago is of no message any more.
 _RECENT: Final = timedelta(hours=24)
-# What began longer before a span is looked for no more: an alert of a brand ends in days, for its level becomes usual, a
-# source that refuses us for a quarter of a year is known by then.
+# What began longer before a span is looked for no more: an alert of a brand ends in days, for its level becomes usual,
+# and a source that refuses us for a quarter of a year is known by then.
 _LONGEST: Final = timedelta(days=90)
 _WHO_CHARS: Final = 200
 
