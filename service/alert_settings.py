@@ -14,6 +14,7 @@ from alerts.subscription import Subscription
 from alerts.telling import Pace
 from service.alert_tables import CHANNEL_SECRETS, read_channels, read_rules, read_subscriptions
 from service.secrets import Secret, flaw_of, read_secret
+from service.settings_checks import nearest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,3 +127,16 @@ def _channel(place: str, values: Mapping[str, Any], environ: Mapping[str, str], 
         address=secrets["address"],
         **plain,
     )
+
+
+def alert_warnings(settings: AlertSettings, brands: Sequence[str]) -> list[str]:
+    """Tell of rules and subscriptions that name brands which the configuration has not; they may be made elsewhere."""
+    named = [(f"rule {rule.rule_id}", rule.brands) for rule in settings.rules]
+    named += [(f"subscription {each.subscription_id}", each.brands) for each in settings.subscriptions]
+    return [
+        f"{what}: brands: {brand_id} is no brand of this configuration{nearest(brand_id, brands)}; it counts once it "
+        "is made on the page or by `soundings brands add`"
+        for what, wanted in named
+        for brand_id in wanted
+        if brand_id not in brands
+    ]

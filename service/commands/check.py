@@ -19,7 +19,9 @@ def _arguments(parser: ArgumentParser) -> None:
 
 def _run(options: Namespace) -> int:
     from domain.clock import SystemClock
+    from service.alert_settings import alert_warnings
     from service.brand_check import query_problems, query_warnings
+    from service.channels import routes
     from service.components import connection_problems, engine_problems, file_source, live_sources, source_notes
     from service.web_access import access_problems
 
@@ -35,6 +37,7 @@ def _run(options: Namespace) -> int:
     parts: list[Callable[[], object]] = [
         lambda: file_source(settings, "-"),
         lambda: live_sources(settings, usable, SystemClock()),
+        lambda: routes(settings.alerts.channels, SystemClock()),
     ]
     if not problems:
         # Of a file that cannot be read, nobody knows whether it names a brand.
@@ -45,6 +48,7 @@ def _run(options: Namespace) -> int:
         except ConfigError as exc:
             problems += exc.problems
     warnings = [line for brand in settings.brands for line in query_warnings(brand)]
+    warnings += alert_warnings(settings.alerts, [brand.brand_id for brand in settings.brands])
     warnings += [] if problems else source_notes(settings, settings.brands, SystemClock())
     for warning in warnings:
         print(safe(f"warning: {warning}"), file=sys.stderr)

@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from fakes.alert_texts import alert as made_up
 from fakes.elastic_stores import set_up, settings_for, wipe
 from servers.elastic import ElasticServer
 
 from alerts.projection import projection
-from alerts.records import Alert, Level, Reading
-from alerts.rule import Metric, Severity
+from alerts.records import Alert
 from domain.errors import BackendDown
 from search.alert_index import AlertIndex
 from search.elastic import ElasticStore
@@ -27,32 +27,9 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def alert(number: int, brand: str = "acme") -> Alert:
-    reading = Reading(
-        end=NOON,
-        metric=Metric.NEGATIVE,
-        level=Level.SPIKE,
-        observed=40.0,
-        expected=8.0,
-        low=2.0,
-        high=15.0,
-        ratio=5.0,
-        surprise=9.5,
-        mentions=40,
-    )
-    return Alert(
-        alert_id=f"{number:014d}-{brand}",
-        rule_id="r",
-        rule="Rule",
-        brand_id=brand,
-        brand=brand.title(),
-        metric=Metric.NEGATIVE,
-        severity=Severity.WARNING,
-        window_minutes=60,
-        started_at=NOON + timedelta(hours=number),
-        fired_at=NOON + timedelta(hours=number, seconds=40),
-        reading=reading,
-        peak_at=NOON,
-    )
+    began = NOON + timedelta(hours=number)
+    name = f"{number:014d}-{brand}"
+    return made_up(alert_id=name, rule_id="r", brand_id=brand, started_at=began, fired_at=began + timedelta(seconds=40))
 
 
 @pytest.fixture

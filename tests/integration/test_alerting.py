@@ -27,20 +27,10 @@ from domain.records import Event
 HOUR = timedelta(hours=1)
 
 
-@pytest.fixture(scope="module")
-def quiet(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two quiet weeks, looked at once; made once, for each test to begin with a copy."""
-    folder = tmp_path_factory.mktemp("quiet")
-    with closing(AlertWorld(folder)) as made:
-        made.history()
-        made.look(CRISIS)
-    return folder
-
-
 @pytest.fixture
-def world(tmp_path: Path, quiet: Path) -> Iterator[AlertWorld]:
+def world(tmp_path: Path, quiet_weeks: Path) -> Iterator[AlertWorld]:
     folder = tmp_path / "world"
-    shutil.copytree(quiet, folder)
+    shutil.copytree(quiet_weeks, folder)
     with closing(AlertWorld(folder)) as made:
         made.clock.set(CRISIS)
         yield made

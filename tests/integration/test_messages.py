@@ -27,16 +27,6 @@ RULE = DEFAULT_RULES[0].rule_id
 SUBSCRIPTION = replace(ANN, timezone="Europe/Berlin", digest="daily")
 
 
-@pytest.fixture(scope="module")
-def quiet_weeks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two quiet weeks, stored once for all tests here."""
-    folder = tmp_path_factory.mktemp("quiet")
-    with closing(AlertWorld(folder)) as made:
-        made.history()
-        made.look(CRISIS)
-    return folder
-
-
 @pytest.fixture
 def world(quiet_weeks: Path, tmp_path: Path) -> Iterator[AlertWorld]:
     folder = tmp_path / "world"

@@ -6,40 +6,14 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from fakes.alert_texts import alert
+
 from alerts.projection import projection
-from alerts.records import Alert, Level, Reading
-from alerts.rule import Metric, Severity
 from search.elastic_setup import MAPPINGS
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-READING = Reading(
-    end=NOON,
-    metric=Metric.NEGATIVE,
-    level=Level.SPIKE,
-    observed=40.0,
-    expected=8.0,
-    low=2.0,
-    high=15.0,
-    ratio=5.0,
-    surprise=9.5,
-    mentions=40,
-)
-ALERT = Alert(
-    alert_id="00001-ab",
-    rule_id="negative-spike",
-    rule="Spike of negative mentions",
-    brand_id="acme",
-    brand="Acme",
-    metric=Metric.NEGATIVE,
-    severity=Severity.CRITICAL,
-    window_minutes=60,
-    started_at=NOON,
-    fired_at=NOON + timedelta(seconds=90),
-    reading=READING,
-    peak_at=NOON,
-    authors=30,
-    stories=12,
-)
+ALERT = alert(started_at=NOON, fired_at=NOON + timedelta(seconds=90), peak_at=NOON, authors=30, stories=12)
+READING = ALERT.reading
 WHOLE = replace(
     ALERT,
     resolved_at=NOON + timedelta(hours=2),

@@ -6,10 +6,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from fakes.alert_texts import alert as made_up
 
 from alerts.ids import alert_id
-from alerts.records import Alert, Level, Notification, Reading, Telling
-from alerts.rule import Metric, Severity
+from alerts.records import Alert, Notification, Telling
+from alerts.rule import Severity
 from alerts.silence import Silence
 from alerts.subscription import Subscription, quiet_hours
 from alerts.telling import Group, from_body, inhibited, plan, to_body
@@ -20,33 +21,9 @@ ANN = Subscription(subscription_id="ann", channel="mail", recipient="ann@example
 
 
 def alert(rule: str = "negative", severity: Severity = Severity.WARNING, brand: str = "acme", **more: object) -> Alert:
-    reading = Reading(
-        end=NOON,
-        metric=Metric.NEGATIVE,
-        level=Level.SPIKE,
-        observed=40,
-        expected=5,
-        low=0,
-        high=12,
-        ratio=8,
-        surprise=9,
-        mentions=40,
-    )
-    made = Alert(
-        alert_id=alert_id(rule, brand, NOON),
-        rule_id=rule,
-        rule=rule,
-        brand_id=brand,
-        brand=brand.title(),
-        metric=Metric.NEGATIVE,
-        severity=severity,
-        window_minutes=60,
-        started_at=NOON,
-        fired_at=NOON,
-        reading=reading,
-        peak_at=NOON,
-    )
-    return replace(made, **more)  # type: ignore[arg-type]
+    moments = {"started_at": NOON, "fired_at": NOON, "peak_at": NOON}
+    name = alert_id(rule, brand, NOON)
+    return made_up(alert_id=name, rule_id=rule, brand_id=brand, severity=severity, **moments | more)
 
 
 class Life:
