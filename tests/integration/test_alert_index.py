@@ -29,7 +29,10 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 def alert(number: int, brand: str = "acme") -> Alert:
     began = NOON + timedelta(hours=number)
     name = f"{number:014d}-{brand}"
-    return made_up(alert_id=name, rule_id="r", brand_id=brand, started_at=began, fired_at=began + timedelta(seconds=40))
+    told = began + timedelta(seconds=40)
+    return made_up(
+        alert_id=name, rule_id="r", brand_id=brand, brand=brand.title(), started_at=began, fired_at=told, peak_at=began
+    )
 
 
 @pytest.fixture
