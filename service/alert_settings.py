@@ -12,7 +12,7 @@ from alerts.mail_channel import Security
 from alerts.rule import DEFAULT_RULES, Rule
 from alerts.subscription import Subscription
 from alerts.telling import Pace
-from service.alert_tables import CHANNEL_SECRETS, read_channels, read_rules, read_subscriptions
+from service.alert_tables import CHANNEL_SECRETS, channel_secret, read_channels, read_rules, read_subscriptions
 from service.secrets import Secret, flaw_of, read_secret
 from service.settings_checks import nearest
 
@@ -62,11 +62,6 @@ class AlertSettings:
         )
 
 
-def channel_secret(channel_id: str, name: str) -> str:
-    """Give the environment variable that holds a channel's secret."""
-    return f"SOUNDINGS_CHANNEL_{channel_id.upper().replace('-', '_')}_{name.upper()}"
-
-
 def secret_names(lists: Mapping[str, Sequence[Any]]) -> set[str]:
     """Give every environment variable that a channel's secret may come from."""
     ids = [table.get("id") for table in lists.get("channels", ()) if isinstance(table, dict)]
@@ -86,13 +81,6 @@ def read_alerts(
         _channel(place, table, environ, problems)
         for place, table in read_channels(lists.get("channels", ()), where, problems)
     )
-    if not values["web.public_url"]:
-        problems += [
-            f"{where}: channel {channel.channel_id}: e-mail needs `web.public_url`, the address under which people "
-            "open the dashboard: its links lead there"
-            for channel in channels
-            if channel.type == "email"
-        ]
     names = [channel.channel_id for channel in channels]
     subscriptions = read_subscriptions(lists.get("subscriptions", ()), names, rules, where, problems)
     plain = {key.removeprefix("alerts."): value for key, value in values.items() if key.startswith("alerts.")}
@@ -113,12 +101,6 @@ def _channel(place: str, values: Mapping[str, Any], environ: Mapping[str, str], 
             problems.append(f"{told}: found {wrong}, expected the secret alone")
             value = ""
         secrets[name] = Secret(value)
-    needed = {"webhook": "secret", "apprise": "address"}.get(values["type"])
-    if needed and not secrets[needed]:
-        problems.append(
-            f"{place}: needs a secret: set {channel_secret(values['id'], needed)}, or name its file as {needed}_file; "
-            "see docs/alerts.md"
-        )
     plain = {key: value for key, value in values.items() if key != "id" and not key.endswith("_file")}
     return ChannelSettings(
         channel_id=values["id"],

@@ -109,11 +109,25 @@ CHANNEL_SETTINGS: tuple[Setting, ...] = (
 CHANNEL_SECRETS: tuple[str, ...] = ("password", "secret", "address")
 
 
+def channel_secret(channel_id: str, name: str) -> str:
+    """Give the environment variable that holds a channel's secret."""
+    return f"SOUNDINGS_CHANNEL_{channel_id.upper().replace('-', '_')}_{name.upper()}"
+
+
 def read_channels(tables: Sequence[Any], where: str, problems: list[str]) -> list[tuple[str, Mapping[str, Any]]]:
     """Check the channels: the place and the values of each that has what its type needs."""
     needs = {"email": ("host", "sender"), "webhook": ("url",), "apprise": ()}
     found = []
-    for place, values in _entries("channel", tables, CHANNEL_SETTINGS, where, problems):
+    told = [table for table in tables if not isinstance(table, dict) or not set(CHANNEL_SECRETS) & table.keys()]
+    problems += [
+        f"{where}: channel {table.get('id')}: {name}: no secret belongs in this file: set "
+        f"{channel_secret(str(table.get('id')), name)}, or name the file that holds it as {name}_file"
+        for table in tables
+        if isinstance(table, dict)
+        for name in CHANNEL_SECRETS
+        if name in table
+    ]
+    for place, values in _entries("channel", told, CHANNEL_SETTINGS, where, problems):
         missing = [key for key in needs[values["type"]] if not values[key]]
         problems += [f"{place}: {key}: is missing; a channel of type {values['type']} needs it" for key in missing]
         if not missing:

@@ -136,7 +136,7 @@ class Alerting:
         self._holds = False
         self._delivery = Delivery(
             self._outbox,
-            routes(settings.alerts.channels, clock),
+            routes(settings.alerts.channels, settings.web.public_url, clock),
             self._composer(),
             bar=self._bar,
             may_send=lambda: self._holds,

@@ -9,13 +9,20 @@ from alerts.delivery import Route
 from domain.clock import Clock
 from domain.errors import ConfigError
 from service.alert_settings import ChannelSettings
+from service.alert_tables import channel_secret
 
 # What servers listen on, by how they are talked to.
 _SMTP_PORTS = {"starttls": 587, "tls": 465, "none": 25}
 
 
-def routes(channels: Sequence[ChannelSettings], clock: Clock) -> dict[str, Route]:
+# The secret that a type cannot do without.
+_NEEDED = {"webhook": "secret", "apprise": "address"}
+
+
+def routes(channels: Sequence[ChannelSettings], public_url: str, clock: Clock) -> dict[str, Route]:
     """Give the channels by id, each with how patient we are with it.
+
+    Secrets are asked for here, so that only who sends messages needs them.
 
     Raises:
         ConfigError: what keeps channels from being used, one line each.
@@ -24,12 +31,31 @@ def routes(channels: Sequence[ChannelSettings], clock: Clock) -> dict[str, Route
     problems: list[str] = []
     for settings in channels:
         try:
+            _check(settings, public_url)
             built[settings.channel_id] = Route(_build(settings, clock))
         except ConfigError as exc:
             problems += [f"channel {settings.channel_id}: {problem}" for problem in exc.problems]
     if problems:
         raise ConfigError(problems)
     return built
+
+
+def _check(settings: ChannelSettings, public_url: str) -> None:
+    """See that a channel has what it needs from elsewhere.
+
+    Raises:
+        ConfigError: it has not.
+    """
+    name = _NEEDED.get(settings.type)
+    if name and not getattr(settings, name):
+        raise ConfigError(
+            f"needs a secret: set {channel_secret(settings.channel_id, name)}, or name its file as {name}_file; see "
+            "docs/alerts.md"
+        )
+    if settings.type == "email" and not public_url:
+        raise ConfigError(
+            "e-mail needs `web.public_url`, the address under which people open the dashboard: its links lead there"
+        )
 
 
 def _build(settings: ChannelSettings, clock: Clock) -> Channel:

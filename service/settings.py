@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from enum import StrEnum
 from hashlib import blake2b
@@ -316,7 +316,7 @@ def _split(
 
 
 def _read_environment(
-    environ: Mapping[str, str], values: dict[str, Any], problems: list[str], others: Container[str]
+    environ: Mapping[str, str], values: dict[str, Any], problems: list[str], others: Collection[str]
 ) -> None:
     """Override values by SOUNDINGS_ variables; one that is neither known nor of `others` is a problem."""
     by_name = {setting.environment: setting for setting in SETTINGS}
@@ -325,7 +325,7 @@ def _read_environment(
             continue
         setting = by_name.get(name)
         if setting is None:
-            hint = nearest(name, [*by_name, CONFIG_VARIABLE])
+            hint = nearest(name, [*by_name, CONFIG_VARIABLE, *others])
             problems.append(f"environment: {name}: unknown setting{hint}")
             continue
         raw: Any = environ[name]

@@ -37,7 +37,7 @@ def _run(options: Namespace) -> int:
     parts: list[Callable[[], object]] = [
         lambda: file_source(settings, "-"),
         lambda: live_sources(settings, usable, SystemClock()),
-        lambda: routes(settings.alerts.channels, SystemClock()),
+        lambda: routes(settings.alerts.channels, settings.web.public_url, SystemClock()),
     ]
     if not problems:
         # Of a file that cannot be read, nobody knows whether it names a brand.
