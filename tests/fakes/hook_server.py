@@ -57,7 +57,7 @@ def serve_hooks() -> Iterator[Hooks]:
                 self.send_header(name, value)
             self.end_headers()
 
-        do_PUT = do_POST
+        do_PUT = do_GET = do_POST
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""

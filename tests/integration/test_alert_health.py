@@ -12,14 +12,17 @@ import pytest
 from fakes.clock import FakeClock
 
 from alerts.book import AlertBook
+from alerts.evaluator import Minute
 from alerts.outbox import Outbox
+from alerts.records import Telling
+from alerts.subscription import Subscription
 from domain.clock import to_ms
 from domain.listening import SourceReport, SourceState
 from domain.records import Event, Outcome
 from search.embedded import EmbeddedStore
 from search.sqlite_documents import SqliteDocuments
 from service.alert_health import HealthLook
-from service.alerting import Alerting
+from service.alerting import Alerting, delays
 from service.readings import alert_readings
 from service.settings import Settings, load
 from stream.embedded import EmbeddedLog
@@ -237,3 +240,17 @@ def test_metrics_tell_what_fires_what_rules_see_and_how_messages_fare(world: Wor
     assert told["evaluated_timestamp_seconds",] == (NOON + MINUTE).timestamp()
     assert told["watches", "no_data"] == 1
     assert 0 <= told["lag_seconds",] < 60
+
+
+def test_who_is_of_marketing_is_told_once_that_alerts_are_late_and_not_in_quiet_hours() -> None:
+    ann = Subscription(subscription_id="ann", channel="ops")
+    quiet = replace(ann, subscription_id="bob", quiet_hours="11:00-13:00")
+    found = Minute(NOON - timedelta(minutes=9))
+    told = delays(NOON, NOON, found, [ann, quiet, replace(ann, subscription_id="it", audience="it")])
+    assert [(one.subscription, one.telling, one.detail["behind_minutes"]) for one in told] == [
+        ("ann", Telling.DELAYED, 9)
+    ]
+    # Later in the same trouble it is the same message, which the outbox has already.
+    later = delays(NOON + timedelta(minutes=30), NOON, found, [ann])
+    assert [one.notification_id for one in later] == [one.notification_id for one in told]
+    assert delays(NOON, None, found, [ann]) == []
