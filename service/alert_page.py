@@ -105,7 +105,8 @@ class ServiceAlertDesk:
 
     def invite(self, subscription: Subscription, now: datetime) -> None:
         """Ask whoever reads a subscription's address, as often as is decent."""
-        asked = self._recipients.ask(subscription.recipient, subscription.channel, now)
+        # A person typed it: whoever left before is asked once more.
+        asked = self._recipients.ask(subscription.recipient, subscription.channel, now, anew=True)
         if asked is not None:
             self._outbox.put([asked])
 
