@@ -9,7 +9,7 @@ from typing import Final
 
 from alerts.baseline import HOUR_MS, LEAST_KNOWN, Baseline, Span, fit
 from alerts.episode import Change, Episode, step
-from alerts.rarity import divergence_of, reached_at, share_divergence
+from alerts.rarity import divergence_of, fallen_to, reached_at, share_divergence
 from alerts.records import Doubt, Level, Reading
 from alerts.rule import Metric, Rule
 from alerts.season import LEAST
@@ -84,7 +84,7 @@ class Detector:
             level=level,
             observed=float(count),
             expected=expected,
-            low=0.0,
+            low=fallen_to(span.limit, expected, span.spread),
             high=reached_at(span.limit, expected, span.spread),
             ratio=count / expected,
             surprise=far * _TO_SURPRISE,

@@ -76,6 +76,21 @@ def reached_at(limit: float, expected: float, size: float) -> float:
     return high
 
 
+def fallen_to(limit: float, expected: float, size: float) -> float:
+    """Give the count below which a window is as improbable as above `reached_at`; 0 where none is."""
+
+    def far(count: float) -> float:
+        return count * math.log(count / expected) - (count + size) * math.log((count + size) / (expected + size))
+
+    if size * math.log((expected + size) / size) <= limit:
+        return 0.0
+    low, high = 0.0, expected
+    for _ in range(12):
+        middle = (low + high) / 2
+        low, high = (middle, high) if far(middle) > limit else (low, middle)
+    return low
+
+
 @dataclass(frozen=True, slots=True)
 class Tail:
     """How often a brand's own windows stray, by the largest divergence of each block of some hours.

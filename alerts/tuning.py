@@ -70,6 +70,6 @@ class Threshold:
 
 THRESHOLDS: Final[Mapping[Sensitivity, Threshold]] = {
     Sensitivity.FEWER: Threshold(1e-6, 28.0),
-    Sensitivity.BALANCED: Threshold(1e-4, 14.0),
+    Sensitivity.BALANCED: Threshold(5e-5, 14.0),
     Sensitivity.MORE: Threshold(1e-3, 7.0),
 }

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from alerts.rarity import TAIL_FROM, divergence, divergence_of, reached_at, share_divergence, tail_of
+from alerts.rarity import TAIL_FROM, divergence, divergence_of, fallen_to, reached_at, share_divergence, tail_of
 
 
 def as_many_or_more(count: int, mean: float, size: float) -> float:
@@ -46,6 +46,14 @@ def test_what_is_usual_or_below_does_not_diverge() -> None:
 @pytest.mark.parametrize("size", [0.3, 5.0, 100.0])
 def test_the_count_that_reaches_a_limit_diverges_by_it(expected: float, size: float) -> None:
     assert divergence_of(reached_at(9.2, expected, size), expected, size) == pytest.approx(9.2, rel=0.05)
+
+
+def test_the_count_fallen_to_is_as_improbable_and_none_is_below_nothing() -> None:
+    low = fallen_to(9.2, 300.0, 50.0)
+    assert 0 < low < 300
+    # The same bound, turned around: of counts up to `low`.
+    assert low * math.log(low / 300) - (low + 50) * math.log((low + 50) / 350) == pytest.approx(9.2, rel=0.05)
+    assert fallen_to(9.2, 5.0, 5.0) == 0.0
 
 
 def test_a_share_of_more_mentions_diverges_more_and_one_below_does_not() -> None:
