@@ -22,7 +22,8 @@ _MAX_SOURCES: Final = 50
 class Spread:
     """Over whom and what the mentions of a window are spread.
 
-    `authors` counts each mention whose source names no author as one of its own. `loudest_author` and
+    `authors` counts each mention that names no author as one of its own; where some sources give ids of authors and
+    others handles alone, it is rather too small than too large. `loudest_author` and
     `loudest_story` are the mentions of the one that has most; `sources` are mentions by source.
     """
 
@@ -53,18 +54,21 @@ def spread(mentions: Mentions, watch: Watch, start: datetime, end: datetime) -> 
             "source": Terms("source", _MAX_SOURCES),
             "author": Terms("author_id", 1),
             "authors": Distinct("author_id"),
+            "handle": Terms("author_handle", 1),
+            "handles": Distinct("author_handle"),
             "story": Terms("story_id", 1),
             "stories": Distinct("story_id"),
         },
     )
     sources = {str(row.key): row.count for row in _buckets(answer["source"]).buckets}
     total = sum(sources.values()) + _buckets(answer["source"]).other
-    named, told = _total(answer["author"]), _total(answer["story"])
+    named, handled, told = (_total(answer[name]) for name in ("author", "handle", "story"))
+    by_id, by_handle = _distinct(answer["authors"]) + total - named, _distinct(answer["handles"]) + total - handled
     return Spread(
         mentions=total,
-        authors=_distinct(answer["authors"]) + total - named,
+        authors=min(by_id, by_handle),
         stories=_distinct(answer["stories"]) + total - told,
-        loudest_author=_loudest(answer["author"]),
+        loudest_author=max(_loudest(answer["author"]), _loudest(answer["handle"])),
         loudest_story=_loudest(answer["story"]),
         sources=sources,
     )

@@ -208,7 +208,7 @@ class Evaluator:
             if end > complete and (episode.fires or not after.fires):
                 break
             judged = judgement
-            alert = self._alert(watch, episode, after, judgement, alert, end, now)
+            alert = _until(self._alert(watch, episode, after, judgement, alert, end, now), from_ms(edge_ms))
             if alert is not None:
                 changed[alert.alert_id] = alert
                 if alert.resolved_at is not None:
@@ -219,7 +219,8 @@ class Evaluator:
         if end_ms == done and document is not None:
             # Nothing new: what was seen of the last bucket stands.
             return _Walked(watch, episode, end_ms, WatchState(document.body["seen"]), None, news)
-        state = episode.state if judged.reading is not None else WatchState.NO_DATA
+        unjudged = WatchState.LEARNING if judged.learning else WatchState.NO_DATA
+        state = episode.state if judged.reading is not None else unjudged
         return _Walked(watch, episode, end_ms, state, judged, news)
 
     def _alert(
@@ -270,6 +271,14 @@ def begun(watch: Watch, reading: Reading, judgement: Judgement, end_ms: int, now
         stories=judgement.found.stories if judgement.found else None,
         query=rule.query,
     )
+
+
+def _until(alert: Alert | None, edge: datetime) -> Alert | None:
+    """Give an alert whose moments lie in the past: the bucket that has begun ends later than what is known of it."""
+    if alert is None or alert.peak_at <= edge:
+        return alert
+    reading = replace(alert.reading, end=edge)
+    return replace(alert, started_at=min(alert.started_at, edge), peak_at=edge, reading=reading)
 
 
 def _firing(walked: _Walked, document: Document | None) -> str:

@@ -35,11 +35,15 @@ _MOST_BASELINES: Final = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What one window says. `doubts` and `found` are asked for only where it is a spike by its numbers."""
+    """What one window says. `doubts` and `found` are asked for only where it is a spike by its numbers.
+
+    `learning`: the brand was first heard of less than a day ago, so that nothing is judged.
+    """
 
     reading: Reading | None
     doubts: frozenset[Doubt] = frozenset()
     found: Spread | None = None
+    learning: bool = False
 
 
 class Judge:
@@ -73,8 +77,11 @@ class Judge:
         Raises:
             RetryLater, BackendDown: as the store.
         """
-        if self._counts.first_ms(watch.filter_id) is None:
+        first_ms = self._counts.first_ms(watch.filter_id)
+        if first_ms is None:
             return Judgement(None)
+        if end_ms - first_ms < self._detector.tuning.min_history_hours * HOUR_MS:
+            return Judgement(None, learning=True)
         recent = self._series(watch, end_ms - _RECENT_MS, end_ms)
         reading = self._detector.read(self._baseline(watch, end_ms), recent, end_ms, watch.rule)
         if reading is None or reading.level is not Level.SPIKE or sure:

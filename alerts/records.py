@@ -68,6 +68,8 @@ class WatchState(StrEnum):
     # What there is to judge lies more than five minutes back.
     DELAYED = "delayed"
     NO_DATA = "no_data"
+    # Heard of for less than a day: what is usual is not known enough to judge anything.
+    LEARNING = "learning"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

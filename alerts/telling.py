@@ -56,9 +56,10 @@ def from_body(body: Mapping[str, Any]) -> Group:
 
 
 def inhibited(alert: Alert, alerts: Sequence[Alert]) -> bool:
-    """Tell whether a more urgent alert of the same brand fires: one message of a crisis is enough.
+    """Tell whether a more urgent alert of the same brand is among those that fire: one message of a crisis is enough.
 
-    As the rule that Alertmanager's example configuration has, critical silences warning, for each step of severity.
+    `alerts` are those that the same subscriber asks for: who never hears of the other must hear of this one. As the
+    rule that Alertmanager's example configuration has, critical silences warning, for each step of severity.
     """
     return any(
         other.alert_id != alert.alert_id
@@ -100,7 +101,7 @@ def plan(
     wanted = [alert for alert in alerts if subscription.wants(alert)]
     if not wanted or subscription.is_quiet(now):
         return None, group
-    audible = [a for a in wanted if silenced_by(a, silences, now) is None and not inhibited(a, alerts)]
+    audible = [a for a in wanted if silenced_by(a, silences, now) is None and not inhibited(a, wanted)]
     begun = [a for a in audible if a.resolved_at is None and a.alert_id not in kept]
     # What ended before anybody was told of it is told to nobody.
     ended = [a for a in wanted if a.resolved_at is not None and kept.get(a.alert_id) == "firing"]
@@ -150,7 +151,8 @@ def _telling(
 
 
 def _rounded(wait: timedelta, step: timedelta) -> timedelta:
-    return -(-wait // step) * step
+    # Without an interval there is nothing to round to.
+    return -(-wait // step) * step if step else wait
 
 
 def most_urgent(alerts: Sequence[Alert]) -> Severity:

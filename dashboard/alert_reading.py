@@ -34,6 +34,7 @@ _ORDER: Final = (
     WatchState.SUPPRESSED,
     WatchState.DELAYED,
     WatchState.NO_DATA,
+    WatchState.LEARNING,
     WatchState.QUIET,
 )
 

@@ -21,6 +21,7 @@ MOODS: Final[Mapping[WatchState, str]] = {
     WatchState.SUPPRESSED: "waiting",
     WatchState.DELAYED: "waiting",
     WatchState.NO_DATA: "waiting",
+    WatchState.LEARNING: "waiting",
 }
 NAMES: Final[Mapping[WatchState, str]] = {
     WatchState.QUIET: "As usual",
@@ -29,6 +30,7 @@ NAMES: Final[Mapping[WatchState, str]] = {
     WatchState.SUPPRESSED: "Not told",
     WatchState.DELAYED: "Delayed",
     WatchState.NO_DATA: "No data",
+    WatchState.LEARNING: "Learning",
 }
 METRICS: Final[Mapping[Metric, str]] = {
     Metric.VOLUME: "mentions",
@@ -85,6 +87,8 @@ def why(standing: Standing) -> str:
             return "a spike by its numbers, but " + "; ".join(because(each) for each in standing.doubts)
         case WatchState.DELAYED:
             return "what can be judged lies more than five minutes back"
+        case WatchState.LEARNING:
+            return "first heard of less than a day ago: nothing can be called unusual yet"
         case WatchState.NO_DATA:
             return "nothing was said of it in eight weeks, or its sources are deaf"
     return ""

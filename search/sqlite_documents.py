@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import threading
@@ -16,6 +17,8 @@ from domain.errors import ConfigError, RetryLater
 from search.document_body import body_bytes, body_of
 from search.truth import translated
 from stream.codec import to_json
+
+log = logging.getLogger(__name__)
 
 # Raise when the tables change in a way that older programs cannot read, or cannot write without harm.
 DOCUMENTS_SCHEMA: Final = 1
@@ -51,18 +54,40 @@ class SqliteDocuments:
         """
         self._path = path
         self._reading, self._writing = threading.Lock(), threading.Lock()
+        self._open()
+
+    def _open(self) -> None:
         with self._translated():
             # Its owner's alone, as are the files that SQLite lays beside it.
             with suppress(OSError):
-                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._writer = self._connect()
             try:
                 self._make()
                 self._reader = self._connect()
                 self._reader.execute("PRAGMA query_only = ON")
+                self._inode = self._path.stat().st_ino
             except BaseException:
                 self._writer.close()
                 raise
+
+    def _follow(self) -> None:
+        """Open the file that is there now, where ours was deleted or replaced: what is written to it would be lost."""
+        if self._is_ours():
+            return
+        with self._writing, self._reading:
+            if self._is_ours():
+                return
+            log.warning("%s was deleted or replaced while it was in use; going on with what is there now", self._path)
+            self._reader.close()
+            self._writer.close()
+            self._open()
+
+    def _is_ours(self) -> bool:
+        try:
+            return self._path.stat().st_ino == self._inode
+        except FileNotFoundError:
+            return False
 
     @classmethod
     def open(cls, path: Path) -> SqliteDocuments:
@@ -102,6 +127,7 @@ class SqliteDocuments:
         bodies = [None if change.body is None else body_bytes(change.body).decode() for change in changes]
         if not changes:
             return
+        self._follow()
         with self._writing, self._translated(), _transaction(self._writer) as connection:
             self._compare(connection, changes)
             sql = "UPDATE fact SET value = value + ? WHERE name = 'revision' RETURNING value"
@@ -132,6 +158,7 @@ class SqliteDocuments:
             raise Conflict(kind, [change.doc_id for change in other if change.kind == kind])
 
     def _found(self, kind: str, sql: str, *parameters: object) -> list[Document]:
+        self._follow()
         with self._reading, self._translated():
             rows: list[Any] = self._reader.execute(sql, parameters).fetchall()
         return [Document(kind, doc_id, body_of(body), str(revision)) for doc_id, revision, body in rows]

@@ -143,6 +143,7 @@ class Alerting:
             clock=clock,
         )
         self._next_at = float("-inf")
+        self._tell_at = float("inf")
         # When the last look was done, by the monotonic clock.
         self._looked_at = float("-inf")
         url = settings.alerts.heartbeat_url.reveal()
@@ -179,10 +180,16 @@ class Alerting:
             if self._holds and self._clock.monotonic() >= self._next_at:
                 self._next_at = self._clock.monotonic() + self._settings.alerts.look_seconds
                 self.minute(now)
+            elif self._holds and self._clock.monotonic() >= self._tell_at:
+                # What has begun waits for its group, and not for the next look.
+                self._tell(now, self._subscriptions(now))
         except Conflict as exc:
             log.info("alerts: %s; it is looked at again in a minute", exc)
         except (RetryLater, BackendDown) as exc:
             log.warning("alerts wait for what they need: %s", exc)
+        except Exception:
+            # Listening goes on without alerts; that nothing is looked at is seen by the page, metrics and heartbeat.
+            log.exception("alerts failed on something that they did not expect; they are looked at again in a minute")
 
     def minute(self, now: datetime) -> Minute:
         """Look at everything once, and put what is to be told into the outbox.
@@ -196,9 +203,11 @@ class Alerting:
         self._mentions.refresh()
         found = self._evaluator.evaluate(self._watches(), self._watermark.look())
         subscriptions = self._subscriptions(now)
-        told = self._teller.tell(now, subscriptions, self._book.silences(now), self._book.current(now))
+        told = self._tell(now, subscriptions)
+        if found.began:
+            self._tell_at = self._clock.monotonic() + self._settings.alerts.group_wait_seconds
         late_since = self._late_since(found, now)
-        self._delivery.put([*told, *due_digests(now, subscriptions), *delays(now, late_since, found, subscriptions)])
+        self._delivery.put([*due_digests(now, subscriptions), *delays(now, late_since, found, subscriptions)])
         self._book.publish_noted()
         self._note(found, now, len(told), late_since)
         self._looked_at = self._clock.monotonic()
@@ -207,6 +216,13 @@ class Alerting:
         for alert in found.began:
             log.warning("alert: %s: %s", alert.brand, alert.rule)
         return found
+
+    def _tell(self, now: datetime, subscriptions: Sequence[Subscription]) -> list[Notification]:
+        """Put into the outbox what is to be told now."""
+        self._tell_at = float("inf")
+        told = self._teller.tell(now, subscriptions, self._book.silences(now), self._book.current(now))
+        self._delivery.put(told)
+        return told
 
     def _watches(self) -> list[Watch]:
         return all_watches(self._settings.alerts.rules, self._brands())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from domain.documents import ABSENT, MAX_SCAN, Change, Conflict, Documents
 from domain.errors import BadRecord
+from search.sqlite_documents import SqliteDocuments
 
 # What ids are made of in other systems' query languages, paths, wildcards and templates.
 HOSTILE = (
@@ -390,3 +392,15 @@ def test_a_new_file_may_be_opened_by_several_processes_at_once(where: tuple[str,
     for process in processes:
         process.communicate()
     assert [process.returncode for process in processes] == [0] * 6
+
+
+def test_a_file_that_was_deleted_under_it_is_followed_by_a_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "alerts.db"
+    with closing(SqliteDocuments.open(path)) as documents:
+        documents.apply([Change("note", "a", {"n": 1})])
+        for file in tmp_path.glob("alerts.db*"):
+            file.unlink()
+        assert documents.get("note", ["a"]) == {}
+        documents.apply([Change("note", "b", {"n": 2})])
+        with closing(SqliteDocuments.open(path)) as other:
+            assert other.get("note", ["a", "b"]).keys() == {"b"}

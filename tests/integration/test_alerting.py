@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from fakes.alert_world import ANN, CRISIS, MINUTE, AlertWorld, crisis, said
+from fakes.alert_world import ANN, CRISIS, MINUTE, AlertWorld, crisis, said, usual
 from fakes.mentions import retraction
 
 from alerts.book import AlertBook
@@ -69,6 +69,29 @@ def test_one_loud_author_is_no_crisis(world: AlertWorld) -> None:
     assert world.alerts() == []
     assert state(world)["state"] == WatchState.SUPPRESSED
     assert "few_authors" in state(world)["doubts"]  # type: ignore[operator]
+
+
+def test_a_loud_author_of_whom_only_the_handle_is_known_is_no_crisis_either(world: AlertWorld) -> None:
+    world.write(crisis(author_id=None, author_handle="bot"))
+    world.minutes(CRISIS + MINUTE, CRISIS + 40 * MINUTE)
+    assert world.alerts() == []
+    assert "few_authors" in state(world)["doubts"]  # type: ignore[operator]
+
+
+def test_a_brand_that_was_first_heard_of_an_hour_ago_is_not_judged_and_says_so(tmp_path: Path) -> None:
+    with closing(AlertWorld(tmp_path)) as world:
+        world.write(list(usual(CRISIS - 2 * HOUR, 2 / 24)) + crisis())
+        world.minutes(CRISIS + MINUTE, CRISIS + 40 * MINUTE)
+        assert world.alerts() == []
+        assert state(world)["state"] == WatchState.LEARNING
+
+
+def test_nothing_that_is_told_lies_in_the_future(world: AlertWorld) -> None:
+    world.write(crisis())
+    at = CRISIS + 12 * MINUTE
+    world.look(at)
+    [alert] = world.alerts()
+    assert max(alert.started_at, alert.peak_at, alert.reading.end) <= at
 
 
 def test_one_syndicated_article_is_no_crisis(world: AlertWorld) -> None:

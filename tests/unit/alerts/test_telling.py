@@ -13,7 +13,7 @@ from alerts.records import Alert, Notification, Telling
 from alerts.rule import Severity
 from alerts.silence import Silence
 from alerts.subscription import Subscription, quiet_hours
-from alerts.telling import Group, from_body, inhibited, plan, to_body
+from alerts.telling import Group, Pace, from_body, inhibited, plan, to_body
 from domain.errors import ConfigError
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -171,3 +171,19 @@ def test_a_subscription_hears_of_what_it_asks_for(subscription: Subscription, wa
 def test_a_silence_that_would_hide_everything_is_refused() -> None:
     with pytest.raises(ConfigError, match="every alert"):
         Silence(silence_id="s", start=NOON, end=NOON + MINUTE)
+
+
+def test_an_alert_that_a_subscriber_never_hears_of_keeps_nothing_from_it() -> None:
+    crisis, stir = alert("negative", Severity.CRITICAL), alert("volume", Severity.WARNING)
+    told = Life(replace(ANN, rules=("volume",))).look(MINUTE, crisis, stir)
+    assert told is not None
+    assert told.alert_ids == (stir.alert_id,)
+
+
+def test_without_an_interval_repeats_come_after_their_own() -> None:
+    pace = Pace(timedelta(0), timedelta(0), timedelta(hours=1))
+    first, group = plan(NOON, ANN, "acme", [alert()], Group(), pace=pace)
+    assert first is not None
+    soon, _ = plan(NOON + timedelta(minutes=59), ANN, "acme", [alert()], group, pace=pace)
+    again, _ = plan(NOON + timedelta(minutes=60), ANN, "acme", [alert()], group, pace=pace)
+    assert (soon, again is not None) == (None, True)
