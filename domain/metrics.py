@@ -38,7 +38,7 @@ LABELS: dict[str, str] = {
     "model": "name of the sentiment model",
     "answer": "`numbers`, `nothing` (gone, unknown, or without a number) or `failed` (asked again)",
     "severity": "`info`, `warning` or `critical`",
-    "state": "what a rule sees of a brand: `quiet`, `learning`, `pending`, `firing`, `suppressed`, `delayed`, `no_data`",
+    "state": "`quiet`, `learning`, `pending`, `firing`, `suppressed`, `delayed` or `no_data`, as docs/alerts.md has it",
     "channel": "id of a channel in the configuration",
     "fate": "`waiting`, `sent`, `refused`, `given_up` or `dropped`",
     "version": "version of Soundings",
