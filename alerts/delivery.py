@@ -156,6 +156,9 @@ class Delivery:
                 self.send_due(name)
             except (RetryLater, BackendDown, Conflict) as exc:
                 log.warning("the outbox cannot be read, %s waits: %s", name, exc)
+            except Exception:
+                # A thread that ended would tell nobody of anything any more.
+                log.exception("channel %s failed on something that it did not expect; it goes on", name)
             waker.wait(POLL_SECONDS)
             waker.clear()
 
@@ -170,6 +173,8 @@ class Delivery:
                     forgotten_at = self._clock.monotonic()
             except (RetryLater, BackendDown, Conflict) as exc:
                 log.warning("the outbox cannot be read: %s", exc)
+            except Exception:
+                log.exception("the outbox could not be looked through; it is tried again")
             self._stopping.wait(MEND_SECONDS)
 
     def _is_full(self, name: str) -> bool:

@@ -157,7 +157,12 @@ class Pipeline:
         """Open what alerts are kept in, and build what looks at them; nothing where they are switched off."""
         if not self.settings.alerts.enabled:
             return None, None
-        documents = open_documents(self.settings)
+        try:
+            documents = open_documents(self.settings)
+        except BackendDown as exc:
+            # Listening is worth more than alerts: what is damaged here is told, and stops nothing else.
+            log.error("alerts do not run: %s", exc)
+            return None, None
         alerting = Alerting(
             self.settings,
             self._log,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from fakes.clock import FakeClock
+from fakes.running_pipeline import post, running_pipeline, write_rows
 
 from alerts.book import AlertBook
 from alerts.evaluator import Minute
@@ -254,3 +255,16 @@ def test_who_is_of_marketing_is_told_once_that_alerts_are_late_and_not_in_quiet_
     later = delays(NOON + timedelta(minutes=30), NOON, found, [ann])
     assert [one.notification_id for one in later] == [one.notification_id for one in told]
     assert delays(NOON, None, found, [ann]) == []
+
+
+def test_a_damaged_file_of_alerts_stops_alerts_and_not_the_listening(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "alerts.db").write_bytes(b"not a database at all" * 1000)
+    with running_pipeline(tmp_path) as running:
+        file = write_rows(tmp_path / "rows.jsonl", [post(1)])
+        books = running.replay(file)
+        assert books["stages"]["index"]["ok"] == 1  # type: ignore[index]
+    assert "alerts do not run" in caplog.text
