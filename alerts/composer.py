@@ -15,7 +15,7 @@ from alerts.chart import chart_png, chart_spec, chart_words
 from alerts.digest import span_of, summarise
 from alerts.digest_message import digest_message
 from alerts.drivers import drivers, samples
-from alerts.evidence import Evidence, Reader, urgency
+from alerts.evidence import Evidence, Reader, ordered
 from alerts.links import Links
 from alerts.message import alert_message
 from alerts.notices import confirm_message, delayed_message, trial_message
@@ -89,9 +89,9 @@ class Composer:
         alerts = [alert_of(doc_id, known[doc_id].body) for doc_id in notification.alert_ids if doc_id in known]
         if not alerts:
             return None
-        # The evidence of the most urgent one is shown; of the others their numbers are enough.
-        bare = sorted(alerts, key=urgency)
-        found = [self.evidence(bare[0], reader), *(Evidence(alert) for alert in bare[1:])]
+        # The evidence of the one that leads is shown; of the others their numbers are enough.
+        first, *others = ordered(notification, [Evidence(alert) for alert in alerts])
+        found = [self.evidence(first.alert, reader), *others]
         return alert_message(notification, found, reader)
 
     def evidence(self, alert: Alert, reader: Reader) -> Evidence:
