@@ -65,7 +65,7 @@ def backtest(
         elif episode.fires and reading is not None and reading.level is Level.SPIKE:
             peak = found.alerts[-1]
             if reading.surprise > peak.reading.surprise:
-                found.alerts[-1] = peaked(peak, reading)
+                found.alerts[-1] = peaked(peak, reading, judge.look(watch, end).found)
         if after.state is WatchState.SUPPRESSED:
             for doubt in judgement.doubts:
                 found.suppressed[doubt] = found.suppressed.get(doubt, 0) + 1

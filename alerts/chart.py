@@ -26,6 +26,8 @@ from domain.clock import to_ms
 VEGA_LITE: Final = "5.21"
 # Its writing can be read where a telephone shows it at half of its size.
 WIDTH, HEIGHT = 520, 230
+# What fits above it in one line.
+MAX_TITLE: Final = 54
 # Twice as many pixels as its size in a mail: sharp on the screens of today.
 _SCALE: Final = 2.0
 # An alert is told to many at once, who see the same picture: the last ones are kept, some 100 KB each.
@@ -53,6 +55,7 @@ def chart_spec(
     alerts: Sequence[datetime] = (),
     gaps: Sequence[Deaf] = (),
     buckets: int = 1,
+    title: str = "",
 ) -> dict[str, Any]:
     """Give the Vega-Lite specification of a series of readings; without readings an empty chart.
 
@@ -64,6 +67,7 @@ def chart_spec(
         alerts: when alerts began.
         gaps: when sources were deaf.
         buckets: readings are of each so many buckets; where they are further apart the line breaks.
+        title: stands above it with a legend, where nothing around the picture says what it shows.
     """
     rows, segment = [], 0
     for before, reading in zip((None, *readings), readings, strict=False):
@@ -78,14 +82,15 @@ def chart_spec(
         for gap in gaps
         if gap.end > start and gap.start < end
     ]
-    title = f"{TITLES[metric]} {window}".strip().capitalize()
+    axis = f"{TITLES[metric]} {window}".strip().capitalize()
     colour = VOLUME_COLOUR if metric is Metric.VOLUME else NEGATIVE_COLOUR
     x = {"field": "at", "type": "temporal", "scale": {"type": "utc"}, "axis": _time_axis(zone, end - start)}
-    values = {"type": "quantitative", "title": title, "axis": _value_axis(metric)}
+    values = {"type": "quantitative", "title": axis, "axis": _value_axis(metric)}
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
         "width": WIDTH,
         "height": HEIGHT,
+        **({"title": _title(title, marks=bool(marks), deaf=bool(deaf))} if title else {}),
         "background": "#ffffff",
         "config": _CONFIG,
         "data": {"values": rows},
@@ -173,6 +178,14 @@ def _value_axis(metric: Metric) -> dict[str, Any]:
     return {"format": ",d", "tickMinStep": 1, "tickCount": 5}
 
 
+def _title(words: str, *, marks: bool, deaf: bool) -> dict[str, Any]:
+    legend = ["Line: measured. Dashed: usual. Grey: would not be strange."]
+    extra = [*(["Upright: an alert begins."] if marks else []), *(["Yellow: a source is deaf."] if deaf else [])]
+    if extra:
+        legend.append(" ".join(extra))
+    return {"text": one_line(words, MAX_TITLE), "subtitle": legend, "anchor": "start", "frame": "group", "offset": 12}
+
+
 def _band(values: dict[str, Any]) -> dict[str, Any]:
     return {"y": values | {"field": "low"}, "y2": {"field": "high"}}
 
@@ -246,4 +259,12 @@ _CONFIG: Final[dict[str, Any]] = {
         "tickColor": "#9ca3af",
     },
     "text": {"font": _FONTS, "fontSize": 14},
+    "title": {
+        "font": _FONTS,
+        "subtitleFont": _FONTS,
+        "fontSize": 16,
+        "subtitleFontSize": 14,
+        "color": "#111827",
+        "subtitleColor": "#374151",
+    },
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
@@ -15,12 +15,13 @@ from alerts.chart import chart_png, chart_spec, chart_words
 from alerts.digest import span_of, summarise
 from alerts.digest_message import digest_message
 from alerts.drivers import drivers, samples
-from alerts.evidence import Evidence, Reader, urgency
+from alerts.evidence import Evidence, Reader, ordered
 from alerts.links import Links
 from alerts.message import alert_message
 from alerts.notices import confirm_message, delayed_message, trial_message
 from alerts.records import Alert, Notification, Reading, Telling
 from alerts.rule import Watch
+from alerts.standing import judged_until
 from alerts.stored import ALERT, alert_of
 from alerts.subscription import Subscription, zone_of
 from alerts.wording import span
@@ -30,9 +31,11 @@ from domain.errors import BackendDown, ConfigError, RetryLater
 
 log = logging.getLogger(__name__)
 
-# What the chart of an alert shows: a day and a half before it began, so that the same hours of the day before are seen.
+# What the chart of an alert shows: a day and a half before it began, so that the same hours of the day before are seen,
+# up to now, or to when it has been over for a while; one that goes on for weeks as it began.
 CHART_BEFORE: Final = timedelta(hours=36)
 CHART_AFTER: Final = timedelta(hours=2)
+CHART_MOST: Final = timedelta(days=3)
 
 Readings = Callable[[Watch, int, int], Sequence[Reading]]
 
@@ -86,12 +89,12 @@ class Composer:
         alerts = [alert_of(doc_id, known[doc_id].body) for doc_id in notification.alert_ids if doc_id in known]
         if not alerts:
             return None
-        # The evidence of the most urgent one is shown; of the others their numbers are enough.
-        bare = sorted(alerts, key=urgency)
-        found = [self.evidence(bare[0], reader.zone), *(Evidence(alert) for alert in bare[1:])]
+        # The evidence of the one that leads is shown; of the others their numbers are enough.
+        first, *others = ordered(notification, [Evidence(alert) for alert in alerts])
+        found = [self.evidence(first.alert, reader), *others]
         return alert_message(notification, found, reader)
 
-    def evidence(self, alert: Alert, zone: tzinfo) -> Evidence:
+    def evidence(self, alert: Alert, reader: Reader) -> Evidence:
         """Gather what the store knows of an alert: what drives it, posts, and its chart; nothing for health."""
         watch = self.watch_of(alert) if alert.brand_id else None
         if watch is None:
@@ -99,14 +102,20 @@ class Composer:
         start = alert.peak_at - timedelta(minutes=alert.window_minutes)
         found = drivers(self.mentions, watch, start, alert.peak_at)
         shown = samples(self.mentions, watch, start, alert.peak_at, found)
-        chart, words = self._chart(alert, watch, zone) if self.charts else (None, "")
+        chart, words = self._chart(alert, watch, reader) if self.charts else (None, "")
         return Evidence(alert, found, tuple(shown), chart, words)
 
-    def _chart(self, alert: Alert, watch: Watch, zone: tzinfo) -> tuple[bytes | None, str]:
+    def _chart(self, alert: Alert, watch: Watch, reader: Reader) -> tuple[bytes | None, str]:
         """Draw the chart; a message without one is better than none."""
-        start, end = alert.started_at - CHART_BEFORE, alert.peak_at + CHART_AFTER
+        zone, start = reader.zone, alert.started_at - CHART_BEFORE
+        judged = judged_until(self.documents, reader.now)
+        end = min(judged, (alert.resolved_at or judged) + CHART_AFTER, start + CHART_MOST)
         try:
-            readings = self.readings(watch, to_ms(start), to_ms(end))
+            readings = [*self.readings(watch, to_ms(start), to_ms(end))]
+            peak_at = min(alert.peak_at, reader.now)
+            if peak_at > judged == end and alert.window_minutes == watch.rule.window_minutes:
+                # It fired within a bucket that had only begun: drawn is what was judged of it.
+                readings.append(replace(alert.reading, end=peak_at))
             if not readings:
                 return None, ""
             spec = chart_spec(

@@ -16,6 +16,7 @@ from alerts import episode as episodes
 from alerts.asking import Mentions
 from alerts.counting import HISTORY, CountBook
 from alerts.detector import Detector
+from alerts.doubts import Spread
 from alerts.episode import Episode, step
 from alerts.ids import alert_id
 from alerts.judging import Judge, Judgement
@@ -242,13 +243,20 @@ class Evaluator:
         if before.fires and not after.fires:
             return replace(alert, resolved_at=now)
         if reading is not None and reading.level is Level.SPIKE and reading.surprise > alert.reading.surprise:
-            return peaked(alert, reading)
+            return peaked(alert, reading, self.judge.look(watch, end_ms).found)
         return alert
 
 
-def peaked(alert: Alert, reading: Reading) -> Alert:
-    """Give an alert that has become more improbable."""
-    return replace(alert, reading=reading, peak_at=reading.end, window_minutes=reading.window_minutes)
+def peaked(alert: Alert, reading: Reading, found: Spread | None) -> Alert:
+    """Give an alert that has become more improbable; `found` is over whom the new peak is spread, asked for anew."""
+    return replace(
+        alert,
+        reading=reading,
+        peak_at=reading.end,
+        window_minutes=reading.window_minutes,
+        authors=found.authors if found else None,
+        stories=found.stories if found else None,
+    )
 
 
 def begun(watch: Watch, reading: Reading, judgement: Judgement, end_ms: int, now: datetime) -> Alert:

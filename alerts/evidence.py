@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, tzinfo
 
 from alerts.drivers import Drivers
 from alerts.links import Links
-from alerts.records import Alert
+from alerts.records import Alert, Notification, Telling
 from alerts.rule import Metric, Severity
 from domain.records import Mention
 
@@ -39,9 +39,24 @@ def urgency(alert: Alert) -> tuple[bool, int, float, str]:
     return alert.resolved_at is not None, -severities.index(alert.severity), -alert.reading.surprise, alert.alert_id
 
 
-def ordered(found: Sequence[Evidence]) -> list[Evidence]:
-    """Sort by urgency."""
-    return sorted(found, key=lambda each: urgency(each.alert))
+def ordered(notification: Notification, found: Sequence[Evidence]) -> list[Evidence]:
+    """Sort as a message tells them: first what is new in it, then by urgency."""
+    new = _new(notification, [each.alert for each in found])
+    return sorted(found, key=lambda each: (each.alert.alert_id not in new, *urgency(each.alert)))
+
+
+def _new(notification: Notification, alerts: Sequence[Alert]) -> frozenset[str]:
+    """Give the alerts that the notification is made for; of a repeat, none.
+
+    When something ended, it is what ended. When something began, the first that is named is new (`telling.plan`), and
+    so is what fired no earlier than that.
+    """
+    if notification.telling is Telling.RESOLVED:
+        return frozenset(alert.alert_id for alert in alerts if alert.resolved_at is not None)
+    if notification.telling is not Telling.FIRING:
+        return frozenset()
+    first = next((alert for name in notification.alert_ids for alert in alerts if alert.alert_id == name), None)
+    return frozenset(alert.alert_id for alert in alerts if first is not None and alert.fired_at >= first.fired_at)
 
 
 def mentions_link(alert: Alert, links: Links) -> str:

@@ -320,8 +320,15 @@ def _exceeds(parked: int, settled: int, bounds: tuple[int, float]) -> bool:
 def _of_disk(one: DiskHealth) -> Iterator[_Trouble]:
     free, floor = f"{one.free / 1e9:.1f} GB", f"{one.floor / 1e9:.1f} GB"
     if one.free < DISK_FLOOR_ENDS * one.floor:
-        sentence = f"{free} are left on the disk of {one.where}: below {floor} no source is read. Make room."
-        yield _Trouble(f"disk-floor:{one.where}", Severity.CRITICAL, AT_ONCE, sentence, one.free < one.floor)
+        full = one.free < one.floor
+        now = (
+            f"below {floor} no source is read. Make room."
+            if full
+            else f"sources are read again, and are not below {floor}. This is over with "
+            f"{DISK_FLOOR_ENDS * one.floor / 1e9:.1f} GB."
+        )
+        sentence = f"{free} are left on the disk of {one.where}: {now}"
+        yield _Trouble(f"disk-floor:{one.where}", Severity.CRITICAL, AT_ONCE, sentence, full)
     if one.free < DISK_LOW_ENDS * one.floor:
         sentence = f"{free} are left on the disk of {one.where}; below {floor} sources are no longer read."
         begins = one.floor <= one.free < DISK_LOW * one.floor

@@ -78,7 +78,7 @@ class HealthBook:
         return from_body(found.body) if found is not None else []
 
     def look(self, facts: Facts) -> list[HealthCondition]:
-        """Take note of what is known now, and give what is wrong; alerts begin and end by it.
+        """Take note of what is known now, and give what is wrong; alerts begin, go on and end by it.
 
         Raises:
             Conflict: somebody else looked meanwhile; the next look goes on.
@@ -92,6 +92,13 @@ class HealthBook:
         there = self._documents.get(ALERT, [*firing, *fired])
         began = [alert_of_condition(one, facts.now) for name, one in firing.items() if name not in there]
         changes = [Change(ALERT, alert.alert_id, alert_body(alert), ABSENT) for alert in began]
+        news = []
+        for name, one in firing.items():
+            # Whoever is told later is told how it stands then, not how it began.
+            known = alert_of(name, there[name].body) if name in there else None
+            if known is not None and known.resolved_at is None and known.reason != one.sentence:
+                news.append(replace(known, reason=one.sentence))
+                changes.append(Change(ALERT, name, alert_body(news[-1]), there[name].revision))
         ended = []
         for name in fired & there.keys():
             alert = alert_of(name, there[name].body)
@@ -101,7 +108,7 @@ class HealthBook:
         if changes:
             # Alerts first: of a look that is cut off here, the next one finds them there.
             self._documents.apply(changes)
-            self._publish([*began, *ended])
+            self._publish([*began, *news, *ended])
         if kept is None or dict(kept.body) != to_body(after):
             self._documents.apply([Change(KIND, _NOW, to_body(after), kept.revision if kept is not None else ABSENT)])
         return after

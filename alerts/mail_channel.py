@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import EmailPolicy
 from email.utils import format_datetime, parseaddr
 from typing import Final, Literal
 
@@ -23,6 +23,7 @@ SECURITIES: Final[tuple[Security, ...]] = ("starttls", "tls", "none")
 # A server that looks into mails for a while before it takes them is not slow yet.
 TIMEOUT_SECONDS: Final = 30.0
 MAX_ADDRESS: Final = 254
+MAX_LINE: Final = 78
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +62,28 @@ def check_mail_address(address: str, what: str = "recipient") -> str:
         shown = one_line(address, 60)
         raise ConfigError(f"{what}: found {shown!r}, expected an address such as ann@acme.example") from None
     return address
+
+
+class _OfMails(EmailPolicy):
+    """What mails are written by: every header begins on the line of its name.
+
+    A value that fits into one line, but not beside its name, is put on the next one by the library, and most who read
+    it take the space there for a part of it.
+    """
+
+    def fold_binary(self, name: str, value: str) -> bytes:
+        """Give a header as it is sent."""
+        folded = super().fold_binary(name, value)
+        beginning = f"{name}:".encode()
+        first, _, rest = folded.partition(b"\r\n ")
+        if first.strip() != beginning:
+            return folded
+        line = beginning + b" " + rest
+        cut = line.rfind(b" ", len(beginning) + 2, MAX_LINE + 1)
+        return line if cut < 0 else line[:cut] + b"\r\n" + line[cut:]
+
+
+_POLICY: Final = _OfMails(linesep="\r\n", max_line_length=MAX_LINE)
 
 
 class MailChannel:
@@ -132,7 +155,7 @@ class MailChannel:
             check_mail_address(message.recipient)
         except ConfigError as exc:
             raise Refused(str(exc)) from exc
-        mail = EmailMessage(policy=SMTP)
+        mail = EmailMessage(policy=_POLICY)
         mail["From"] = self._settings.sender
         mail["To"] = message.recipient
         mail["Subject"] = one_line(message.subject, 200)

@@ -26,12 +26,11 @@ _BEGINNINGS: Final = {Telling.REPEAT: "Still: ", Telling.RESOLVED: "Over: "}
 
 
 def alert_message(notification: Notification, found: Sequence[Evidence], reader: Reader) -> Message:
-    """Make the message about the alerts of one group, the most urgent first; at least one.
+    """Make the message about the alerts of one group, what is new first, then the most urgent; at least one.
 
     The chart, the words and the posts are those of the first; of the others it says what they are.
     """
-    first = ordered(found)[0]
-    others = ordered(found)[1:]
+    first, *others = ordered(notification, found)
     subject = _subject(notification.telling, first.alert, len(others))
     body = _Body(notification, first, others, reader)
     return Message(

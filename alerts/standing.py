@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from alerts.evaluator import EVALUATOR, STATUS, WATCH
 from alerts.records import Doubt, Reading, WatchState
+from alerts.series import BUCKET_MS
 from alerts.stored import reading_of
 from domain.clock import from_ms, to_ms
 from domain.documents import Change, Documents
@@ -93,6 +94,13 @@ def pulse(documents: Documents) -> Pulse | None:
         told=int(body["told"]),
         states=dict(body["states"]),
     )
+
+
+def judged_until(documents: Documents, now: datetime) -> datetime:
+    """Give where the last bucket ends that is complete and was judged; later ones hold too little, or nothing yet."""
+    last = pulse(documents)
+    edge = now if last is None else min(last.edge, now)
+    return from_ms(to_ms(edge) // BUCKET_MS * BUCKET_MS)
 
 
 def noted(given: Pulse) -> Change:

@@ -50,9 +50,15 @@ def words_of(reading: Reading, window_minutes: int) -> str:
             f"about {reading.expected:.0%} are usual{unsure}"
         )
     return (
-        f"net sentiment of {reading.mentions:,} mentions in {within} is {100 * reading.observed:+.0f}, "
-        f"about {100 * reading.expected:+.0f} is usual{unsure}"
+        f"net sentiment of {reading.mentions:,} mentions in {within} is {_net(reading.observed)}, "
+        f"about {_net(reading.expected)} is usual{unsure}"
     )
+
+
+def _net(value: float) -> str:
+    rounded = round(100 * value)
+    # Nothing has no sign.
+    return f"{rounded:+d}" if rounded else "0"
 
 
 def _count(expected: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from alerts.records import Alert, Reading
@@ -24,6 +24,7 @@ MOST: Final = timedelta(days=4)
 # Rows of the table: one each half hour, and the peak.
 _ROW_MINUTES: Final = 30
 _STEP: Final = timedelta(seconds=BUCKET_SECONDS)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +44,10 @@ class Chart:
 
 
 def chart_span(alert: Alert, now: datetime) -> tuple[datetime, datetime]:
-    """Give from when to when the chart of an alert goes."""
+    """Give from when to when the chart of an alert goes; never further than the last bucket that is complete."""
     start = alert.started_at - BEFORE
-    end = min(now, (alert.resolved_at or now) + AFTER, start + MOST)
-    return start, max(end, alert.started_at + _STEP)
+    complete = now - (now - _EPOCH) % _STEP
+    return start, min(complete, (alert.resolved_at or complete) + AFTER, start + MOST)
 
 
 def draw(alert: Alert, curve: Curve, start: datetime, end: datetime) -> Chart | None:
@@ -65,6 +66,8 @@ def draw(alert: Alert, curve: Curve, start: datetime, end: datetime) -> Chart | 
         return f"{across:.1f} {down:.1f}"
 
     parts = list(_unbroken(readings))
+    # It may have begun within the bucket that is not drawn yet.
+    began = min(alert.started_at, end)
     return Chart(
         label=f"{METRICS[alert.metric].capitalize()} in {span(alert.window_minutes)}, every five minutes from "
         f"{exact(start)} to {exact(end)}, against what was usual",
@@ -76,8 +79,8 @@ def draw(alert: Alert, curve: Curve, start: datetime, end: datetime) -> Chart | 
         ),
         hours=time_ticks(start, end),
         levels=tuple(Tick(100 * (top - value) / (top - bottom), measured(alert.metric, value)) for value in scale),
-        firing=stretch(alert.started_at, alert.resolved_at or end, start, end, "the alert fires"),
-        marks=(Tick(place(alert.started_at, start, end), f"began {exact(alert.started_at)}"),),
+        firing=stretch(began, alert.resolved_at or end, start, end, "the alert fires"),
+        marks=(Tick(place(began, start, end), f"began {exact(alert.started_at)}"),),
         gaps=tuple(
             stretch(gap.start, gap.end, start, end, f"{gap.source} did not listen for {lasted(gap.end - gap.start)}")
             for gap in curve.gaps

@@ -25,6 +25,8 @@ class Heartbeat:
     def __init__(self, url: str, minutes: float, lives: Callable[[], bool], *, allow_private: bool) -> None:
         self._url, self._seconds, self._lives = url, minutes * 60, lives
         self._allow_private = allow_private
+        # Why the last beat failed, "" where it did not.
+        self._why = ""
 
     def run(self, stop: threading.Event) -> None:
         """Beat until told to stop; an address that does not answer is asked again at the next beat."""
@@ -38,15 +40,22 @@ class Heartbeat:
                 stop.wait(self._seconds if beaten else min(self._seconds, 10.0))
 
     def _beat(self, fetcher: Fetcher) -> bool:
-        """Ask it; its address may hold a secret, so it stands in no line of the log."""
+        """Ask it; what is wrong is said once, until it is something else."""
+        why = self._ask(fetcher)
+        if why and why != self._why:
+            log.warning("alerts.heartbeat_url %s", why)
+        elif self._why and not why:
+            log.info("alerts.heartbeat_url answers again")
+        self._why = why
+        # Asked once a beat, whatever came of it.
+        return True
+
+    def _ask(self, fetcher: Fetcher) -> str:
+        """Give why it cannot be told, "" where it was; the address may hold a secret, so it stands in no line."""
         try:
             answer = fetcher.get(self._url, max_bytes=_MAX_ANSWER_BYTES)
         except NotAllowed:
-            log.warning("alerts.heartbeat_url: leads to a private address; alerts.heartbeat_private = true allows it")
+            return "leads to a private address; alerts.heartbeat_private = true allows it"
         except (RetryLater, TooLarge) as exc:
-            log.warning("alerts.heartbeat_url does not answer: %s", type(exc).__name__)
-        else:
-            if answer.status >= 400:
-                log.warning("alerts.heartbeat_url answers %d", answer.status)
-        # Asked once a beat, whatever came of it.
-        return True
+            return f"does not answer: {type(exc).__name__}"
+        return f"answers {answer.status}" if answer.status >= 400 else ""

@@ -19,7 +19,7 @@ from alerts.outbox import Outbox
 from alerts.recipients import Recipients
 from alerts.records import Alert, Notification, Telling
 from alerts.rule import Rule, Watch, watches
-from alerts.standing import Pulse, Standing, pulse, standings
+from alerts.standing import Pulse, Standing, judged_until, pulse, standings
 from alerts.subscription import Subscription
 from dashboard.alert_desk import Cause, ChannelView, Curve
 from domain.clock import to_ms
@@ -68,13 +68,17 @@ class ServiceAlertDesk:
         return Lease(self._documents, EVALUATOR, "the page").holder(now)
 
     def curve(self, alert: Alert, start: datetime, end: datetime) -> Curve:
-        """Give how the windows of an alert's rule went, by the counts that are kept; nothing is counted anew."""
+        """Give how the windows of an alert's rule went, by the counts that are kept; nothing is counted anew.
+
+        What was not judged yet is left out: it would be drawn as if nothing were said.
+        """
         watch = self._watch(alert)
         if watch is None:
             return Curve()
         counts = CountBook(self._mentions, self._documents)
         counts.read([watch], start - HISTORY, end)
-        readings = Judge(self._mentions, counts, Detector()).readings(watch, to_ms(start), to_ms(end))
+        judged = judged_until(self._documents, end)
+        readings = Judge(self._mentions, counts, Detector()).readings(watch, to_ms(start), to_ms(judged))
         return Curve(tuple(readings), tuple(self._mentions.gaps(start, end)))
 
     def cause(self, alert: Alert) -> Cause:

@@ -93,6 +93,7 @@ def _draw(found: Backtest, gaps: Sequence[Deaf], path: Path) -> None:
         alerts=[alert.started_at for alert in found.alerts],
         gaps=gaps,
         buckets=buckets,
+        title=f"{found.watch.brand}: {rule.name or rule.rule_id}",
     )
     try:
         path.write_bytes(chart_png(spec))

@@ -40,6 +40,20 @@ def test_it_beats_while_alerts_live_and_goes_on_after_a_fault(caplog: pytest.Log
     assert "a-secret-of-the-address" not in caplog.text
 
 
+def test_what_is_wrong_is_said_once_until_it_is_something_else(caplog: pytest.LogCaptureFixture) -> None:
+    stop = threading.Event()
+    with serve_hooks() as hooks:
+        hooks.answers += [(500, {}), (500, {}), (500, {}), (503, {}), (503, {}), (200, {}), (503, {})]
+        beating = Heartbeat(f"{hooks.address}/ping", BEAT_MINUTES, lambda: True, allow_private=True)
+        thread = threading.Thread(target=beating.run, args=(stop,))
+        thread.start()
+        wait_for(lambda: len(hooks.came) >= 8)
+        stop.set()
+        thread.join()
+    said = [record.args for record in caplog.records if record.name == "service.alert_heartbeat" and record.args]
+    assert said == [("answers 500",), ("answers 503",), ("answers 503",)]
+
+
 def test_it_is_silent_while_alerts_do_not_live() -> None:
     stop, asked = threading.Event(), threading.Semaphore(0)
 

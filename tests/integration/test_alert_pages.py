@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,7 @@ from domain.clock import to_ms
 from domain.documents import Change
 
 HOUR = timedelta(hours=1)
+MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +111,19 @@ def test_one_alert_says_how_unusual_who_drives_it_and_shows_posts(still: AlertPa
     assert 'class="observed" d="M' in page
     # The source was deaf for an hour of the day that is drawn.
     assert "x did not listen for 1 h" in page
+
+
+def test_the_chart_ends_with_the_last_bucket_that_was_judged(world: AlertPagesWorld) -> None:
+    alert_id = world.alert().alert_id
+    world.world.clock.set(CRISIS + 58 * MINUTE)
+
+    def last() -> str:
+        return str(world.send("GET", f"/api/alerts/{alert_id}").json()["readings"][-1]["end"])
+
+    note_pulse(world.world, 4, CRISIS + 57 * MINUTE)
+    assert datetime.fromisoformat(last()) == CRISIS + 55 * MINUTE
+    note_pulse(world.world, 4, CRISIS + 41 * MINUTE, late=True)
+    assert datetime.fromisoformat(last()) == CRISIS + 40 * MINUTE
 
 
 def test_an_alert_leads_to_the_mentions_that_it_counted(still: AlertPagesWorld) -> None:

@@ -13,6 +13,7 @@ import pytest
 from fakes.alert_world import ANN, CRISIS, MINUTE, AlertWorld, crisis, said, usual
 from fakes.mentions import retraction
 
+from alerts.backtest import backtest
 from alerts.book import AlertBook
 from alerts.lease import Lease
 from alerts.outbox import Outbox
@@ -55,6 +56,19 @@ def test_a_crisis_fires_within_minutes_is_told_once_and_resolves(world: AlertWor
     told = [message for _, messages in seen for message in messages]
     assert [message.telling for message in told] == [Telling.FIRING, Telling.RESOLVED]
     assert state(world)["state"] == WatchState.QUIET
+
+
+def test_authors_and_stories_are_those_of_the_peak(world: AlertWorld) -> None:
+    world.write(crisis())
+    found = world.minutes(CRISIS, CRISIS + timedelta(hours=1))
+    (began,) = [alert for minute, _ in found for alert in minute.began]
+    (alert,) = world.alerts()
+    assert (alert.peak_at > began.peak_at, alert.authors == began.authors) == (True, False)
+    # Each mention of this world has an author and a story of its own.
+    assert (alert.authors, alert.stories) == (alert.reading.mentions, alert.reading.mentions)
+    end_ms = to_ms(CRISIS + timedelta(hours=1))
+    (past,) = backtest(world.evaluator.judge, world.watches[0], to_ms(CRISIS), end_ms).alerts
+    assert (past.peak_at, past.authors, past.stories) == (alert.peak_at, alert.authors, alert.stories)
 
 
 def test_quiet_weeks_fire_nothing(world: AlertWorld) -> None:

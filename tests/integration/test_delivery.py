@@ -216,6 +216,14 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return Certificates(tmp_path_factory.mktemp("mail") / "certificates")
 
 
+@pytest.mark.parametrize("beginning", ["", "Käse, "])
+@pytest.mark.parametrize("length", [60, 68, 70, 72, 77, 78, 90, 180])
+def test_a_subject_of_any_length_comes_as_it_was_written(mail_server: MailServer, beginning: str, length: int) -> None:
+    subject = (beginning + "Histo: 80 negative mentions in an hour " + "and what else there is " * 8)[:length].strip()
+    mail_channel(mail_server).send(message(subject=subject), "k1")
+    assert str(mail_server.mails[0]["Subject"]) == subject
+
+
 def secured(server: MailServer, **changed: str) -> MailChannel:
     fields = {"host": HOST, "sender": "alerts@acme.example", "user": "soundings", "password": "right"} | changed
     return MailChannel(MailSettings(port=server.port, **fields))  # type: ignore[arg-type]

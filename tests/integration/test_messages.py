@@ -6,8 +6,9 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes.alert_world import ANN, BRANDS, CRISIS, MINUTE, AlertWorld, crisis, said
@@ -15,12 +16,14 @@ from fakes.mentions import retraction
 
 from alerts.book import AlertBook
 from alerts.channel import Message
-from alerts.composer import Composer
+from alerts.chart import chart_spec
+from alerts.composer import CHART_AFTER, Composer
 from alerts.digest import due_digests
 from alerts.drivers import drivers
 from alerts.links import Links
-from alerts.records import Alert, Notification, Telling
+from alerts.records import Alert, Notification, Reading, Telling
 from alerts.rule import DEFAULT_RULES, Watch
+from alerts.standing import Pulse, noted
 from service.alert_mentions import StoreMentions
 
 RULE = DEFAULT_RULES[0].rule_id
@@ -83,6 +86,53 @@ def test_a_crisis_is_told_with_its_words_its_posts_and_its_chart(world: AlertWor
     assert {each["text"] for each in samples} == {"the lid leaks again"}
     assert message.chart is not None
     assert message.chart[:4] == b"\x89PNG"
+
+
+def seen(world: AlertWorld, notification: Notification, now: datetime) -> list[Reading]:
+    """Give the readings that the chart of a message draws at a moment."""
+    drawn: list[Sequence[Reading]] = []
+
+    def kept(readings: Sequence[Reading], *given: object, **named: object) -> dict[str, Any]:
+        drawn.append(readings)
+        return chart_spec(readings, *given, **named)  # type: ignore[arg-type]  # as it came
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("alerts.composer.chart_spec", kept)
+        assert composer(world)(notification, now) is not None
+    return list(drawn[0])
+
+
+@pytest.mark.parametrize("judged", [None, CRISIS + 28 * MINUTE])
+def test_the_chart_ends_with_the_last_complete_bucket_that_was_judged(
+    world: AlertWorld, judged: datetime | None
+) -> None:
+    world.write(crisis())
+    notification = fire(world)
+    if judged is not None:
+        world.documents.apply([noted(Pulse(at=world.clock.now(), edge=judged))])
+    now = CRISIS + 48 * MINUTE
+    readings = seen(world, notification, now)
+    (alert,) = [each for each in world.alerts() if each.alert_id in notification.alert_ids]
+    if judged is None:
+        assert readings[-1].end == CRISIS + 45 * MINUTE
+    else:
+        # What it fired by is seen, though its bucket was not complete then.
+        assert [each.end for each in readings[-2:]] == [CRISIS + 25 * MINUTE, alert.peak_at]
+        assert readings[-1].observed == alert.reading.observed
+    assert readings[-1].observed > 20
+    # Within the bucket that had only begun, it is no later than now.
+    assert all(each.end <= CRISIS + 36 * MINUTE for each in seen(world, notification, CRISIS + 36 * MINUTE))
+
+
+def test_the_chart_of_an_alert_that_goes_on_or_ended_shows_how_it_went_on(world: AlertWorld) -> None:
+    world.write(crisis())
+    notification = fire(world)
+    late = CRISIS + timedelta(hours=9)
+    assert seen(world, notification, late)[-1].end == late
+    world.look(late)
+    (alert,) = [each for each in world.alerts() if each.alert_id in notification.alert_ids]
+    assert alert.resolved_at == late
+    assert seen(world, notification, late + timedelta(hours=9))[-1].end == late + CHART_AFTER
 
 
 def test_a_loud_author_among_many_is_named(world: AlertWorld) -> None:

@@ -94,6 +94,25 @@ def test_the_same_chart_is_the_same_picture_in_every_process() -> None:
     assert other.stdout == chart_png(spec)
 
 
+def test_a_picture_that_stands_alone_has_a_title_and_a_legend() -> None:
+    found, gaps = readings(range(40)), [Deaf("rss", START, START + STEP)]
+    bare = chart_spec(found, metric=Metric.NEGATIVE, window="in an hour", zone=UTC, alerts=[START], gaps=gaps)
+    assert "title" not in bare
+    titled = chart_spec(
+        found, metric=Metric.NEGATIVE, window="in an hour", zone=UTC, alerts=[START], gaps=gaps, title="Acme:\nBattery"
+    )
+    assert titled["title"]["text"] == "Acme: Battery"
+    assert titled["title"]["subtitle"] == [
+        "Line: measured. Dashed: usual. Grey: would not be strange.",
+        "Upright: an alert begins. Yellow: a source is deaf.",
+    ]
+    drawn = chart_png(titled)
+    assert drawn == chart_png(json.loads(json.dumps(titled)))
+    # Both stand above the plot, which keeps its size.
+    (_, height), (_, without) = (struct.unpack(">II", each[16:24]) for each in (drawn, chart_png(bare)))
+    assert height > without + 2 * 40
+
+
 def test_a_chart_without_readings_is_empty_and_no_fault() -> None:
     spec = chart_spec([], metric=Metric.NEGATIVE, window="in an hour", zone=UTC)
     assert chart_png(spec)[:4] == b"\x89PNG"

@@ -282,6 +282,10 @@ def test_a_disk_that_fills_up_is_told_of_twice_and_ends_with_room_to_spare() -> 
         full[0].sentence == "0.5 GB are left on the disk of the data folder: below 1.0 GB no source is read. Make room."
     )
     barely = looked(20, full, disks=[replace(DISK, free=11 * GB // 10)])
+    assert barely[0].sentence == (
+        "1.1 GB are left on the disk of the data folder: sources are read again, and are not below 1.0 GB. "
+        "This is over with 1.2 GB."
+    )
     assert [one.well_since for one in barely] == [None, None]
     roomy = looked(30, barely, disks=[DISK])
     assert looked(36, roomy, disks=[DISK]) == []

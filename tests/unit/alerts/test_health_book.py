@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from alerts.health import Facts, SourceHealth
+from alerts.health import ChannelHealth, Facts, SourceHealth
 from alerts.health_book import HealthBook
 from alerts.projection import projection
 from alerts.records import Alert
@@ -58,6 +58,23 @@ def test_an_alert_begins_once_it_lasted_and_ends_when_it_is_over(documents: Docu
     assert alerts(documents)[0].resolved_at == NOON + 45 * MINUTE
     assert book.conditions() == []
     assert [one.resolved_at is None for one in published] == [True, False]
+
+
+def test_the_sentence_of_an_alert_follows_its_trouble_while_it_goes_on(documents: Documents) -> None:
+    published: list[Alert] = []
+    book = HealthBook(documents, published.extend)
+    lost = ChannelHealth(channel="mail", waiting=0, since=None, lost=4, why="no such mailbox")
+    for minutes, number in ((1, 4), (2, 4), (3, 25), (4, 25)):
+        book.look(Facts(now=NOON + minutes * MINUTE, channels=[replace(lost, lost=number)]))
+    (alert,) = alerts(documents)
+    assert alert.reason == "25 messages could not be delivered by the channel mail lately: no such mailbox."
+    assert (alert.started_at, alert.fired_at) == (NOON + MINUTE, NOON + MINUTE)
+    assert [one.reason.partition(" ")[0] for one in published] == ["4", "25"]
+    (document,) = documents.scan(ALERT)
+    seen = {**document.body, "acknowledged_by": "ada"}
+    documents.apply([Change(ALERT, document.doc_id, seen, document.revision)])
+    book.look(Facts(now=NOON + 5 * MINUTE, channels=[replace(lost, lost=26)]))
+    assert [(one.acknowledged_by, one.reason[:2]) for one in alerts(documents)] == [("ada", "26")]
 
 
 def test_a_trouble_that_comes_again_is_another_alert(documents: Documents) -> None:

@@ -154,6 +154,27 @@ def test_of_several_alerts_the_most_urgent_that_goes_on_comes_first() -> None:
     assert message.text.index("Warning: ") < message.text.index("It is over")
 
 
+def test_what_is_new_in_a_message_comes_first() -> None:
+    old = alert(alert_id="1", brand_id="", brand="", reason="The source rss cannot be heard.")
+    disk = alert(alert_id="2", brand_id="", reason="The disk is nearly full.", severity=Severity.WARNING)
+    channel = alert(alert_id="3", brand_id="", reason="Messages wait.", severity=Severity.INFO)
+    later = PEAK + timedelta(minutes=20)
+    group = [Evidence(old), *(Evidence(replace(each, fired_at=later)) for each in (channel, disk))]
+    firing = told(alert_ids=("2", "3", "1"))
+    message = alert_message(firing, group, READER)
+    assert message.subject == "The disk is nearly full. (and 2 other alerts)"
+    assert [each["alert_id"] for each in message.payload["alerts"]] == ["2", "3", "1"]
+    repeated = alert_message(replace(firing, telling=Telling.REPEAT), group, READER)
+    assert repeated.subject.startswith("Still: The source rss")
+
+
+def test_when_one_of_several_is_over_its_subject_says_which() -> None:
+    over = alert(alert_id="1", brand="Old", severity=Severity.INFO, resolved_at=PEAK)
+    group = [Evidence(over), Evidence(alert(alert_id="2", brand="Hot"))]
+    message = alert_message(told(Telling.RESOLVED, alert_ids=("2", "1")), group, READER)
+    assert message.subject.startswith("Over: Old: 84 negative mentions")
+
+
 def test_an_alert_of_the_pipeline_is_its_sentence() -> None:
     message = write(Evidence(alert(brand_id="", brand="", reason="Bluesky has been silent for 20 minutes")))
     assert message.subject == "Bluesky has been silent for 20 minutes"
