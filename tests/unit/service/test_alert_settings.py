@@ -17,6 +17,7 @@ from service.settings import Settings, from_json, read, to_json
 SECRET = "0123456789abcdef0123456789abcdef"
 HOOK = '[[channels]]\nid = "ops"\ntype = "webhook"\nurl = "https://hooks.example.org/x"\n'
 MAIL = '[[channels]]\nid = "mail"\ntype = "email"\nhost = "smtp.example.org"\nsender = "a@example.org"\n'
+BOB = '[[subscriptions]]\nid = "bob"\nchannel = "mail"\n'
 ANN = '[[subscriptions]]\nid = "ann"\nchannel = "ops"\n'
 
 
@@ -86,12 +87,42 @@ def test_a_rule_says_all_that_it_needs_and_the_rest_is_usual(tmp_path: Path) -> 
             f'{HOOK}[[subscriptions]]\nid = "a"\nchannel = "opps"\n',
             "found 'opps', expected one of ops; did you mean ops?",
         ),
+        (f"{MAIL}{BOB}", "subscription bob: recipient: is missing; a channel of type email tells nobody without it"),
+        (f'{MAIL}{BOB}recipient = "bob"\n', "subscription bob: recipient: found 'bob', expected an address such as"),
+        (f'{HOOK}{ANN}recipient = "ann@example.org"\n', "expected none: a channel of type webhook tells one place"),
+        (f'{HOOK}{ANN}rules = ["lag"]\n', "subscription ann: rules: found 'lag', expected some of negative-spike"),
+        (f'{HOOK}{ANN}audience = "it"\nrules = ["lagg"]\n', "found 'lagg', expected some of"),
     ],
 )
 def test_what_cannot_be_is_told_in_one_line(tmp_path: Path, text: str, expected: str) -> None:
     _, problems = settings_of(tmp_path, text)
     assert len(problems) == 1, problems
     assert expected in problems[0]
+
+
+def test_a_rule_or_channel_that_is_wrong_hides_nothing_of_what_comes_after_it(tmp_path: Path) -> None:
+    _, problems = settings_of(
+        tmp_path,
+        '[[rules]]\nid = "a"\nwindow = 60\nquery = "(x"\nwindow_minutes = 7\n'
+        '[[channels]]\nid = "mail"\ntype = "email"\nprot = 1\npassword = "x"\n'
+        f'{BOB}rules = ["a", "b"]\nquiet_hours = "22-7"\n'
+        '[[subscriptions]]\nid = "eve"\nchannel = "post"\nquiet_hours = "22-7"\nrecipents = "x"\n',
+    )
+    assert [problem.partition(": ")[0] + ": " + problem.split(": ")[1] for problem in problems] == [
+        "rule a: window",
+        "rule a: query",
+        "rule a: window_minutes is 7, expected a multiple of 5 up to 1440",
+        "channel mail: password",
+        "channel mail: prot",
+        "channel mail: host",
+        "channel mail: sender",
+        "subscription eve: recipents",
+        "subscription bob: recipient",
+        "subscription bob: rules",
+        "subscription bob: quiet_hours",
+        "subscription eve: channel",
+        "subscription eve: quiet_hours",
+    ]
 
 
 def test_a_secret_comes_from_the_environment_or_a_file_and_is_shown_by_nothing(tmp_path: Path) -> None:
