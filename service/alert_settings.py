@@ -12,6 +12,7 @@ from alerts.mail_channel import Security
 from alerts.rule import DEFAULT_RULES, Rule
 from alerts.subscription import Subscription
 from alerts.telling import Pace
+from net.fetch import is_web
 from service.alert_tables import CHANNEL_SECRETS, channel_secret, named, read_channels, read_rules, read_subscriptions
 from service.secrets import Secret, flaw_of, read_secret
 from service.settings_checks import nearest
@@ -87,6 +88,9 @@ def read_alerts(
     subscriptions = read_subscriptions(lists.get("subscriptions", ()), types, rule_ids, where, problems)
     plain = {key.removeprefix("alerts."): value for key, value in values.items() if key.startswith("alerts.")}
     plain.pop("heartbeat_url_file", None)
+    url = plain["heartbeat_url"].reveal()
+    if url and not is_web(url):
+        problems.append("alerts.heartbeat_url: found something else, expected an address that begins with https://")
     return AlertSettings(rules=rules, channels=channels, subscriptions=subscriptions, **plain)
 
 

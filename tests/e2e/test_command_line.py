@@ -340,7 +340,7 @@ def test_init_writes_a_configuration_that_checks_fine_and_replaces_none(sounding
     assert soundings.run("init", "Ember & Oak", 'The "Odd" \\ Co', "--output", "new.toml").returncode == 0
     done = soundings.run("check", "--config", "new.toml")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "2 brands: ember-oak, the-odd-co" in done.stdout
+    assert "2 brands: ember-oak, the-odd-co; alerts: 1 rule, 0 channels, 0 subscriptions" in done.stdout
     settings, columns, brands = (soundings.folder / "new.toml").read_text().partition("# Which column")
     spelt_out = re.sub(r"^# (?=[a-z_]+ = )", "", settings, flags=re.MULTILINE)
     (soundings.folder / "spelt-out.toml").write_text(spelt_out + columns + brands)
