@@ -449,3 +449,21 @@ def test_where_the_log_is_json_a_worker_says_nothing_else(soundings: Soundings, 
         told = refused(soundings, "dashboard", "--port", str(taken.getsockname()[1]))
     (line,) = map(json.loads, told.splitlines())
     assert (line["level"], "another program listens there" in line["message"]) == ("error", True)
+
+
+def test_a_silence_of_nothing_that_is_there_is_refused(soundings: Soundings, posts_file: Path) -> None:
+    assert soundings.run("replay", str(posts_file), "--engine", "tiny").returncode == 0
+    assert soundings.run("brands", "add", "Ember Oak", "--query", "ember").returncode == 0
+    told = refused(soundings, "alerts", "silence", "--hours", "1", "--brand", "acne")
+    assert told == "soundings: --brand: found 'acne'; there is none of this id; did you mean acme?\n"
+    # Of no brand that is there, whatever the rule.
+    refused(soundings, "alerts", "silence", "--hours", "1", "--brand", "nope", "--rule", "negative-spike")
+    told = refused(soundings, "alerts", "silence", "--hours", "1", "--rule", "negativ-spike")
+    assert "did you mean negative-spike?" in told
+    done = soundings.run(
+        "alerts", "silence", "--hours", "1", "--brand", "ember-oak", "--brand", "acne", "--rule", "lag"
+    )
+    assert (done.returncode, "did you mean acme?" in done.stderr, "stands" in done.stdout) == (0, True, True)
+    assert len(soundings.run("alerts", "silences").stdout.splitlines()) == 1
+    assert "there is none of this id" in refused(soundings, "alerts", "unsilence", "ü x")
+    assert "there is none of this id" in refused(soundings, "alerts", "acknowledge", "")
