@@ -76,7 +76,9 @@ class AppriseSettings:
         scheme = self.url.partition("://")[0].lower()
         if scheme not in SCHEMES:
             shown = scheme[:20] if "://" in self.url and scheme.isalnum() else "no scheme"
-            raise ConfigError(f"url: found {shown!r}, expected one of {', '.join(f'{name}://' for name in SCHEMES)}")
+            raise ConfigError(
+                f"address: found {shown!r}, expected one of {', '.join(f'{name}://' for name in SCHEMES)}"
+            )
 
 
 class AppriseChannel:
@@ -96,7 +98,9 @@ class AppriseChannel:
         # Its lines of warning would repeat ours, for every try.
         logging.getLogger("apprise").setLevel(logging.ERROR)
         if not self._apprise.add(settings.url):
-            raise ConfigError(f"url: apprise cannot read this {self._scheme}:// address; see its page of the service")
+            raise ConfigError(
+                f"address: apprise cannot read this {self._scheme}:// address; see its page of the service"
+            )
 
     def send(self, message: Message, key: str) -> None:
         title = calls_nobody(message.subject)

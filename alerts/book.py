@@ -16,7 +16,7 @@ from alerts.silence import Silence
 from alerts.stored import ALERT, alert_body, alert_of
 from alerts.subscription import Subscription
 from domain.clock import to_ms
-from domain.documents import ABSENT, Change, Conflict, Documents
+from domain.documents import ABSENT, Change, Conflict, Document, Documents, is_id
 from domain.errors import ConfigError
 
 SUBSCRIPTION: Final = "subscription"
@@ -62,6 +62,10 @@ class AlertBook:
         """
         self._documents, self._publish = documents, publish
 
+    def _find(self, kind: str, doc_id: str) -> Document | None:
+        """Give a document by an id that people type, None where there is none, or can be none."""
+        return self._documents.get(kind, [doc_id]).get(doc_id) if is_id(doc_id) else None
+
     # --- alerts
 
     def alert(self, alert_id: str) -> Alert:
@@ -70,9 +74,9 @@ class AlertBook:
         Raises:
             ConfigError: there is none of this id.
         """
-        found = self._documents.get(ALERT, [alert_id]).get(alert_id)
+        found = self._find(ALERT, alert_id)
         if found is None:
-            raise ConfigError(f"alert {alert_id[:60]}: there is none of this id; `soundings alerts list` shows them")
+            raise ConfigError(f"alert {_shown(alert_id)}: there is none of this id; `soundings alerts list` shows them")
         return alert_of(found.doc_id, found.body)
 
     def newest(self, limit: int, *, after: str = "") -> list[Alert]:
@@ -134,7 +138,7 @@ class AlertBook:
 
     def _change(self, alert_id: str, change: Callable[[Alert], Alert]) -> Alert:
         for left in range(_TRIES - 1, -1, -1):
-            found = self._documents.get(ALERT, [alert_id]).get(alert_id)
+            found = self._find(ALERT, alert_id)
             if found is None:
                 return self.alert(alert_id)
             before = alert_of(found.doc_id, found.body)
@@ -201,8 +205,8 @@ class AlertBook:
         Raises:
             ConfigError: there is none of this id.
         """
-        if silence_id not in self._documents.get(silences.KIND, [silence_id]):
-            raise ConfigError(f"silence {silence_id[:60]}: there is none of this id")
+        if self._find(silences.KIND, silence_id) is None:
+            raise ConfigError(f"silence {_shown(silence_id)}: there is none of this id")
         self._documents.apply([Change(silences.KIND, silence_id, None)])
 
     # --- subscriptions
@@ -230,10 +234,10 @@ class AlertBook:
         Raises:
             ConfigError: there is none of this id.
         """
-        if subscription_id not in self._documents.get(SUBSCRIPTION, [subscription_id]):
+        if self._find(SUBSCRIPTION, subscription_id) is None:
             raise ConfigError(
-                f"subscription {subscription_id[:60]}: there is none of this id that was made on the page; one of the "
-                "configuration is removed there"
+                f"subscription {_shown(subscription_id)}: there is none of this id that was made on the page; one of "
+                "the configuration is removed there"
             )
         self._documents.apply([Change(SUBSCRIPTION, subscription_id, None)])
 
@@ -241,6 +245,10 @@ class AlertBook:
 def new_id(now: datetime) -> str:
     """Give an id that nothing else has, which sorts by time."""
     return f"{to_ms(now):014d}-{secrets.token_hex(4)}"
+
+
+def _shown(doc_id: str) -> str:
+    return doc_id[:60] or "''"
 
 
 def _who(text: str) -> str:

@@ -39,11 +39,18 @@ class MailSettings:
     timeout_seconds: float = TIMEOUT_SECONDS
 
     def __post_init__(self) -> None:
+        problems: list[str] = []
         if not self.sender.isprintable():
-            raise ConfigError("sender: found a line break or a control character, expected one line")
-        check_mail_address(parseaddr(self.sender)[1], "sender")
+            problems.append("sender: found a line break or a control character, expected one line")
+        else:
+            try:
+                check_mail_address(parseaddr(self.sender)[1], "sender")
+            except ConfigError as exc:
+                problems += exc.problems
         if self.user and self.security == "none":
-            raise ConfigError("security: found none beside a user, expected starttls or tls: the password is sent")
+            problems.append("security: found none beside a user, expected starttls or tls: the password is sent")
+        if problems:
+            raise ConfigError(problems)
 
 
 def check_mail_address(address: str, what: str = "recipient") -> str:

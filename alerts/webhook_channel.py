@@ -11,7 +11,7 @@ from alerts.channel import Message, Refused
 from domain.clock import Clock, SystemClock
 from domain.errors import ConfigError, RetryLater
 from domain.signature import MIN_SECRET_CHARS, SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
-from net.fetch import Answer, Fetcher, NotAllowed, TooLarge, retry_after, shown
+from net.fetch import Answer, Fetcher, NotAllowed, TooLarge, is_web, retry_after, shown
 
 KEY_HEADER: Final = "Idempotency-Key"
 # A receiver puts it into a queue and answers; what takes longer is better asked again.
@@ -32,11 +32,13 @@ class WebhookSettings:
     timeout_seconds: float = TIMEOUT_SECONDS
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError("url: expected an address that begins with https:// or http://")
+        problems = []
+        if not is_web(self.url):
+            problems.append("url: expected an address that begins with https:// or http://")
         if len(self.secret) < MIN_SECRET_CHARS:
-            raise ConfigError(f"secret: expected {MIN_SECRET_CHARS} characters or more, such as `openssl rand -hex 32`")
+            problems.append(f"secret: expected {MIN_SECRET_CHARS} characters or more, such as `openssl rand -hex 32`")
+        if problems:
+            raise ConfigError(problems)
 
 
 class WebhookChannel:

@@ -88,6 +88,11 @@ class Documents(Protocol):
         """Release files or connections."""
 
 
+def is_id(text: str) -> bool:
+    """Tell whether a text can be the id of a document; of another, nobody made one."""
+    return _ID.fullmatch(text) is not None
+
+
 def require_ids(kind: str, doc_ids: Iterable[str]) -> None:
     """Check a kind and ids of documents.
 
@@ -97,7 +102,7 @@ def require_ids(kind: str, doc_ids: Iterable[str]) -> None:
     if not _KIND.fullmatch(kind):
         raise ValueError(f"found the kind {kind!r}, expected a slug")
     for doc_id in doc_ids:
-        if not _ID.fullmatch(doc_id):
+        if not is_id(doc_id):
             raise ValueError(f"{kind}: found the id {doc_id!r}, expected 1 to 400 characters of ASCII without spaces")
 
 

@@ -77,6 +77,31 @@ def check_address(address: str, *, allow_private: bool, setting: str = SOURCES_S
         raise NotAllowed(f"{address} is a private address; {setting} = true would allow it")
 
 
+def is_web(url: str) -> bool:
+    """Tell whether it is an address that can be fetched: of http or https, with a host."""
+    try:
+        parts = urlsplit(url)
+        # Reading the port fails where it is no number.
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and url.isprintable()
+    except ValueError:
+        return False
+
+
+def is_private(url: str) -> bool:
+    """Tell whether an address surely leads to a private network, by itself and without asking for a name."""
+    try:
+        host = (urlsplit(url).hostname or "").rstrip(".")
+    except ValueError:
+        return False
+    try:
+        check_address(host, allow_private=False)
+    except NotAllowed:
+        return True
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+    return False
+
+
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 

@@ -12,7 +12,8 @@ from alerts.mail_channel import Security
 from alerts.rule import DEFAULT_RULES, Rule
 from alerts.subscription import Subscription
 from alerts.telling import Pace
-from service.alert_tables import CHANNEL_SECRETS, channel_secret, read_channels, read_rules, read_subscriptions
+from net.fetch import is_web
+from service.alert_tables import CHANNEL_SECRETS, channel_secret, named, read_channels, read_rules, read_subscriptions
 from service.secrets import Secret, flaw_of, read_secret
 from service.settings_checks import nearest
 
@@ -81,10 +82,15 @@ def read_alerts(
         _channel(place, table, environ, problems)
         for place, table in read_channels(lists.get("channels", ()), where, problems)
     )
-    names = [channel.channel_id for channel in channels]
-    subscriptions = read_subscriptions(lists.get("subscriptions", ()), names, rules, where, problems)
+    # One that has problems is told of there, not once more where it is named.
+    types = named(lists.get("channels", ()), "type")
+    rule_ids = named(lists.get("rules", ())) or {rule.rule_id: "" for rule in DEFAULT_RULES}
+    subscriptions = read_subscriptions(lists.get("subscriptions", ()), types, rule_ids, where, problems)
     plain = {key.removeprefix("alerts."): value for key, value in values.items() if key.startswith("alerts.")}
     plain.pop("heartbeat_url_file", None)
+    url = plain["heartbeat_url"].reveal()
+    if url and not is_web(url):
+        problems.append("alerts.heartbeat_url: found something else, expected an address that begins with https://")
     return AlertSettings(rules=rules, channels=channels, subscriptions=subscriptions, **plain)
 
 

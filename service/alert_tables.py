@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from alerts.health import KINDS
+from alerts.mail_channel import check_mail_address
 from alerts.rule import DEFAULT_RULES, MAX_WINDOW_MINUTES, Metric, Rule, Sensitivity, Severity
 from alerts.subscription import AUDIENCES, DIGESTS, Subscription, from_body
 from domain.brand import is_slug, slug
@@ -116,9 +117,12 @@ def channel_secret(channel_id: str, name: str) -> str:
 
 def read_channels(tables: Sequence[Any], where: str, problems: list[str]) -> list[tuple[str, Mapping[str, Any]]]:
     """Check the channels: the place and the values of each that has what its type needs."""
-    needs = {"email": ("host", "sender"), "webhook": ("url",), "apprise": ()}
+    needs = {"email": ("host", "sender"), "webhook": ("url",)}
     found = []
-    told = [table for table in tables if not isinstance(table, dict) or not set(CHANNEL_SECRETS) & table.keys()]
+    told = [
+        {key: value for key, value in table.items() if key not in CHANNEL_SECRETS} if isinstance(table, dict) else table
+        for table in tables
+    ]
     problems += [
         f"{where}: channel {table.get('id')}: {name}: no secret belongs in this file: set "
         f"{channel_secret(str(table.get('id')), name)}, or name the file that holds it as {name}_file"
@@ -127,11 +131,20 @@ def read_channels(tables: Sequence[Any], where: str, problems: list[str]) -> lis
         for name in CHANNEL_SECRETS
         if name in table
     ]
-    for place, values in _entries("channel", told, CHANNEL_SETTINGS, where, problems):
-        missing = [key for key in needs[values["type"]] if not values[key]]
+    for place, values, sound in _entries("channel", told, CHANNEL_SETTINGS, where, problems):
+        missing = [key for key in needs.get(values["type"], ()) if not values[key]]
         problems += [f"{place}: {key}: is missing; a channel of type {values['type']} needs it" for key in missing]
-        if not missing:
+        if sound and not missing:
             found.append((place, values))
+    return found
+
+
+def named(tables: Sequence[Any], key: str = "id") -> dict[str, str]:
+    """Give what tables name, sound or not, by id, so that one that is wrong is told of once: the text of `key`."""
+    found = {}
+    for table in tables:
+        if isinstance(table, dict) and isinstance(table.get("id"), str):
+            found[table["id"]] = str(table.get(key, ""))
     return found
 
 
@@ -140,16 +153,19 @@ def read_rules(tables: Sequence[Any], where: str, problems: list[str]) -> tuple[
     if not tables:
         return DEFAULT_RULES
     rules = []
-    for place, values in _entries("rule", tables, RULE_SETTINGS, where, problems):
+    for place, values, sound in _entries("rule", tables, RULE_SETTINGS, where, problems):
         try:
             if values["query"].strip():
                 parse(values["query"])
+        except QueryError as exc:
+            problems.append(f"{place}: query: {exc}")
+            sound = False
+        try:
             made = {key: value for key, value in values.items() if key != "id"}
             made |= {"metric": Metric(made["metric"]), "sensitivity": Sensitivity(made["sensitivity"])}
             made["severity"] = Severity(made["severity"])
-            rules.append(Rule(rule_id=values["id"], **made | {"name": values["name"] or values["id"]}))
-        except QueryError as exc:
-            problems.append(f"{place}: query: {exc}")
+            rule = Rule(rule_id=values["id"], **made | {"name": values["name"] or values["id"]})
+            rules += [rule] if sound else []
         except ConfigError as exc:
             problems.append(f"{place}: {exc.problems[0].partition(': ')[2]}")
     return tuple(rules)
@@ -157,39 +173,68 @@ def read_rules(tables: Sequence[Any], where: str, problems: list[str]) -> tuple[
 
 def read_subscriptions(
     tables: Sequence[Any],
-    channels: Sequence[str],
-    rules: Sequence[Rule],
+    channels: Mapping[str, str],
+    rules: Collection[str],
     where: str,
     problems: list[str],
 ) -> tuple[Subscription, ...]:
-    """Build the subscriptions; one with problems is left out."""
+    """Build the subscriptions; one with problems is left out.
+
+    Args:
+        tables: as the configuration has them.
+        channels: the types of those that are named, by id.
+        rules: ids of those that are named.
+        where: the configuration.
+        problems: what is wrong is added here.
+    """
     found = []
-    known = [*(rule.rule_id for rule in rules), *KINDS]
-    for place, values in _entries("subscription", tables, SUBSCRIPTION_SETTINGS, where, problems):
-        if values["channel"] not in channels:
+    for place, values, sound in _entries("subscription", tables, SUBSCRIPTION_SETTINGS, where, problems):
+        before = len(problems)
+        wanted = values["channel"]
+        if wanted is not None and wanted not in channels:
             expected = f"one of {', '.join(channels)}" if channels else "a channel; there is none: [[channels]]"
-            hint = nearest(values["channel"], channels)
-            problems.append(f"{place}: channel: found {show(values['channel'])}, expected {expected}{hint}")
-            continue
-        strangers = [rule_id for rule_id in values["rules"] if rule_id not in known]
+            problems.append(f"{place}: channel: found {show(wanted)}, expected {expected}{nearest(wanted, channels)}")
+        problems += [f"{place}: recipient: {flaw}" for flaw in _recipient_flaws(values, channels.get(wanted, ""))]
+        # Nobody is told of what no such subscription hears of: brands are the one's, the pipeline is the other's.
+        known = KINDS if values["audience"] == "it" else rules
         problems += [
             f"{place}: rules: found {show(rule_id)}, expected some of {', '.join(known)}{nearest(rule_id, known)}"
-            for rule_id in strangers
-            if values["audience"] == "marketing"
+            for rule_id in values["rules"]
+            if rule_id not in known
         ]
         try:
-            found.append(from_body(values["id"], values))
+            made = from_body(values["id"], values)
         except ConfigError as exc:
             problems += [f"{place}: {problem}" for problem in exc.problems]
+        if sound and len(problems) == before:
+            found.append(made)
     return tuple(found)
+
+
+def _recipient_flaws(values: Mapping[str, Any], channel_type: str) -> list[str]:
+    """Say what is wrong with the address of a subscription, for a channel of this type ("": not known)."""
+    recipient = values["recipient"]
+    if channel_type == "email" and not recipient:
+        return ["is missing; a channel of type email tells nobody without it"]
+    if channel_type == "email":
+        try:
+            check_mail_address(recipient)
+        except ConfigError as exc:
+            return [problem.partition(": ")[2] for problem in exc.problems]
+    if channel_type in ("webhook", "apprise") and recipient:
+        return [f"found {show(recipient)}, expected none: a channel of type {channel_type} tells one place, its own"]
+    return []
 
 
 def _entries(
     noun: str, tables: Sequence[Any], settings: Sequence[Setting], where: str, problems: list[str]
-) -> list[tuple[str, Mapping[str, Any]]]:
-    """Check tables of one kind; gives the place and values of those that have all they need."""
+) -> list[tuple[str, Mapping[str, Any], bool]]:
+    """Check tables of one kind; gives the place, the values and whether they are all sound.
+
+    What cannot be used has its default, so that the rest can still be looked at.
+    """
     known = {setting.key: setting for setting in settings}
-    entries: list[tuple[str, Mapping[str, Any]]] = []
+    entries: list[tuple[str, Mapping[str, Any], bool]] = []
     seen: set[str] = set()
     for number, table in enumerate(tables, start=1):
         if not isinstance(table, dict):
@@ -210,6 +255,5 @@ def _entries(
         if values["id"] in seen:
             problems.append(f"{place}: id: used by an earlier {noun} too; each needs its own")
         seen.add(str(values["id"]))
-        if len(problems) == before:
-            entries.append((place, values))
+        entries.append((place, values, len(problems) == before))
     return entries

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from service.command import Command, add_config, add_data_dir, load_settings, positive
-from service.terminal import safe
+from service.terminal import complain, safe
 
 if TYPE_CHECKING:
     from alerts.backtest import Backtest
@@ -220,9 +220,10 @@ def _say(options: Namespace, change: Callable[[Any, Any], Alert]) -> int:
 def _silence(options: Namespace) -> int:
     from alerts.book import new_id
     from alerts.silence import Silence
-    from service.alert_desk import open_book
+    from service.alert_desk import open_book, unknown_names
 
     settings = load_settings(options)
+    complain(unknown_names(settings, options.brand, options.rule))
     with open_book(settings) as (book, now):
         made = Silence(
             silence_id=new_id(now),

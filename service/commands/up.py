@@ -80,6 +80,7 @@ def _replay(path: Path, settings: Settings, supervisor: Supervisor) -> None:
 
 def _run(options: Namespace) -> int:
     from domain.clock import SystemClock
+    from service.channels import channel_warnings, routes
     from service.child import Task
     from service.components import live_sources, require_one_process
     from service.data_folder import DataFolder, FolderLock, require_room
@@ -97,8 +98,11 @@ def _run(options: Namespace) -> int:
     replay: Path | None = options.replay
     if replay is not None and not replay.is_file():
         raise ConfigError(f"{replay}: there is no such file; --replay needs one that can be read again")
-    # Before anything runs: a missing key is told to whoever stands here.
+    # Before anything runs: a missing key or secret is told to whoever stands here.
     live_sources(settings, brands, SystemClock())
+    if settings.alerts.enabled:
+        routes(settings.alerts.channels, settings.web.public_url, SystemClock())
+        complain(channel_warnings(settings.alerts))
     folder = DataFolder(settings.data.dir)
     folder.create()
     try:

@@ -340,7 +340,7 @@ def test_init_writes_a_configuration_that_checks_fine_and_replaces_none(sounding
     assert soundings.run("init", "Ember & Oak", 'The "Odd" \\ Co', "--output", "new.toml").returncode == 0
     done = soundings.run("check", "--config", "new.toml")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "2 brands: ember-oak, the-odd-co" in done.stdout
+    assert "2 brands: ember-oak, the-odd-co; alerts: 1 rule, 0 channels, 0 subscriptions" in done.stdout
     settings, columns, brands = (soundings.folder / "new.toml").read_text().partition("# Which column")
     spelt_out = re.sub(r"^# (?=[a-z_]+ = )", "", settings, flags=re.MULTILINE)
     (soundings.folder / "spelt-out.toml").write_text(spelt_out + columns + brands)
@@ -449,3 +449,21 @@ def test_where_the_log_is_json_a_worker_says_nothing_else(soundings: Soundings, 
         told = refused(soundings, "dashboard", "--port", str(taken.getsockname()[1]))
     (line,) = map(json.loads, told.splitlines())
     assert (line["level"], "another program listens there" in line["message"]) == ("error", True)
+
+
+def test_a_silence_of_nothing_that_is_there_is_refused(soundings: Soundings, posts_file: Path) -> None:
+    assert soundings.run("replay", str(posts_file), "--engine", "tiny").returncode == 0
+    assert soundings.run("brands", "add", "Ember Oak", "--query", "ember").returncode == 0
+    told = refused(soundings, "alerts", "silence", "--hours", "1", "--brand", "acne")
+    assert told == "soundings: --brand: found 'acne'; there is none of this id; did you mean acme?\n"
+    # Of no brand that is there, whatever the rule.
+    refused(soundings, "alerts", "silence", "--hours", "1", "--brand", "nope", "--rule", "negative-spike")
+    told = refused(soundings, "alerts", "silence", "--hours", "1", "--rule", "negativ-spike")
+    assert "did you mean negative-spike?" in told
+    done = soundings.run(
+        "alerts", "silence", "--hours", "1", "--brand", "ember-oak", "--brand", "acne", "--rule", "lag"
+    )
+    assert (done.returncode, "did you mean acme?" in done.stderr, "stands" in done.stdout) == (0, True, True)
+    assert len(soundings.run("alerts", "silences").stdout.splitlines()) == 1
+    assert "there is none of this id" in refused(soundings, "alerts", "unsilence", "ü x")
+    assert "there is none of this id" in refused(soundings, "alerts", "acknowledge", "")
