@@ -95,8 +95,8 @@ class AppriseChannel:
             app_id="Soundings", app_desc="Soundings", app_url="", image_url_mask="", image_url_logo="", async_mode=False
         )
         self._apprise = apprise.Apprise(asset=asset)
-        # Its lines of warning would repeat ours, for every try.
-        logging.getLogger("apprise").setLevel(logging.ERROR)
+        # Its lines would repeat ours, for every try, and an address that it cannot read stands in them with its tokens.
+        logging.getLogger("apprise").setLevel(logging.CRITICAL)
         if not self._apprise.add(settings.url):
             raise ConfigError(
                 f"address: apprise cannot read this {self._scheme}:// address; see its page of the service"

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from alerts.apprise_channel import MAX_CHARS, AppriseSettings, chat_text
+from alerts.apprise_channel import MAX_CHARS, AppriseChannel, AppriseSettings, chat_text
 from alerts.channel import Line
 from alerts.escaping import calls_nobody, html, markdown, one_line, quoted
 from domain.errors import ConfigError
@@ -97,5 +97,9 @@ def test_a_channel_of_another_kind_is_refused_without_its_secret(url: str) -> No
     assert "a:b" not in str(told.value)
 
 
-def test_the_address_of_a_chat_is_shown_nowhere() -> None:
+def test_the_address_of_a_chat_is_shown_nowhere(caplog: pytest.LogCaptureFixture) -> None:
     assert "canary" not in repr(AppriseSettings(url="ntfy://canary"))
+    with pytest.raises(ConfigError) as told:
+        AppriseChannel(AppriseSettings(url="discord://canary"))
+    assert "canary" not in str(told.value)
+    assert "canary" not in caplog.text
