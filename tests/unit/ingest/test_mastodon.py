@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from fakes.clock import FakeClock
 from fakes.live_mastodon import MastodonWorld, open_instances, status
+from fakes.live_webhook import free_port
 from fakes.live_worlds import Fault
 
 from domain.clock import to_ms
@@ -252,9 +253,10 @@ def test_when_all_refuse_us_the_setting_is_named_and_each_read_tries_again(world
 
 
 def test_an_instance_that_cannot_be_reached_is_tried_again(world: MastodonWorld) -> None:
-    with closing(world.source(tokens={"http://127.0.0.1:9": "t"}).open(None)) as reader:
+    nobody = f"127.0.0.1:{free_port()}"
+    with closing(world.source(tokens={f"http://{nobody}": "t"}).open(None)) as reader:
         for _ in range(2):
-            assert "127.0.0.1:9 cannot be reached" in trouble(reader)
+            assert f"{nobody} cannot be reached" in trouble(reader)
 
 
 # Gaps

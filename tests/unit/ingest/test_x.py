@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from fakes.clock import FakeClock
+from fakes.live_webhook import free_port
 from fakes.live_worlds import Fault
 from fakes.live_x import ACME, XWorld, new_id, open_x, tweet
 
@@ -236,7 +237,8 @@ def test_a_refused_token_names_the_setting_and_never_itself(world: XWorld) -> No
 
 
 def test_an_x_that_cannot_be_reached_is_tried_again() -> None:
-    with closing(XSource(XSettings(token="t", address="http://127.0.0.1:9"), [ACME], FakeClock()).open(None)) as reader:
+    nobody = f"http://127.0.0.1:{free_port()}"
+    with closing(XSource(XSettings(token="t", address=nobody), [ACME], FakeClock()).open(None)) as reader:
         for _ in range(2):
             with pytest.raises(RetryLater, match=r"127\.0\.0\.1 cannot be reached"):
                 reader.read(1)
