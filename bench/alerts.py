@@ -132,7 +132,7 @@ def measure(folder: Path, number: int, rules: int) -> dict[str, float | int | st
         minutes = []
         for minute in range(1, MINUTES + 1):
             clock.at = END + timedelta(minutes=minute)
-            store.write(_news(minute, number, clock.at))
+            store.write(_news(10 * number + store.count(), number, clock.at))
             store.refresh()
             began = time.perf_counter()
             evaluator.evaluate(found, clock.at)
@@ -163,8 +163,8 @@ def _fresh(folder: Path) -> Path:
     return folder / "alerts.db"
 
 
-def _news(minute: int, number: int, at: datetime) -> list[Mention]:
-    made = made_up(PER_MINUTE, first=number + minute * PER_MINUTE, total=number)
+def _news(first: int, number: int, at: datetime) -> list[Mention]:
+    made = made_up(PER_MINUTE, first=first, total=number)
     step = timedelta(minutes=1) / PER_MINUTE
     return [
         replace(one, published_at=at - step * (PER_MINUTE - place), enriched_at=at) for place, one in enumerate(made)
