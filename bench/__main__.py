@@ -32,6 +32,7 @@ def main() -> int:
         ["bench.language", str(POSTS)],
         ["bench.search", "--elastic"],
         ["bench.bulk"],
+        ["bench.alerts"],
         ["bench.stories"],
         ["bench.spikes"],
         ["bench.kafka_clients"],
