@@ -122,7 +122,7 @@ class Detector:
             high=min(usual + band, 1.0),
             ratio=None,
             surprise=far * _TO_SURPRISE,
-            mentions=negative,
+            mentions=judged,
             little_history=baseline.little_history,
             window_minutes=span.buckets * BUCKET_MS // 60_000,
             needed=span.limit * _TO_SURPRISE,

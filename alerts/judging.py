@@ -82,7 +82,9 @@ class Judge:
             return Judgement(None)
         if end_ms - first_ms < self._detector.tuning.min_history_hours * HOUR_MS:
             return Judgement(None, learning=True)
-        recent = self._series(watch, end_ms - _RECENT_MS, end_ms)
+        # Deaf and filled buckets are counted here: what looks like a spike with them is told to nobody, and that is said;
+        # without them it would look like calm.
+        recent = self._counted(watch, end_ms - _RECENT_MS, end_ms)
         reading = self._detector.read(self._baseline(watch, end_ms), recent, end_ms, watch.rule)
         if reading is None or reading.level is not Level.SPIKE or sure:
             return Judgement(reading)
@@ -127,12 +129,16 @@ class Judge:
 
     def _series(self, watch: Watch, start_ms: int, end_ms: int) -> Series:
         """Give the counts of a span, from when the filter was first heard of; deaf and filled buckets are unknown."""
-        first = self._counts.first_ms(watch.filter_id)
-        start_ms = max(start_ms, first if first is not None else end_ms)
-        series = self._counts.series(watch.filter_id, start_ms, end_ms)
+        series = self._counted(watch, start_ms, end_ms)
+        start_ms = series.start_ms
         usual = self._usual_sources(watch, end_ms)
         deaf = [(to_ms(each.start), to_ms(each.end)) for each in self._gaps(start_ms, end_ms) if each.source in usual]
         return known_buckets(series, deaf, self._filled(watch, start_ms, end_ms))
+
+    def _counted(self, watch: Watch, start_ms: int, end_ms: int) -> Series:
+        """Give the counts of a span, from when the filter was first heard of."""
+        first = self._counts.first_ms(watch.filter_id)
+        return self._counts.series(watch.filter_id, max(start_ms, first if first is not None else end_ms), end_ms)
 
     def _filled(self, watch: Watch, start_ms: int, end_ms: int) -> Sequence[int]:
         """Give the buckets that are no evidence because of what was filled up in them."""

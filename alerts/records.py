@@ -37,9 +37,9 @@ class Reading:
     of the window for volume and negative, a share in [0, 1], a net sentiment in [-1, 1]. `low` and `high` bound what is
     usual (as sure as the rule's sensitivity asks for). `ratio` is observed by expected for counts, else None.
     `surprise` is -log10 of the probability of something this far out by chance. `mentions` are those that
-    the metric is about. `little_history`: the stated prior weighs more than what was seen. `window_minutes` is the
-    window's length: the rule's, or of the longer one by which slow rises are seen. `needed` is the surprise that it
-    takes to be a spike for this brand.
+    the metric is about: of a share or a net sentiment, all that were judged. `little_history`: the stated prior weighs
+    more than what was seen. `window_minutes` is the window's length: the rule's, or of the longer one by which slow
+    rises are seen. `needed` is the surprise that it takes to be a spike for this brand.
     """
 
     end: datetime

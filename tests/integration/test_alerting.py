@@ -117,7 +117,11 @@ def test_one_syndicated_article_is_no_crisis(world: AlertWorld) -> None:
 
 def test_what_was_filled_up_afterwards_never_fires(world: AlertWorld) -> None:
     world.write(crisis(backfilled=True))
-    world.minutes(CRISIS + MINUTE, CRISIS + 2 * HOUR)
+    world.minutes(CRISIS + MINUTE, CRISIS + 40 * MINUTE)
+    assert world.alerts() == []
+    assert state(world)["state"] == WatchState.SUPPRESSED
+    assert "backfill" in state(world)["doubts"]  # type: ignore[operator]
+    world.minutes(CRISIS + 41 * MINUTE, CRISIS + 2 * HOUR)
     assert world.alerts() == []
 
 
