@@ -82,7 +82,7 @@ class Judge:
             return Judgement(None)
         if end_ms - first_ms < self._detector.tuning.min_history_hours * HOUR_MS:
             return Judgement(None, learning=True)
-        # Deaf and filled buckets are counted here: what looks like a spike with them is told to nobody, and that is said;
+        # Deaf and filled buckets count here: what looks like a spike with them is told to nobody, and that is said;
         # without them it would look like calm.
         recent = self._counted(watch, end_ms - _RECENT_MS, end_ms)
         reading = self._detector.read(self._baseline(watch, end_ms), recent, end_ms, watch.rule)
