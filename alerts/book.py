@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from alerts import silence as silences
 from alerts import subscription as subscriptions
@@ -18,6 +19,10 @@ from alerts.subscription import Subscription
 from domain.clock import to_ms
 from domain.documents import ABSENT, Change, Conflict, Document, Documents, is_id
 from domain.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+_Kept = TypeVar("_Kept")
 
 SUBSCRIPTION: Final = "subscription"
 UNPUBLISHED: Final = "unpublished"
@@ -192,7 +197,7 @@ class AlertBook:
 
     def silences(self, now: datetime | None = None) -> list[Silence]:
         """Give the silences; those that stand at a moment, or all."""
-        found = [silences.from_body(d.doc_id, d.body) for d in self._documents.scan(silences.KIND)]
+        found = _readable(self._documents.scan(silences.KIND), silences.from_body)
         return [each for each in found if now is None or each.start <= now < each.end]
 
     def silence(self, made: Silence) -> None:
@@ -213,8 +218,7 @@ class AlertBook:
 
     def subscriptions(self) -> list[Subscription]:
         """Give the subscriptions that were made on the page."""
-        found = self._documents.scan(SUBSCRIPTION)
-        return [subscriptions.from_body(document.doc_id, document.body) for document in found]
+        return _readable(self._documents.scan(SUBSCRIPTION), subscriptions.from_body)
 
     def subscribe(self, made: Subscription, *, new: bool) -> None:
         """Keep a subscription; `new`: there must be none of its id.
@@ -240,6 +244,17 @@ class AlertBook:
                 "the configuration is removed there"
             )
         self._documents.apply([Change(SUBSCRIPTION, subscription_id, None)])
+
+
+def _readable(found: Sequence[Document], read: Callable[[str, Mapping[str, Any]], _Kept]) -> list[_Kept]:
+    """Read documents; one that cannot be read, such as of another version, keeps no other from holding."""
+    kept = []
+    for document in found:
+        try:
+            kept.append(read(document.doc_id, document.body))
+        except (ConfigError, KeyError, TypeError, ValueError) as exc:
+            log.warning("%s %s cannot be read and does not hold: %s", document.kind, document.doc_id, exc)
+    return kept
 
 
 def new_id(now: datetime) -> str:

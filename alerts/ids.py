@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from hashlib import blake2b
 
+from alerts.subscription import Subscription
 from domain.clock import to_ms
 
 
@@ -20,6 +21,12 @@ def alert_id(rule_id: str, brand_id: str, started_at: datetime) -> str:
     Ids sort by that moment.
     """
     return f"{to_ms(started_at):014d}-{_digest(rule_id, brand_id)}"
+
+
+def told_by(subscription: Subscription) -> str:
+    """Give the id of a subscription that is made on a page: the same for who is told the same by the same channel."""
+    parts = (subscription.channel, subscription.recipient.lower(), subscription.audience, subscription.severity.value)
+    return f"page-{_digest(*parts, *sorted(subscription.brands), '', *sorted(subscription.rules))}"
 
 
 def notification_id(subscription_id: str, group: str, telling: str, alerts: Sequence[str], round_: int) -> str:

@@ -25,7 +25,7 @@ def confirm_message(notification: Notification, reader: Reader) -> Message:
         "Somebody who runs Soundings put this address on the list of those who are told about unusual mentions of "
         "brands.",
         "If you want these mails, open the page and press the button there. The link is good for three days.",
-        "If you do not, do nothing: this is all you hear from us.",
+        "If you do not, do nothing: you are asked twice more at most, and told of nothing else.",
     ]
     return _message(
         notification, reader, "Do you want alerts from Soundings?", sentences, [("Open the page to confirm", link)]

@@ -73,9 +73,10 @@ class Recipients:
         check_mail_address(address)
         known = self.find(address)
         if known is not None:
-            if known.consent == "confirmed" or now - known.asked_at < ASK_AGAIN:
+            if known.consent == "confirmed" or (known.consent == "left" and not anew):
                 return None
-            if known.consent == "left" and not anew:
+            # Whoever left and is entered again has said so himself a moment ago, and need not wait.
+            if known.consent != "left" and now - known.asked_at < ASK_AGAIN:
                 return None
             if known.consent == "asked" and known.asked >= MAX_ASKED:
                 return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from alerts.records import Alert
@@ -13,6 +13,7 @@ from domain.clock import from_ms, to_ms
 from domain.errors import ConfigError
 
 KIND: Final = "silence"
+LEAST: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,10 +30,13 @@ class Silence:
     why: str = ""
 
     def __post_init__(self) -> None:
-        if self.end <= self.start:
-            raise ConfigError("silence: ends before it starts; expected a later end")
+        # What is kept counts in milliseconds, and nobody means less than a minute.
+        if self.end - self.start < LEAST:
+            raise ConfigError("silence: found an end less than a minute after its start, expected a later one")
         if not (self.brands or self.rules or self.severities):
-            raise ConfigError("silence: names no brand, rule or severity; it would hide every alert")
+            raise ConfigError(
+                "silence: found no brand, rule or severity, expected one at least: it would hide every alert"
+            )
 
     def matches(self, alert: Alert, now: datetime) -> bool:
         """Tell whether an alert is silenced now."""

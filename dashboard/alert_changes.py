@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from alerts.book import new_id
 from alerts.health import KINDS
+from alerts.ids import told_by
 from alerts.mail_channel import check_mail_address
 from alerts.records import Alert
 from alerts.rule import Severity
@@ -172,8 +174,8 @@ def subscribe(
         _check_address(desk, recipient)
 
     def made() -> Subscription:
-        return from_body(
-            new_id(now),
+        made = from_body(
+            "",
             {
                 **values,
                 "recipient": recipient if channel.addressed else "",
@@ -182,10 +184,23 @@ def subscribe(
                 "made_by": who[:_MAX_NAME] or "the page",
             },
         )
+        return replace(made, subscription_id=told_by(made))
 
     names = ("brands", "rules", "severity", "audience", "quiet_hours", "timezone", "digest")
     kept = _refusing("bad_subscription", names, made)
-    desk.book.subscribe(kept, new=True)
+    try:
+        desk.book.subscribe(kept, new=True)
+    except ConfigError:
+        raise Refused(
+            409,
+            Problem(
+                code="subscription_there",
+                parameter="recipient",
+                found="a subscription that is there already",
+                expected="another address, or other brands, rules or severities",
+                hint="nobody is told the same twice",
+            ),
+        ) from None
     if channel.addressed and not desk.is_confirmed(recipient):
         desk.invite(kept, now)
     return kept

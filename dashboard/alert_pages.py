@@ -192,7 +192,7 @@ def _change_silences(
     except ServiceError as error:
         status, problem = problem_of(error)
         return page(problem=problem, status=status)
-    return RedirectResponse(f"/alerts?done={act}#silences", 303)
+    return RedirectResponse(f"/alerts?done={act}", 303)
 
 
 def _one(sent: Mapping[str, str], name: str) -> tuple[str, ...]:

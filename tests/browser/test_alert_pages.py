@@ -150,7 +150,7 @@ def test_somebody_is_added_by_the_form_and_a_link_is_followed(
     page.get_by_role("button", name="Have it told").click()
     expect(page.get_by_role("status")).to_contain_text("gets a message with a link")
     row = page.locator(".subscriptions tr", has_text="ann@acme.example")
-    expect(row).to_contain_text("the address was not confirmed")
+    expect(row).to_contain_text("has not agreed, or left")
     row.get_by_text("Remove").click()
     row.get_by_role("button", name="Yes, tell it nothing more").click()
     expect(page.get_by_text("ann@acme.example")).to_have_count(0)

@@ -13,6 +13,7 @@ from fakes.elastic_stores import open_elastic, settings_for, wipe
 from alerts.book import AlertBook
 from alerts.records import Telling, WatchState
 from dashboard.alert_changes import subscribe, unsubscribe
+from dashboard.problems import Refused
 from search.elastic_documents import ElasticDocuments
 
 
@@ -72,7 +73,9 @@ def test_of_many_who_acknowledge_at_once_one_counts_and_it_is_published_once(wor
 
 def test_a_subscription_is_kept_asked_once_and_goes(world: AlertPagesWorld) -> None:
     now, values = world.world.clock.now(), {"channel": "mail", "recipient": "ann@acme.example", "brands": ["acme"]}
-    made = [subscribe(world.desk, values, {"acme"}, "ben", now) for _ in range(2)]
+    made = [subscribe(world.desk, values | {"severity": least}, {"acme"}, "ben", now) for least in ("info", "critical")]
+    with pytest.raises(Refused, match="there already"):
+        subscribe(world.desk, values | {"recipient": "ANN@acme.example"}, {"acme"}, "ben", now)
     assert {one.subscription_id for one in world.book.subscriptions()} == {one.subscription_id for one in made}
     assert [one.telling for one in world.due("mail")] == [Telling.CONFIRM]
     for one in made:

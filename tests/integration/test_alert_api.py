@@ -108,6 +108,8 @@ def test_a_subscription_is_made_tested_and_removed(world: AlertPagesWorld) -> No
     body = {"channel": "mail", "recipient": "ann@acme.example", "brands": ["acme"], "digest": "weekly"}
     made = sent(world, "POST", "/api/subscriptions", body, 201)
     assert (made["confirmed"], made["configured"], made["digest"]) == (False, False, "weekly")
+    twice = sent(world, "POST", "/api/subscriptions", body | {"recipient": "Ann@ACME.example"}, 409)
+    assert twice["error"]["code"] == "subscription_there"
     path = f"/api/subscriptions/{made['subscription_id']}"
     assert sent(world, "POST", f"{path}/test", status=409)["error"]["code"] == "not_confirmed"
     Recipients(world.world.documents).confirm("ann@acme.example", CRISIS)

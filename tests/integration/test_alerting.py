@@ -330,3 +330,20 @@ def test_a_late_crisis_of_an_hour_that_was_judged_still_counts_in_the_window(wor
     world.write([said(f"late{place}", CRISIS + 10 * MINUTE, "negative") for place in range(60)])
     world.look(CRISIS + 31 * MINUTE)
     assert len(world.alerts()) == 1
+
+
+def test_a_silence_or_a_subscription_that_cannot_be_read_stops_nothing_else(world: AlertWorld) -> None:
+    book = AlertBook(world.documents)
+    book.silence(Silence(silence_id="good", start=CRISIS, end=CRISIS + HOUR, brands=("acme",)))
+    body = {"start_ms": to_ms(CRISIS), "end_ms": to_ms(CRISIS), "brands": ["acme"], "rules": [], "severities": []}
+    world.documents.apply(
+        [
+            Change("silence", "over-at-once", body),
+            Change("silence", "of-another-version", {"since": 1}),
+            Change("subscription", "of-nowhere", {"channel": "hook", "timezone": "Mars/Base"}),
+        ]
+    )
+    assert [each.silence_id for each in book.silences()] == ["good"]
+    assert book.subscriptions() == []
+    book.end_silence("over-at-once")
+    assert world.documents.get("silence", ["over-at-once"]) == {}

@@ -187,3 +187,8 @@ def test_without_an_interval_repeats_come_after_their_own() -> None:
     soon, _ = plan(NOON + timedelta(minutes=59), ANN, "acme", [alert()], group, pace=pace)
     again, _ = plan(NOON + timedelta(minutes=60), ANN, "acme", [alert()], group, pace=pace)
     assert (soon, again is not None) == (None, True)
+
+
+def test_a_silence_that_is_over_at_once_is_refused() -> None:
+    with pytest.raises(ConfigError, match="less than a minute after its start"):
+        Silence(silence_id="s", start=NOON, end=NOON + timedelta(milliseconds=1), brands=("acme",))
