@@ -368,6 +368,9 @@ class _Sender:
         self._lock = threading.Lock()
         self._users = 0
         self._closing = False
+        # Records come back after message.timeout.ms at the latest.
+        self._patience = settings.request_seconds * 4
+        self._give_up_at = float("inf")
         self._hearing = threading.Thread(target=self._hear, name="kafka-acks", daemon=True)
         self._hearing.start()
 
@@ -412,9 +415,13 @@ class _Sender:
     def _hear(self) -> None:
         while not self._closing or self._users or len(self._producer):
             self._producer.poll(0.1)
+            # A session that lost its broker may hold a request of its own for ever, which nobody waits for.
+            if not self._users and time.monotonic() > self._give_up_at:
+                return
 
     def close(self) -> None:
         """End the session once nothing is on its way."""
+        self._give_up_at = time.monotonic() + self._patience
         self._closing = True
         self._hearing.join()
 

@@ -19,11 +19,6 @@ from stream.dead_letters import make_dead_letter
 from stream.embedded import EmbeddedLog
 from stream.protocol import Consumer, Count, Log, LogRecord, OutRecord, Settlement, StateWrite
 
-# kafka-python leaves connections that it gave up to the garbage collector, on a busy machine open ones too.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:unclosed <socket.socket fd=\\d+, family=2, type=1, proto=6:ResourceWarning"
-)
-
 Open = Callable[[], Log]
 
 
