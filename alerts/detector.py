@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from alerts.baseline import HOUR_MS, LEAST_KNOWN, Baseline, Span, fit
-from alerts.episode import Change, Episode, step
+from alerts.episode import MINUTE_MS, Change, Episode, step
 from alerts.rarity import divergence_of, fallen_to, reached_at, share_divergence
 from alerts.records import Doubt, Level, Reading
 from alerts.rule import Metric, Rule
@@ -90,7 +90,7 @@ class Detector:
             surprise=far * _TO_SURPRISE,
             mentions=count,
             little_history=baseline.little_history,
-            window_minutes=span.buckets * BUCKET_MS // 60_000,
+            window_minutes=span.buckets * BUCKET_MS // MINUTE_MS,
             needed=span.limit * _TO_SURPRISE,
         )
 
@@ -124,7 +124,7 @@ class Detector:
             surprise=far * _TO_SURPRISE,
             mentions=judged,
             little_history=baseline.little_history,
-            window_minutes=span.buckets * BUCKET_MS // 60_000,
+            window_minutes=span.buckets * BUCKET_MS // MINUTE_MS,
             needed=span.limit * _TO_SURPRISE,
         )
 

@@ -19,7 +19,6 @@ from domain.clock import Clock, SystemClock
 from domain.errors import ConfigError, RetryLater
 
 Security = Literal["starttls", "tls", "none"]
-SECURITIES: Final[tuple[Security, ...]] = ("starttls", "tls", "none")
 # A server that looks into mails for a while before it takes them is not slow yet.
 TIMEOUT_SECONDS: Final = 30.0
 MAX_ADDRESS: Final = 254

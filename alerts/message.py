@@ -215,11 +215,6 @@ def _about(mention: Mention, reader: Reader) -> str:
     return f"{_who(mention)}, {moment(at, reader.zone)}"
 
 
-def _quote_text(mention: Mention, reader: Reader) -> str:
-    original = _original(mention)
-    return "\n  ".join([f"- {quoted(mention.text, _MAIL_CHARS)}", _about(mention, reader), *filter(None, [original])])
-
-
 def _quote(mention: Mention, reader: Reader) -> Html:
     about = [mail.text(_about(mention, reader))]
     if original := _original(mention):

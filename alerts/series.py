@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alerts.rule import BUCKET_SECONDS
-from domain.clock import from_ms, to_ms
+from domain.clock import from_ms
 
 BUCKET_MS: Final = BUCKET_SECONDS * 1000
 
@@ -60,11 +60,6 @@ class Series:
             positive=self.positive[:stop],
             known=self.known[:stop],
         )
-
-
-def bucket_of(moment: datetime) -> int:
-    """Give when the bucket of a moment begins, in milliseconds since 1970."""
-    return to_ms(moment) // BUCKET_MS * BUCKET_MS
 
 
 def bucket_time(ms: int) -> datetime:

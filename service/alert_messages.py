@@ -1,4 +1,4 @@
-"""What messages are made with: readings for their charts, apart from the evaluator that is at work beside them."""
+"""Readings for the charts of messages and pages, apart from the evaluator that is at work beside them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def readings_of(
 ) -> Sequence[Reading]:
     """Give the readings of a watch for windows that end in `(start_ms, end_ms]`; thread-safe.
 
-    What is kept of its counts is read, and made where it is not there.
+    The counts that the evaluator keeps are read; nothing is counted anew.
 
     Raises:
         RetryLater, BackendDown: as store and documents.
     """
     counts = CountBook(mentions, documents)
-    counts.refresh([watch], from_ms(start_ms) - HISTORY, from_ms(end_ms))
+    counts.read([watch], from_ms(start_ms) - HISTORY, from_ms(end_ms))
     return Judge(mentions, counts, Detector()).readings(watch, start_ms, end_ms)

@@ -7,12 +7,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from alerts.book import AlertBook, new_id
-from alerts.counting import HISTORY, CountBook
-from alerts.detector import Detector
 from alerts.drivers import drivers, samples
 from alerts.errands import Errand, Errands
 from alerts.evaluator import EVALUATOR
-from alerts.judging import Judge
 from alerts.lease import Lease
 from alerts.links import Links, shared_key
 from alerts.outbox import Outbox
@@ -28,6 +25,7 @@ from domain.errors import ConfigError
 from domain.query.parser import parse
 from search.store import Store
 from service.alert_mentions import StoreMentions
+from service.alert_messages import readings_of
 from service.settings import Settings
 
 
@@ -75,10 +73,8 @@ class ServiceAlertDesk:
         watch = self._watch(alert)
         if watch is None:
             return Curve()
-        counts = CountBook(self._mentions, self._documents)
-        counts.read([watch], start - HISTORY, end)
         judged = judged_until(self._documents, end)
-        readings = Judge(self._mentions, counts, Detector()).readings(watch, to_ms(start), to_ms(judged))
+        readings = readings_of(self._mentions, self._documents, watch, to_ms(start), to_ms(judged))
         return Curve(tuple(readings), tuple(self._mentions.gaps(start, end)))
 
     def cause(self, alert: Alert) -> Cause:

@@ -15,7 +15,7 @@ from alerts.book import AlertBook
 from alerts.composer import Composer
 from alerts.delivery import Delivery
 from alerts.digest import due_digests
-from alerts.evaluator import EVALUATOR, LATE, STATUS, Evaluator, Minute, Publish
+from alerts.evaluator import EVALUATOR, LATE, Evaluator, Minute, Publish
 from alerts.health_book import HealthBook
 from alerts.ids import notification_id
 from alerts.lease import Lease
@@ -24,11 +24,11 @@ from alerts.outbox import Outbox
 from alerts.recipients import Recipients
 from alerts.records import Alert, Notification, Telling
 from alerts.rule import Rule, Watch, watches
-from alerts.standing import Pulse, noted
+from alerts.standing import Pulse, noted, pulse
 from alerts.subscription import Subscription
 from alerts.teller import Teller
 from domain.brand import Brand
-from domain.clock import Clock, from_ms, to_ms
+from domain.clock import Clock, to_ms
 from domain.documents import Conflict, Documents
 from domain.errors import BackendDown, ConfigError, RetryLater
 from domain.metrics import ALERT_SECONDS
@@ -288,13 +288,12 @@ class Alerting:
         """Give since when alerts are late, None while they are not; it outlives a restart."""
         if now - found.edge <= LATE:
             return None
-        known = self._documents.get(STATUS, [EVALUATOR]).get(EVALUATOR)
-        since = known.body.get("late_since_ms") if known is not None else None
-        return from_ms(since) if isinstance(since, int) else now
+        last = pulse(self._documents)
+        return last.late_since or now if last is not None else now
 
     def _note(self, found: Minute, now: datetime, told: int, late_since: datetime | None) -> None:
         """Say for pages and machines that this minute was looked at."""
-        pulse = Pulse(
+        given = Pulse(
             at=now,
             edge=found.edge,
             late_since=late_since,
@@ -304,7 +303,7 @@ class Alerting:
             told=told,
             states=found.states,
         )
-        self._documents.apply([noted(pulse)])
+        self._documents.apply([noted(given)])
 
     def _let_go(self) -> None:
         self._holds = False

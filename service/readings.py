@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from alerts.book import AlertBook
-from alerts.evaluator import EVALUATOR, STATUS
 from alerts.outbox import Outbox, State
 from alerts.rule import Severity
+from alerts.standing import pulse
 from dashboard.books import ENDS
 from domain.clock import Clock
 from domain.documents import Documents
@@ -83,12 +83,11 @@ def alert_readings(documents: Documents, clock: Clock, channels: Sequence[str] =
     firing = Counter({severity.value: 0 for severity in Severity})
     firing.update(alert.severity.value for alert in AlertBook(documents).current(now) if alert.resolved_at is None)
     readings = [Reading(ALERTS_FIRING, (severity,), number) for severity, number in firing.items()]
-    status = documents.get(STATUS, [EVALUATOR]).get(EVALUATOR)
-    if status is not None:
-        at_ms, edge_ms = int(status.body["at_ms"]), int(status.body["edge_ms"])
-        readings.append(Reading(ALERT_LOOKED, (), at_ms / 1000))
-        readings.append(Reading(ALERT_LAG, (), max(at_ms - edge_ms, 0) / 1000))
-        readings += [Reading(ALERT_WATCHES, (state,), number) for state, number in status.body["states"].items()]
+    last = pulse(documents)
+    if last is not None:
+        readings.append(Reading(ALERT_LOOKED, (), last.at.timestamp()))
+        readings.append(Reading(ALERT_LAG, (), max((last.at - last.edge).total_seconds(), 0.0)))
+        readings += [Reading(ALERT_WATCHES, (state,), number) for state, number in last.states.items()]
     tally = Counter({(channel, state): 0 for channel in channels for state in State})
     tally.update(Outbox(documents).tally())
     return readings + [
